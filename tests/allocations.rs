@@ -20,7 +20,8 @@ use world::World;
 
 #[test]
 fn hot_requests_stay_within_their_allocation_limits() {
-    // One thread, so that allocations of the batch loaders' tasks count too.
+    // A runtime with one thread also runs the batch loaders' tasks on this thread, so their allocations are
+    // counted too.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (world, inspector) = runtime.block_on(async {
         let world = World::new().await;
@@ -55,7 +56,7 @@ fn hot_requests_stay_within_their_allocation_limits() {
         ("unchanged history", history, token, tag.as_deref(), 304, UNCHANGED),
     ];
     for (name, path, token, tag, status, most) in cases {
-        // After these requests, statements are prepared and buffers have grown.
+        // The first requests prepare statements and let buffers grow. They are not measured.
         for _ in 0..3 {
             assert_eq!(ask(path, token, tag).0, status);
         }
@@ -97,7 +98,7 @@ fn a_large_harvest_stays_within_its_memory_limit() {
         })
     };
     let mut bodies = bodies.into_iter();
-    // After the first harvest, statements are prepared and buffers have grown.
+    // The first harvest prepares statements and lets buffers grow. It is not measured.
     post(bodies.next().unwrap());
     let body = bodies.next().unwrap();
     let counted = allocation_counter::measure(|| {
@@ -119,7 +120,7 @@ fn a_long_history_takes_the_memory_of_a_page() {
         (world, holder)
     });
     let router = runtime.block_on(async { router(world.instance(), &LayerSettings::default()) });
-    // Reads the body and keeps nothing of it; returns the number of bytes.
+    // Reads the body without keeping it; returns the number of bytes.
     let read = |number: &str| {
         let request = Request::get(format!("/v1/logs/{number}/history"))
             .header("authorization", format!("Bearer {}", holder.token))

@@ -33,10 +33,10 @@ use std::sync::LazyLock;
 /// needed fails the test, so this list only gets shorter.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
-/// Files that still make locations in a request body (such as the pointer `/logs/0`), with the number of
-/// times. Only the endpoint that parsed the body should: the modules of `timber` are to return which value is
-/// invalid, as a type (the issue "Inside the rooms"). A number may only get smaller; a file that makes no
-/// more locations is removed from the list.
+/// Files outside `MAKE_LOCATIONS` that still make locations in a request body (such as the pointer
+/// `/logs/0`), and how often. Only the endpoint that parsed the body should make them; the modules of
+/// `timber` should instead return a type that states which value is invalid (the issue "Inside the rooms"). A
+/// number may only get smaller; a file that makes no more locations is removed from the list.
 const LOCATION_EXCEPTIONS: &[(&str, usize)] = &[
     ("src/evidence/chain/size.rs", 1),
     ("src/evidence/idempotency/device.rs", 1),
@@ -71,7 +71,8 @@ const TIMBER_LEVELS: [&[&str]; 8] = [
 ];
 /// Where axum may be named.
 const AXUM: [&str; 3] = ["src/http/", "src/net/", "src/commands/demo"];
-/// The type and variant of a location in a request body; below, the paths in which it may be made.
+/// The enum and the variant that stand for a location in a request body. `MAKE_LOCATIONS` are the paths in
+/// which such a location may be made.
 const LOCATION: [&str; 2] = ["Location", "Pointer"];
 const MAKE_LOCATIONS: [&str; 2] = ["src/http/", "src/base/input"];
 const MAX_LINES: usize = 640;
@@ -96,7 +97,8 @@ fn report(rule: &str, problems: &[String]) {
     assert!(problems.is_empty(), "{rule}: broken {} times\n{}", problems.len(), problems.join("\n"));
 }
 
-/// Every file is in a group, and the root of a group only declares modules and re-exports.
+/// Reports files that are in no group, and files at the root of a group that contain more than declarations
+/// of modules and re-exports.
 fn misplaced(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for source in &tree.sources {
@@ -142,7 +144,7 @@ fn not_a_declaration(tokens: &[Token]) -> Option<usize> {
     None
 }
 
-/// The line of a `#[path]`, an `include!` or an `extern crate self as name`.
+/// The line of a `#[path]`, an `include!` or an `extern crate self as name`. All three can hide imports.
 fn hidden_code(tokens: &[Token]) -> Option<usize> {
     let hides = |three: &&[Token]| {
         three[0].is('[') && three[1].is_word("path") && three[2].is('=')
@@ -156,7 +158,8 @@ fn timber_level(node: &str) -> Option<usize> {
     TIMBER_LEVELS.iter().position(|level| level.contains(&node))
 }
 
-/// Why a node may not import another one; circles are found by `circle_problems`.
+/// Returns why a node may not import another one; `None` if it may. Circles are found by `circle_problems`
+/// instead.
 fn forbidden(from: &str, to: &str) -> Option<String> {
     let (from_group, from_node) = from.split_once('/').unwrap_or((from, ""));
     let (to_group, to_node) = to.split_once('/').unwrap_or((to, ""));
@@ -178,7 +181,7 @@ fn forbidden(from: &str, to: &str) -> Option<String> {
         }
         (None, Some(_)) if from_group == "net" && to_group == "base" => None,
         (None, Some(_)) if from_group == "net" => Some("net may import base only".to_owned()),
-        // From lib.rs or main.rs, or outside of the groups, which `misplaced` reports.
+        // lib.rs and main.rs may import everything, and `misplaced` reports files outside of the groups.
         _ => None,
     }
 }
@@ -239,7 +242,8 @@ fn is_excepted(import: &Import, exceptions: &[(&str, &str, &str)]) -> bool {
     exceptions.iter().any(|(from, to, _)| *from == import.from && *to == import.to)
 }
 
-/// The problems of direction and the circles. Excepted imports are removed first, so they form no circle.
+/// Returns the imports in a forbidden direction, and the imports that form circles. Excepted imports are
+/// removed first, so that they form no circle.
 fn import_problems(imports: &[Import], exceptions: &[(&str, &str, &str)]) -> [Vec<String>; 2] {
     let rest: Vec<Import> = imports.iter().filter(|one| !is_excepted(one, exceptions)).cloned().collect();
     [direction_problems(&rest), circle_problems(&rest)]
@@ -276,7 +280,8 @@ fn axum_problems(tree: &Tree) -> Vec<String> {
     at.iter().map(|at| format!("{at} names axum: only http, net and commands/demo may; {mend}")).collect()
 }
 
-/// Whether a name of sqlx makes a statement: `query`, `query_as`, `query_file_scalar`, `raw_sql`, ..
+/// Whether the function, macro or type of sqlx with this name makes a statement: `query`, `query_as`,
+/// `query_file_scalar`, `raw_sql`, ..
 fn makes_statement(name: &str) -> bool {
     name == "query" || name.starts_with("query_") || name == "raw_sql" || name == "QueryBuilder"
 }
@@ -326,7 +331,8 @@ fn location_problems(tree: &Tree) -> Vec<String> {
             }
         }
     }
-    // After `use Location::Pointer` or `use Location::*`, the loop above would not recognise the variant.
+    // The loop above finds the variant only where it is written with its enum. So a `use Location::Pointer`
+    // or `use Location::*` is reported as well: after it, the variant could be written alone.
     for mention in
         tree.mentions.iter().filter(|one| !is_below(&tree.sources[one.source].path, &MAKE_LOCATIONS))
     {
@@ -343,7 +349,7 @@ fn location_problems(tree: &Tree) -> Vec<String> {
     at.iter().map(|at| format!("{at} makes {kind}::{variant}: {rule}; {mend}")).collect()
 }
 
-/// Whether the expression that ends before `from` is a pattern, and not a new value.
+/// Whether the code before `from` is a pattern, and not an expression that makes a new value.
 fn is_pattern(tokens: &[Token], from: usize) -> bool {
     let mut at = from;
     if tokens.get(at).is_some_and(|token| token.is('(') || token.is('{')) {
@@ -355,7 +361,8 @@ fn is_pattern(tokens: &[Token], from: usize) -> bool {
             return true;
         }
     }
-    // Leaves the enclosing patterns until a token decides it: `=>`, a single `=` or `|`, `if`.
+    // Skips the ends of the enclosing patterns until a token decides: `=>`, a single `=` or `|`, and `if`
+    // follow only a pattern.
     while let Some(token) = tokens.get(at) {
         let next_is = |sign| tokens.get(at + 1).is_some_and(|token| token.is(sign));
         match &token.kind {

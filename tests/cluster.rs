@@ -36,7 +36,8 @@ impl Data {
         Self { dir: tempfile::tempdir_in(support::pg::scratch()).expect("a folder") }
     }
 
-    /// With an initialised and stopped cluster: a copy, which is much faster than creating one.
+    /// Creates a data directory with an initialised and stopped cluster. It is copied, because copying is
+    /// much faster than creating a cluster.
     async fn made() -> Self {
         let data = Self::new();
         let into = data.path().to_path_buf();
@@ -110,7 +111,8 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 
 const AS_SERVER: &str = "ORMANTRACE_TEST_SERVE";
 
-/// Not a test: a process that serves a data directory until its standard input ends.
+/// This is no test, but a process that the tests start and kill. It serves a data directory until its
+/// standard input ends.
 #[test]
 #[ignore = "run by the tests that kill it"]
 fn serving_process() {
@@ -250,7 +252,7 @@ async fn a_task_waits_for_a_server_that_is_just_starting() {
     let (serving, task) = tokio::join!(
         db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration),
         async {
-            // Both calls succeed in either order: the lock decides, not timing.
+            // `Serve` and `Attach` both succeed, whichever of them takes the lock first.
             db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration).await
         }
     );
@@ -345,7 +347,8 @@ async fn a_stale_pid_file_is_no_hindrance() {
     data.open().await.close().await;
     let mut dead = Command::new("true").spawn().expect("runs");
     dead.wait().expect("ended");
-    // The file names a dead process, a live process that is not PostgreSQL, or no number at all.
+    // The file `postmaster.pid` names a dead process, a live process that is not PostgreSQL, or no number at
+    // all.
     for pid in [dead.id().to_string(), std::process::id().to_string(), "x".to_owned()] {
         let stale = format!("{pid}\n{}\n1767225600\n5432\n/tmp\n\n\nready\n", data.cluster().display());
         fs::write(postmaster::pid_file(&data.cluster()), stale).expect("written");
@@ -381,7 +384,7 @@ impl Drop for Living {
     }
 }
 
-/// The two files of the socket, as a hard kill leaves them: no process listens any more.
+/// Creates the two files of the socket as a hard kill leaves them: no process listens on the socket any more.
 fn leave_socket(data: &Data, lock: &str) -> [PathBuf; 2] {
     let run = data.path().join("run");
     let files = [run.join(".s.PGSQL.5432"), run.join(".s.PGSQL.5432.lock")];
@@ -492,7 +495,7 @@ async fn fsck_checks_a_stopped_cluster_and_makes_none() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(data.postmaster(), None, "it stops what it started");
 
-    // A lost password is not replaced by a new one.
+    // If the file with the owner's password is lost, `fsck` fails and does not create a new password.
     let password = data.path().join("passwords").join(roles::OWNER);
     fs::remove_file(&password).expect("removed");
     let (code, said) = fsck(&["--data-dir".as_ref(), data.path().as_ref()]);
@@ -598,7 +601,8 @@ async fn fsck_finds_roles_and_settings_that_are_not_as_set_up() {
     let data = Data::made().await;
     let database = data.open().await;
     let mut superuser = database.maintenance().await.expect("connects");
-    // Reads in a session of the owner, as `fsck` does, but sees the superuser's uncommitted changes.
+    // Reads the guards with the owner's rights, as `fsck` does, but within the superuser's transaction, so
+    // that its uncommitted changes are visible.
     let found = async |db: &mut sqlx::PgConnection| {
         sqlx::raw_sql("SET SESSION AUTHORIZATION ormantrace_owner").execute(&mut *db).await.expect("set");
         let guards = ormantrace::commands::fsck::guards::read(&mut *db).await.expect("read");
@@ -694,8 +698,8 @@ async fn an_interrupted_first_start_is_completed() {
     let database = data.open().await;
     assert!(!data.path().join("postgres.new").exists());
 
-    // As if interrupted between creating the cluster and setting it up: the service role and the owner's
-    // password are missing.
+    // Makes the state after an interruption between creating the cluster and setting it up: the service role
+    // and the owner's password are missing.
     database.pool.close().await;
     let mut superuser = database.maintenance().await.expect("connects");
     sqlx::raw_sql("ALTER ROLE ormantrace_service RENAME TO nobody_knows")
@@ -761,7 +765,8 @@ async fn the_service_adds_evidence_and_cannot_change_it() {
     let data = Data::made().await;
     let database = data.open().await;
     let mut owner = database.owner().await.expect("connects");
-    // `event` may already exist from the migrations; its privileges depend on its name alone.
+    // The migrations may have created `event` already. Its privileges depend only on its name, so an empty
+    // table with this name serves as well.
     sqlx::raw_sql(
         "CREATE TABLE IF NOT EXISTS event (n int); CREATE TABLE test_state (n int, who text UNIQUE)",
     )
@@ -886,7 +891,8 @@ async fn a_server_that_is_not_up_yet_is_waited_for() {
         data_dir: None,
         database_connections: 2,
     };
-    // Both run on this thread: the first is refused at least once before the second has started anything.
+    // Both calls run on this thread. The first connects to the server that the second starts, so it is
+    // refused at least once before the second has started anything.
     let (waited, server) = tokio::join!(
         db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration),
         data.open()

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Sources that do not concern a client's request: the command line and its messages, texts and headers
-/// of pages, slugs of problems, names of rules and roles, checks of a verdict.
+/// Sources with kebab-case words that are not error codes of a client's request: the command line and its
+/// messages, texts and headers of pages, slugs of problems, names of rules and roles, checks of a verdict.
 const OTHER_THINGS: [&str; 17] = [
     "base/config.rs",
     "base/i18n/",
@@ -38,7 +38,7 @@ const NO_CODES: [&str; 12] = [
     // Names of an encoding.
     "kz-1048",
     "strk1048-2002",
-    // An error in the server's own settings: 500.
+    // These two codes report an error in the server's own settings, with the status 500.
     "label-code-too-long",
     "label-link-too-long",
     "label-title",
@@ -115,7 +115,7 @@ fn composed_codes(text: &str) -> BTreeSet<String> {
             codes.extend(suffixes.iter().map(|suffix| format!("{noun}-{suffix}")));
         }
     }
-    // Refuses a code that a call composes in another way.
+    // Refuses a code that a call composes in any way other than the one above.
     for (mark, skipped) in [("Invalid::new(", 0), ("FieldError::new(", 1)] {
         for (at, _) in text.match_indices(mark) {
             let code = arguments_of(&text[at + mark.len()..]).nth(skipped).unwrap_or_default().trim();
@@ -247,7 +247,7 @@ fn the_codes_of_entries_are_those_of_the_source() {
 fn commands() -> Vec<(String, clap::Command)> {
     let mut commands = Vec::new();
     let mut root = Cli::command();
-    // Adds the options of all commands to each of them.
+    // `build` adds the options that all commands share to each command.
     root.build();
     let mut waiting: Vec<(String, clap::Command)> =
         root.get_subcommands().map(|one| (one.get_name().to_owned(), one.clone())).collect();
@@ -307,7 +307,7 @@ fn setting(argument: &clap::Arg) -> String {
 /// `docs/SETTINGS.md`: every setting, under the commands that have it.
 fn settings() -> String {
     let commands = commands();
-    // Each row once, with the commands that share it.
+    // Each setting has one row; the row lists all commands that have this setting.
     let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
     for (name, command) in &commands {
         let shown = command.get_arguments().filter(|one| !one.is_hide_set());

@@ -1,6 +1,7 @@
-//! A seal's label is read back by decoders that are independent of the crates that drew it: always by a
-//! Rust port of `ZXing`, from pixels drawn here; and, if `ORMANTRACE_PYTOOLS` names a Python environment
-//! with `zxing-cpp`, `resvg_py` and `pillow`, also by those, which render the SVG as a browser does.
+//! A seal's label is read back by decoders that are independent of the crates that drew it. A Rust port of
+//! `ZXing` always reads it, from pixels that this test draws. If `ORMANTRACE_PYTOOLS` names a Python
+//! environment with `zxing-cpp`, `resvg_py` and `pillow`, these libraries read the label too, after rendering
+//! the SVG as a browser does.
 
 use ormantrace::timber::seal::gs1::Gtin;
 use ormantrace::timber::seal::label::label_svg;
@@ -42,13 +43,14 @@ fn labels() -> Vec<Label> {
         .collect()
 }
 
-/// The value of an attribute of the element with this id, or of the root.
+/// The value of an attribute of the element that has this id or this tag name.
 fn attribute<'a>(svg: &'a str, id: &str, name: &str) -> &'a str {
     let element = svg.split('<').find(|e| e.contains(&format!("id=\"{id}\"")) || e.starts_with(id)).unwrap();
     element.split_once(&format!(" {name}=\"")).unwrap().1.split_once('"').unwrap().0
 }
 
-/// Draws the two paths: `M x y h w v 1 h -w z` under `translate(..) scale(..)`.
+/// Draws the two barcodes of the label as pixels. Each barcode is a path `M x y h w v 1 h -w z` under
+/// `translate(..) scale(..)`.
 fn pixels(svg: &str) -> (Vec<u8>, u32, u32) {
     let millimetres = |name| attribute(svg, "svg", name).trim_end_matches("mm").parse::<f64>().unwrap();
     #[expect(
@@ -89,7 +91,8 @@ fn an_independent_decoder_reads_both_symbols() {
         };
         let matrix = read(BarcodeFormat::DATA_MATRIX);
         let metadata = matrix.getRXingResultMetadata();
-        // Without a leading FNC1 this would be `]d1`: a DataMatrix, but not a GS1 DataMatrix.
+        // The identifier shows that the code begins with FNC1, as a GS1 DataMatrix must; for a DataMatrix
+        // without FNC1 it would be `]d1`.
         let Some(RXingResultMetadataValue::SymbologyIdentifier(symbology)) =
             metadata.get(&RXingResultMetadataType::SYMBOLOGY_IDENTIFIER)
         else {

@@ -40,7 +40,7 @@ async fn loaded_data_equals_what_the_server_would_have_written() {
     let from = until - TimeDelta::days(300);
     let mut owner = pool.acquire().await.expect("a connection");
     let parties = world::make(server.address, &mut owner, LOGS, from).await.expect("a world");
-    // No sequencer may run while the loader writes leaves.
+    // The server is stopped, because no sequencer may run while the loader writes leaves.
     drop(server);
     let load = load::Load { parties: &parties, logs: 0..LOGS, from, until, leaves: true };
     let shown = std::sync::atomic::AtomicU64::new(0);
@@ -63,7 +63,7 @@ async fn loaded_data_equals_what_the_server_would_have_written() {
         check::history(&pool, log, &body).await.expect("a true history");
         walked(&pool, &parties, log).await;
     }
-    // A history with one changed word is detected.
+    // The check reports an error if one word of the history has changed.
     let (_, body) = blocking::call(
         server.address,
         "GET",

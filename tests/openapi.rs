@@ -145,7 +145,7 @@ fn resolved<'d>(document: &'d Value, target: &str) -> &'d Value {
     document.pointer(&target[1..]).unwrap_or_else(|| panic!("{target} does not exist"))
 }
 
-/// Errors of a value against its schema: members, types and enumerations.
+/// Returns the errors of a value against its schema: in its members, types and enumerations.
 fn faults<'d>(document: &'d Value, schema: &'d Value, value: &Value) -> Vec<String> {
     let schema = schema["$ref"].as_str().map_or(schema, |target| resolved(document, target));
     if let Some(choices) = schema["oneOf"].as_array() {

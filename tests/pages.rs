@@ -349,7 +349,8 @@ fn no_two_verdicts_look_or_read_alike() {
     for lang in Lang::ALL {
         let words = Verdict::ALL.map(|verdict| verdict.word(lang));
         for (at, word) in words.iter().enumerate() {
-            // A hurried reader may see only part of a word: "действительна" must not be part of another.
+            // The word of one verdict must not be part of the word of another, as "действительна" is of
+            // "недействительна": a hurried reader may see only a part.
             assert!(
                 words
                     .iter()
@@ -384,8 +385,8 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
         let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"), None);
         texts(&render_verification(&answer, lang, now(), None)).join("|").replace('\u{a0}', " ")
     };
-    // Each expected text has a `|` on both sides. Every `|` of the page is doubled, because two neighbouring
-    // texts need one each.
+    // Each expected text begins and ends with a `|`. Two neighbouring texts need one each, so every `|` of
+    // the page is doubled.
     let in_order = |page: &str, expected: &[&str]| {
         let page = page.replace('|', "||");
         let mut rest = page.as_str();
@@ -553,7 +554,8 @@ fn every_text_stands_out_from_its_ground_by_seven_to_one() {
     }
 }
 
-/// Ids of the English messages; that the other languages have the same ones is tested where they are read.
+/// Ids of the English messages. The tests of the module that reads the messages check that the other
+/// languages have the same ids.
 fn message_ids() -> impl Iterator<Item = &'static str> {
     let files = [include_str!("../locales/en/verdict.ftl"), include_str!("../locales/en/page.ftl")];
     let lines = files.into_iter().flat_map(str::lines);

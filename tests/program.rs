@@ -115,7 +115,7 @@ fn killed_hard_it_starts_again_with_its_data() {
     assert_eq!(first.get("/metrics", Some(TOKEN)).0, 200);
     first.signal(Signal::KILL);
     assert_eq!(first.end().0.code(), None);
-    // Started without the token: it can only come from the data.
+    // This start gets no operator token, so the server can only know the token from its database.
     let again = Running::start(data.path(), &[]);
     assert_eq!(again.get("/metrics", Some(TOKEN)).0, 200);
     assert_eq!(again.get("/metrics", Some("another-token-of-the-tests-in-Semey")).0, 401);

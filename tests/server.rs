@@ -30,7 +30,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Far longer than any test takes, so that a hang becomes a failure.
+/// Timeout of each awaited step. It is far longer than any test takes, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(400);
 
@@ -85,7 +85,7 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("not JSON")
     }
 
-    /// Checks that it is a complete problem document with this status and type.
+    /// Checks that the response is a complete problem document with this status and type.
     fn is_problem(&self, status: u16, slug: &str) -> &Self {
         assert_eq!(self.header("content-type"), Some(PROBLEM_JSON), "{}", self.head);
         let problem = self.json();
@@ -356,7 +356,7 @@ async fn an_address_is_believed_from_a_trusted_proxy_only() {
     }
 }
 
-/// Writes one byte after another until the server responds or closes; returns the response.
+/// Writes `start` and then one byte after another until the server responds or closes; returns the response.
 async fn drip(server: &Running, start: &[u8]) -> Vec<u8> {
     let (mut read, mut write) = server.connect().await.into_split();
     write.write_all(start).await.unwrap();
@@ -502,7 +502,7 @@ async fn malformed_http_is_refused_and_harms_no_other_client() {
     assert_eq!(server.get("/v1/logs/7").await.status, 200);
 }
 
-/// Handlers that report when they start and then wait for `open`.
+/// Handlers that report when they start, and then wait until the test opens the gate (`open`).
 #[derive(Clone)]
 struct Gate {
     begun: mpsc::UnboundedSender<()>,
@@ -537,7 +537,7 @@ async fn a_shutdown_finishes_what_was_begun() {
     begun.write_all(b"GET /v1/logs/7 HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
     soon(has_begun.recv()).await.unwrap();
     server.stop.take().unwrap().send(()).unwrap();
-    // The listener closes while the request is still running.
+    // The server closes its listener at once, while the request is still running.
     soon(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;
     assert!(!server.served.is_finished());
     gate.open.notify_waiters();
@@ -576,13 +576,15 @@ async fn a_flood_of_public_checks_leaves_capacity_for_other_requests() {
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Every place of the public class is taken, and stays taken.
+    // Every place of the public class is taken and stays taken. Writes and reads are still served, because
+    // they have places of their own.
     assert_eq!(server.send("POST /v1/felling-tickets", &[], b"{}").await.status, 201);
     assert_eq!(server.get("/v1/logs/7").await.status, 200);
     let refused = server.get("/v1/verify/8").await;
     refused.is_problem(503, "overloaded");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // Two requests of the flood hold the places; all others get a response.
+    // Two requests of the flood hold the two places of the public class until the gate opens. All others are
+    // refused with 503.
     let (answered, mut all) = (mpsc::unbounded_channel::<u16>(), Vec::new());
     let (tell, mut told) = answered;
     for one in flood {
@@ -613,7 +615,8 @@ async fn a_connection_over_the_limit_gets_503_if_none_is_idle() {
     let mut piece = [0; 16];
     soon(first.read_exact(&mut piece)).await.unwrap();
     assert_eq!(&piece, b"HTTP/1.1 200 OK\r");
-    // The first connection is idle now, or will be in a moment, and is closed for the next one.
+    // The server closes the first connection to accept the next one as soon as the first is idle, which may
+    // take a moment.
     soon(async { while server.get("/v1/me").await.status != 200 {} }).await;
     let mut rest = Vec::new();
     soon(first.read_to_end(&mut rest)).await.unwrap();
@@ -647,7 +650,8 @@ async fn silent_connections_of_one_address_cost_other_clients_nothing() {
         };
         assert_eq!(answer.status, 200, "after {n}");
     }
-    // The silent address itself is served too: its longest idle connections were closed.
+    // New connections from the address of the silent clients are accepted too: its longest idle connections
+    // were closed for them.
     assert_eq!(server.get("/v1/me").await.status, 200);
     let mut rest = Vec::new();
     soon(silent[0].read_to_end(&mut rest)).await.unwrap();
@@ -695,12 +699,13 @@ async fn tokens_without_a_known_organisation_have_a_quarter_of_a_class_together(
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Requests without a token get the other places.
+    // Two of the requests with a token have begun, and hold a quarter of the eight places. Requests without a
+    // token get other places.
     let other = [ask(None), ask(None)];
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Four requests exceed the quarter: they are refused while the other two use it.
+    // The other four requests with a token exceed the quarter. They are refused while the first two hold it.
     let mut statuses = Vec::new();
     let (tell, mut told) = mpsc::unbounded_channel();
     for one in greedy {

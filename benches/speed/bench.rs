@@ -1,4 +1,5 @@
-//! The state of a run, and how two sides are measured in turn.
+//! The state of a run, and the comparison of the two sides (the server, and PostgreSQL alone under pgbench),
+//! which are measured in turns.
 
 use super::check;
 use super::database::Cluster;
@@ -38,7 +39,7 @@ pub struct Bench {
     pub pgbench: Pgbench,
     /// Scripts of pgbench.
     pub scripts: Scripts,
-    /// Whether the server puts its events into the register's queue.
+    /// Whether the server puts its events into the leaf queue of the register.
     pub queues: bool,
     /// The organisations and tickets.
     pub parties: Parties,
@@ -54,14 +55,14 @@ pub struct Bench {
     pub seed: u64,
 }
 
-/// The read that both sides of a comparison perform.
+/// The read that the server and pgbench both perform in a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     /// The public check of one seal number.
     Check,
     /// The history of one log.
     History,
-    /// The history without its evidence; pgbench runs the same statement as for `History`.
+    /// The history without its evidence. pgbench runs the same statement as for `History`.
     BareHistory,
 }
 
@@ -90,15 +91,15 @@ impl Bench {
         0..self.logs / 10 * 9
     }
 
-    /// Logs that the server appends to, and logs that pgbench appends to. The chains of the latter are
-    /// invalid afterwards.
+    /// Logs that the server appends to, and logs that pgbench appends to. pgbench does not compute hashes, so
+    /// the chains of its logs are invalid afterwards.
     #[must_use]
     pub fn append_logs(&self) -> [Range<u64>; 2] {
         let (from, middle) = (self.logs / 10 * 9, self.logs / 20 * 19);
         [from..middle, middle..self.logs]
     }
 
-    /// Variables of the scripts: the range of logs to choose from.
+    /// Variables of the pgbench scripts: the range of logs and of seals to choose from.
     #[must_use]
     pub fn variables(logs: &Range<u64>) -> Vec<(&'static str, String)> {
         let text = |first: u64, log: u64| (first + log).to_string();
@@ -124,7 +125,7 @@ impl Bench {
         Cpu::now(Some(self.server.pid()), self.cluster.postmaster()?)
     }
 
-    /// A round of requests to the server.
+    /// Sends requests to the server for one measuring round of length `time`.
     ///
     /// # Errors
     /// A connection ends.
@@ -140,7 +141,7 @@ impl Bench {
         Ok((traffic, self.cpu()? - before))
     }
 
-    /// A round of transactions by pgbench.
+    /// Runs a script by pgbench for one measuring round of `seconds`.
     ///
     /// # Errors
     /// As [`Pgbench::run`].
@@ -173,7 +174,7 @@ impl Bench {
         Ok((run, self.cpu()? - before))
     }
 
-    /// A round of reads by the server; samples of the responses are compared with SQL.
+    /// Sends reads to the server for one measuring round; compares samples of the responses with SQL.
     ///
     /// # Errors
     /// A wrong response.
@@ -225,7 +226,8 @@ impl Bench {
         Ok(told(Line::of(name, connections, &alone, &server)))
     }
 
-    /// Compares the public check with pgbench running the server's own statement, for one code at a time.
+    /// Compares the server's public check with pgbench that runs the server's own statement, with one code
+    /// per statement.
     ///
     /// # Errors
     /// As [`Bench::compare`].
@@ -258,7 +260,7 @@ impl Bench {
         Ok((bench, forgotten))
     }
 
-    /// Reads once every page that the reads may use.
+    /// Reads each page that the measured reads may need once, so that these pages are in memory.
     ///
     /// # Errors
     /// Those of the database.
@@ -280,7 +282,7 @@ impl Bench {
     }
 }
 
-/// Starts the measured server: as installed, with the limiter on.
+/// Starts the measured server with the settings of an installation, including the limits for public checks.
 ///
 /// # Errors
 /// It does not start.
@@ -288,7 +290,8 @@ pub fn start(cluster: &Cluster, dir: &Path) -> Result<Server, Failure> {
     Server::start(&cluster.url()?, dir, &[])
 }
 
-/// The time span of the loaded events: short enough that felling tickets are still valid.
+/// The time span of the loaded events. It is short enough that the felling tickets of all events are still
+/// valid.
 #[must_use]
 pub fn span(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     (now - TimeDelta::days(300), now - TimeDelta::hours(1))

@@ -1,4 +1,4 @@
-//! Checks responses: samples are compared with SQL, and their chains recomputed.
+//! Checks samples of the responses: compares them with rows read by SQL, and recomputes their chains.
 
 use super::timber::{EVENTS, log_id, seal_number};
 use crate::chain::{ChainEvent, Revealed, chain_errors};
@@ -10,7 +10,7 @@ use std::error::Error;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Compares the response of a public check with the rows.
+/// Compares the response of a public check with the rows in the database.
 ///
 /// # Errors
 /// The first difference.
@@ -48,7 +48,7 @@ pub async fn verification(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Fa
     Ok(())
 }
 
-/// Compares a history with the rows, and recomputes its chain from the response alone.
+/// Compares a history with the rows in the database, and recomputes its chain from the response alone.
 ///
 /// # Errors
 /// The first difference, or the error in the chain.
@@ -60,7 +60,7 @@ pub async fn history(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Failure
     if errors.is_empty() { Ok(()) } else { Err(format!("{}: {errors:?}", log_id(log)).into()) }
 }
 
-/// Compares a history without evidence with the rows.
+/// Compares a history without evidence with the rows in the database.
 ///
 /// # Errors
 /// The first difference.

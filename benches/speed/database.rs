@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Name of a settings file in addition to the program's own.
+/// Name of the settings file that is used in addition to the settings of the private cluster.
 const SETTINGS: &str = "measurements.conf";
 
 /// A running cluster.
@@ -62,7 +62,7 @@ impl Cluster {
         self.database.close().await;
     }
 
-    /// The folder of its socket.
+    /// The folder of the cluster's socket.
     ///
     /// # Errors
     /// Those of the file system.
@@ -70,7 +70,7 @@ impl Cluster {
         Ok(self.folder.socket_dir()?)
     }
 
-    /// The password of one of its roles.
+    /// The password of one of the cluster's roles.
     ///
     /// # Errors
     /// Those of the file system.

@@ -1,8 +1,9 @@
-//! Loads logs with their events by COPY, in scattered order of arrival: the server's own code computes
-//! the chain, and the rows are those that the server would have written.
+//! Loads logs with their events by COPY, in scattered order of arrival: the server's own code computes the
+//! chain, and the rows are those that the server would have written.
 //!
-//! In rounds: first the first event of every log, then the second of every log, and so on, each round
-//! with the trucks in another order. So the ten events of a log are far apart in the heap.
+//! Loading takes one round per seq: first the first event of every log, then the second event of every log,
+//! and so on. Each round visits the trucks in another order, so the ten events of a log are far apart in the
+//! heap.
 
 use super::timber::{EVENTS, HARVEST, Parties, Party, TICKET, TRUCK, log_id, seal_number, volume};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,7 +36,7 @@ pub struct Load<'p> {
     pub parties: &'p Parties,
     /// The range of logs; both ends are multiples of [`HARVEST`].
     pub logs: Range<u64>,
-    /// When the first event was received; the last is received before `until`.
+    /// When the first event was received. The last event is received before `until`.
     pub from: DateTime<Utc>,
     /// End of the period.
     pub until: DateTime<Utc>,
@@ -87,7 +88,8 @@ impl Load<'_> {
     /// The `place`th log of a round.
     fn visited(&self, seq: u32, place: u64) -> u64 {
         let trucks = self.count() / TRUCK;
-        // Harvests are recorded in the order of their ids; all later events are scattered.
+        // Harvests are recorded in the order of their ids, so the first round has no scattered order. All
+        // later rounds are scattered.
         let truck = if seq == 1 { place / TRUCK } else { scattered(place / TRUCK, trucks, seq) };
         self.logs.start + truck * TRUCK + place % TRUCK
     }
@@ -223,11 +225,12 @@ impl Load<'_> {
                 }
             }
         }
-        // The receiver is dropped only after it failed, and then it reports the error itself.
+        // Sending fails only if the receiver was dropped. The receiver is dropped only after an error, and
+        // reports that error itself.
         let _ = send.send(chunk);
     }
 
-    /// The logs in their state after all events, their seals, and their past parties.
+    /// Loads the logs in their state after all events, with their seals and past parties.
     async fn logs_and_seals(
         &self,
         pool: &PgPool,
@@ -368,7 +371,8 @@ fn log_row(
     identification: &str,
 ) -> Result<(), Failure> {
     let ticket = load.parties.ticket(log);
-    // The row depends only on the times of the first and the last event.
+    // Only the times of the first and the last event affect the row, so the events between them get the time
+    // of the last one.
     let place = log - load.logs.start;
     let at = |seq| if seq == 1 { load.received_at(place - place % HARVEST) } else { head };
     let contents: Vec<Content> = (1..=EVENTS)
@@ -426,8 +430,8 @@ fn row_of(
     Ok(())
 }
 
-/// The rows of one harvest as the server would write them, ready for COPY: tables with columns, and rows.
-/// The logs and the seal numbers must be unused.
+/// Returns the rows of one harvest as the server would write them, in the format of COPY: for each table its
+/// columns and rows. The logs and the seal numbers must be unused.
 ///
 /// # Errors
 /// Errors of the domain, for contents that make no valid log.
@@ -441,7 +445,9 @@ pub fn raw_harvest(
     let mut chunk = Chunk::default();
     let (mut rows, mut seals) = (String::new(), String::new());
     for log in logs {
-        // The index is reduced to that of a log of the first ticket: which ticket it is does not matter here.
+        // `content` finds a log's ticket by the log's index, and these logs may have no ticket of their own.
+        // The index is therefore reduced to that of a log of the first ticket; which ticket this is does not
+        // matter here.
         let content = parties.content(log % TICKET, 1, at, harvest.operation, "010952123454321321000000000");
         let mut content = content;
         content.business.log = log_id(log);
@@ -506,8 +512,8 @@ fn ranges(logs: &Range<u64>, step: u64) -> impl Iterator<Item = Range<u64>> {
     (logs.start..end).step_by(index_of(step)).map(move |from| from..end.min(from + step))
 }
 
-/// The `place`th of `count` items in an order that differs for each `round`. The step is coprime to `count`,
-/// so that each item is visited once.
+/// Returns the item at position `place` of `count` items, in an order that differs for each `round`. The step
+/// is coprime to `count`, so that each item is visited once.
 fn scattered(place: u64, count: u64, round: u32) -> u64 {
     let mut step = (count / 3 + 7_919 * u64::from(round)) | 1;
     while gcd(step, count) != 1 {

@@ -46,15 +46,15 @@ use std::time::Instant;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Bytes per event with all its rows and indexes: used to check the free disk space.
+/// Bytes on disk per event with all its rows and indexes. Used to check that the disk has enough free space.
 const EVENT_BYTES: u64 = 2_400;
-/// Of these, bytes of its leaf in the register.
+/// The part of `EVENT_BYTES` that the event's leaf in the register takes.
 const LEAF_BYTES: u64 = 260;
-/// Number of events loaded in one go. The events of one go are scattered over its own chains only, so
-/// that their index fits into the machine's memory. With more, each event costs a page read and a page
-/// write.
+/// Number of events in one call of the loader. The events of one call are scattered over the chains of this
+/// call only, so that the index of these chains fits into the machine's memory. With more events, each one
+/// would cost a page read and a page write.
 const GO: u64 = 10_000_000;
-/// Shared buffers of a private cluster as installed, MB.
+/// Shared buffers of a private cluster in an installation, in MB.
 const AS_INSTALLED: u64 = 192;
 
 fn main() -> ExitCode {
@@ -172,8 +172,8 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Loads up to this many events, and measures. If `whole` is set, measures writes too: they come last, and
-/// nothing may be loaded afterwards.
+/// Loads events until the database has this many, and measures. If `whole` is set, writes are measured too.
+/// They come last, because nothing may be loaded after them.
 async fn measure_at(
     mut bench: Bench,
     events: u64,
@@ -258,8 +258,8 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let events = (logs.end - logs.start) * u64::from(timber::EVENTS);
     let (from, until) = (bench.from, bench.until);
     let leaves = !bench.settings.without_leaves;
-    // Full-page writes are off: the load need not survive a crash, and most of them would be pages of the
-    // chain's index.
+    // Full-page writes are off during loading: the load need not survive a crash, and most of these writes
+    // would be pages of the index on the chains.
     full_page_writes(&bench.pool, false).await?;
     for first in logs.clone().step_by(usize::try_from(GO / u64::from(timber::EVENTS))?) {
         let end = logs.end.min(first + GO / u64::from(timber::EVENTS));
@@ -277,13 +277,14 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let server = bench::start(&bench.cluster, &bench.dir)?;
     let bench = Bench { server, logs: logs.end, ..bench };
     full_page_writes(&bench.pool, true).await?;
-    // A checkpoint and a restart, so that the measurements do not include work left over from loading.
+    // A PostgreSQL checkpoint and a restart complete the work that loading left over, so that the
+    // measurements do not include it.
     sqlx::query("CHECKPOINT").execute(&bench.pool).await?;
     let (bench, _) = bench.restart(shared_buffers, false).await?;
     Ok((bench, seconds, written))
 }
 
-/// Sets whether PostgreSQL writes full pages to its WAL, as installed, or not.
+/// Turns PostgreSQL's full-page writes on, as in an installation, or off.
 async fn full_page_writes(pool: &PgPool, on: bool) -> Result<(), Failure> {
     let set = if on { "RESET full_page_writes" } else { "SET full_page_writes = off" };
     sqlx::query(AssertSqlSafe(format!("ALTER SYSTEM {set}"))).execute(pool).await?;

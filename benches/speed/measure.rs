@@ -1,4 +1,5 @@
-//! Two sides in turns, A B A B, so that other load on the machine affects both.
+//! Measures two sides in turns (A B A B; each turn is a round), so that other load on the machine affects
+//! both sides.
 
 use super::pgbench::Run;
 use super::process::Cpu;
@@ -8,7 +9,7 @@ use std::error::Error;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// The results of one side, all rounds together.
+/// The results of one side over all measuring rounds.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Requests, or transactions.
@@ -17,7 +18,7 @@ pub struct Side {
     pub seconds: f64,
     /// Each round's rate.
     pub rates: Vec<f64>,
-    /// Latencies in microseconds, of all or of a sample.
+    /// Latencies in microseconds, of all requests or of a sample.
     pub latencies: Vec<u32>,
     /// Processor time.
     pub cpu: Cpu,
@@ -63,7 +64,7 @@ impl Side {
     pub fn percentile(&self, part: f64) -> f64 {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
-        // Rounded down, so that a single sample is its own percentile.
+        // The index is rounded down, so that a single sample is its own percentile.
         let at = (sorted.len().saturating_sub(1)) as f64 * part;
         sorted.get(at as usize).copied().map_or(0.0, f64::from)
     }
@@ -96,7 +97,7 @@ pub struct Figures {
     pub cpu_server_us: f64,
     /// The same of PostgreSQL.
     pub cpu_postgres_us: f64,
-    /// The same of the load generator: this program, or pgbench.
+    /// Processor time of the load generator (this program, or pgbench) per request, microseconds.
     pub cpu_generator_us: f64,
 }
 
@@ -113,7 +114,7 @@ pub struct Line {
     pub server: Figures,
     /// The server's rate divided by the database's.
     pub ratio: f64,
-    /// The lowest and the highest ratio of a round.
+    /// The lowest and the highest ratio within one measuring round.
     pub spread: [f64; 2],
 }
 

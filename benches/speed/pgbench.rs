@@ -1,5 +1,5 @@
-//! PostgreSQL's own load generator, on the same socket with prepared statements: the speed of the
-//! database alone.
+//! Runs pgbench, PostgreSQL's own load generator, over the server's socket with prepared statements: it
+//! measures the speed of the database alone.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub struct Run {
     pub done: u64,
     /// Transactions per second, without the time to connect.
     pub rate: f64,
-    /// Latencies of a sample of them in microseconds.
+    /// Latencies of a sample of the transactions, in microseconds.
     pub latencies: Vec<u32>,
 }
 

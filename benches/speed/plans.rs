@@ -36,7 +36,8 @@ pub struct Appends<'p> {
     body: String,
 }
 
-/// Events by region, type and time: a page from a random time on, then the pages after it up to the last.
+/// Searches for events by region, type and time. It requests a page from a random time on, and then the
+/// following pages up to the last.
 pub struct Searches<'t> {
     /// An inspector's token.
     pub token: &'t str,
@@ -144,7 +145,8 @@ impl Plan for Searches<'_> {
     }
 
     fn answered(&mut self, body: &[u8]) {
-        // The next request continues at the end of this page; a cursor does not need `from`.
+        // The next request continues at the end of this page. It does not need `from`, because the cursor
+        // contains the position.
         if self.next.is_empty()
             && let Some(next) = next(body)
         {

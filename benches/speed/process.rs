@@ -17,7 +17,8 @@ pub struct Cpu {
     pub server: Duration,
     /// PostgreSQL: all its processes, including ended ones.
     pub postgres: Duration,
-    /// This process, which generates the load, and the pgbench processes that it has run.
+    /// Processor time of this process, which generates the load, and of the pgbench processes that it has
+    /// run.
     pub generator: Duration,
 }
 
@@ -64,7 +65,7 @@ impl Cpu {
             else {
                 continue;
             };
-            // The process ended after the folder was listed.
+            // The process has ended since the folder was listed, so it is left out.
             let Ok(stat) = Stat::of(pid) else { continue };
             if stat.parent == postmaster {
                 postgres += stat.whole();
@@ -83,7 +84,8 @@ struct Stat {
 impl Stat {
     fn of(pid: &str) -> Result<Self, Failure> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The process name in parentheses may contain any character.
+        // The process name stands in parentheses and may itself contain parentheses, so the fields begin
+        // after the last one.
         let (_, rest) = text.rsplit_once(')').ok_or("no name")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| -> Result<u64, Failure> { Ok(fields.get(at).ok_or("too short")?.parse()?) };

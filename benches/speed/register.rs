@@ -38,23 +38,24 @@ const CHECKS: usize = 50;
 /// The results.
 #[derive(Clone, Debug, Serialize)]
 pub struct Register {
-    /// Target and actual events per second, in requests of twenty events.
+    /// Events per second, sent in requests of twenty events: the target rate and the actual rate.
     pub rate: [f64; 2],
-    /// Lag: from receipt to the published checkpoint, for the oldest event of each checkpoint: median,
-    /// 99th percentile, maximum; ms.
+    /// Lag of each checkpoint (from the receipt of the oldest event that it newly covers to its publication):
+    /// median, 99th percentile and maximum; ms.
     pub lag_ms: [f64; 3],
-    /// Processor time of server, PostgreSQL and publisher per event at that rate, without the register
+    /// Processor time of server, PostgreSQL and publisher per event at the target rate, without the register
     /// and with it; µs.
     pub cpu_us: [f64; 2],
-    /// The second divided by the first.
+    /// The value with the register divided by the value without it.
     pub cpu_ratio: f64,
-    /// Events per second at full speed, one per request, without the register and with it.
+    /// Events per second with one event per request, as fast as responses arrive, without the register and
+    /// with it.
     pub saturated: [f64; 2],
-    /// The second divided by the first.
+    /// The value with the register divided by the value without it.
     pub saturated_ratio: f64,
-    /// Time of a round of the sequencer at that rate, alone and while `fsck` runs; ms.
+    /// Time of one round of the sequencer at the target rate, without and with a concurrent `fsck`; ms.
     pub round_ms: [f64; 2],
-    /// The second divided by the first.
+    /// The value with `fsck` divided by the value without it.
     pub round_ratio: f64,
     /// Peak resident memory of that `fsck`, bytes.
     pub fsck_peak: u64,
@@ -202,8 +203,8 @@ fn paced(bench: &Bench, publisher: &Publisher, rate: u64, time: Duration) -> Res
     Ok(Turn { events: posted?, seconds, cpu: used()?.saturating_sub(before), seen: vec![seen?] })
 }
 
-/// Writes one writer's part of the rate; returns the number of events recorded. A late writer continues
-/// without a pause.
+/// Records this writer's share of the events at the given rate, and returns their number. A writer that is
+/// late continues without a pause.
 fn keep_up(
     server: SocketAddr,
     parties: &Parties,
@@ -324,7 +325,7 @@ impl Publisher {
         text.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or_default()
     }
 
-    /// Records when checkpoints are first seen, until `stop` is set.
+    /// Records the times at which new checkpoints are first seen, until `stop` is set.
     fn look(&self, stop: &AtomicBool) -> Vec<(i64, u64)> {
         let mut seen: Vec<(i64, u64)> = Vec::new();
         while !stop.load(Ordering::Relaxed) {

@@ -39,17 +39,17 @@ pub struct Stage {
     pub events: u64,
     /// Seconds that loading took.
     pub load_seconds: f64,
-    /// WAL bytes per loaded event, including its share of the log's row and other tables.
+    /// WAL bytes per loaded event, including the event's share of the WAL for the log's row and other tables.
     pub load_wal_per_event: f64,
     /// Disk use of the tables after loading.
     pub sizes: Option<Sizes>,
     /// Pages that a read uses after loading.
     pub buffers: Buffers,
-    /// Pages that a read uses after the appends, before the next vacuum.
+    /// Pages that a read uses after the appends, before the next vacuum of the tables.
     pub buffers_after_appends: Option<Buffers>,
     /// Reads with everything in shared buffers.
     pub warm: Vec<Line>,
-    /// Public checks per second at 32 connections, by our load generator and by wrk.
+    /// Public checks per second at 32 connections, by this program's load generator and by wrk.
     pub generators: Option<[f64; 2]>,
     /// Lists.
     pub lists: Vec<List>,
@@ -63,7 +63,8 @@ pub struct Stage {
     pub flood: Option<Flood>,
     /// Harvests.
     pub harvests: Option<Harvests>,
-    /// Reads with shared buffers as installed (192 MB), the rest in the kernel's cache.
+    /// Reads with the shared buffers of an installation (192 MB). Pages that do not fit into them come from
+    /// the kernel's cache.
     pub small: Vec<Line>,
     /// Reads right after a start, with the kernel's cache dropped if permitted.
     pub cold: Vec<Line>,
@@ -71,7 +72,7 @@ pub struct Stage {
     pub caches_dropped: bool,
     /// Resident memory of the server after the reads at 128 connections, and its peak; bytes.
     pub resident: [u64; 2],
-    /// The same after harvests and appends.
+    /// Resident memory of the server after harvests and appends, and its peak; bytes.
     pub resident_after_writes: [u64; 2],
     /// Number of responses compared with SQL, all of them correct.
     pub checked: usize,
@@ -334,7 +335,8 @@ impl Stage {
         for (load, [_, peak]) in
             [("reads", self.resident), ("harvests and appends", self.resident_after_writes)]
         {
-            // Decimal megabytes, as in the goal. Zero if the part was left out.
+            // Decimal megabytes, because the goal of 64 MB is stated in them. The peak is zero if the part
+            // was not run.
             let peak = peak as f64 / 1e6;
             if peak == 0.0 {
                 continue;

@@ -14,9 +14,10 @@ const CHAINS: &str = "src/evidence/chain/chains.sql";
 /// Scripts, written to files.
 #[derive(Clone, Debug)]
 pub struct Scripts {
-    /// The public check of one seal number: the server's statement in its single-row form.
+    /// Checks one seal number with the server's statement in its single-row form.
     pub check: PathBuf,
-    /// The same with the statement that the server sends, for a single code.
+    /// Checks one seal number with the statement exactly as the server sends it, with a batch that consists
+    /// of a single code.
     pub check_as_sent: PathBuf,
     /// The chain of one log by its id: the server's statement in its single-row form.
     pub chain: PathBuf,
@@ -32,7 +33,8 @@ pub struct Scripts {
 /// The server's statement has an unknown form.
 pub fn check(number: &str) -> Result<String, Failure> {
     let text = statement(CHECK)?;
-    // The server's statement also resolves the key; pgbench performs the check alone.
+    // The server's statement also resolves the caller's key. That part is removed, because pgbench only
+    // performs the check.
     let (_, text) = text.split_once("s.number AS").ok_or_else(|| unknown(CHECK))?;
     let (head, rest) = text.split_once("FROM UNNEST").ok_or_else(|| unknown(CHECK))?;
     let (_, joins) = rest.split_once("LEFT JOIN log l").ok_or_else(|| unknown(CHECK))?;
@@ -98,7 +100,7 @@ impl Scripts {
     }
 }
 
-/// A script with or without the lines between the queue markers.
+/// Returns a script with or without the lines between `-- queue` and `-- end of queue`.
 fn marked(text: &str, queues: bool) -> String {
     let mut inside = false;
     let mut kept = String::new();

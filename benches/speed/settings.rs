@@ -94,7 +94,7 @@ impl Settings {
             settings.rounds = 1;
             settings.shared_buffers.get_or_insert(128);
         }
-        // A whole number of tickets, hence of trucks and harvests.
+        // Rounds up to 10,000 events (1,000 logs), so that every harvest and every truck is complete.
         settings.events = settings.events.div_ceil(10_000) * 10_000;
         settings
     }

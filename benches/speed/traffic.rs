@@ -48,19 +48,19 @@ pub struct Traffic {
     pub good: u64,
     /// Other responses.
     pub bad: u64,
-    /// The first of the other responses, for the error message.
+    /// The first response with a status other than 2xx, for the error message.
     pub first_bad: Option<String>,
     /// Time of each response in microseconds, in order of arrival.
     pub latencies: Vec<u32>,
     /// Total bytes of the bodies of all 2xx responses.
     pub bytes: u64,
-    /// Samples of the responses: the number requested, and the body.
+    /// Samples of the responses: the number of the requested item, and the body.
     pub samples: Vec<(u64, Vec<u8>)>,
     /// Duration.
     pub seconds: f64,
 }
 
-/// One response in this many is sampled for checking.
+/// The body of one response in this many is recorded as a sample for checking.
 const SAMPLE: u64 = 997;
 /// Most samples.
 const SAMPLES: usize = 60;
@@ -130,7 +130,7 @@ impl Connection {
         self.what = plan.request(dice, &mut self.out);
         self.sent = 0;
         self.asked = Instant::now();
-        // The measured requests are small and fit a socket's buffer, so this loop rarely waits.
+        // The measured requests are small enough for the socket's send buffer, so this loop rarely waits.
         while self.sent < self.out.len() {
             match self.stream.write(&self.out[self.sent..]) {
                 Ok(0) => return Err("the server closed a connection".into()),

@@ -30,7 +30,8 @@ where
     <Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-/// The same for an optional field; `None` is never written: use it with `skip_serializing_if`.
+/// The same functions for an optional field. Use them with `skip_serializing_if`, so that `None` is left out
+/// and not written as null.
 pub mod option {
     use super::{Cow, Deserialize, Deserializer, Display, FromStr, Serializer};
     use serde::de::Error as _;

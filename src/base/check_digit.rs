@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn check_digits_of_known_numbers() {
-        // 4006381333931 is the usual textbook example; 629104150021 is GS1's own.
+        // 4006381333931 is the usual textbook example; 6291041500213 is GS1's own.
         assert_eq!(mod10(400_638_133_393), 1);
         assert_eq!(mod10(629_104_150_021), 3);
     }

@@ -49,7 +49,8 @@ impl Clock {
     }
 }
 
-/// Finds out whether the clock was set while this process runs, by the monotonic clock, which cannot be set.
+/// Finds out whether the system clock was set while this process runs. It compares the clock with the
+/// monotonic clock, which cannot be set.
 #[derive(Clone, Debug)]
 pub struct ClockWatch {
     clock: Clock,

@@ -34,13 +34,13 @@ impl std::error::Error for Invalid {}
 pub enum Location {
     /// A JSON pointer (RFC 6901) into the body; the empty one is the body itself.
     Pointer(String),
-    /// A cell of a CSV body: its line (the header is line 1) and its column's name. Also a location
-    /// in a body that cannot be parsed at all: its line and character.
+    /// A cell of a CSV body: its line (the header is line 1) and its column's name. For a body that cannot be
+    /// parsed at all: the line and the character at which parsing failed.
     Cell {
         /// Line in the file as an editor counts, from 1.
         line: u64,
-        /// The column's name as documented; the number of the character, from 1, in a body that
-        /// cannot be parsed; empty if the error concerns the entire line.
+        /// The column's name as documented; empty if the error concerns the entire line. In a body that
+        /// cannot be parsed: the number of the character in its line, from 1.
         column: String,
     },
     /// A query parameter, named as sent: an unknown one is refused under its own name.
@@ -90,14 +90,14 @@ pub enum Error {
     /// In conflict with the present state: 409.
     #[error("{} conflicts with the present state", .0.len())]
     Conflict(Vec<FieldError>),
-    /// Data that was read before the locks has changed: the entire transaction is retried; 503 if that
-    /// keeps happening.
+    /// Data that was read before it was locked has changed in the meantime. The entire transaction is
+    /// retried; 503 if that keeps happening.
     #[error("stale: {0} changed between reading and lock")]
     Stale(&'static str),
     /// A request with the same idempotency key or operation id is running: 409.
     #[error("in progress")]
     InProgress,
-    /// Executed before, but the response is no longer stored (or never was): 409.
+    /// The request was executed before, but its response is no longer stored (or never was): 409.
     #[error("already done: {0}")]
     AlreadyDone(String),
     /// Too many requests wait for the same resource: 503.
@@ -106,7 +106,8 @@ pub enum Error {
     /// Temporarily impossible; the client may retry after the seconds in `Retry-After`: 503.
     #[error("unavailable: {0}")]
     Unavailable(Cow<'static, str>),
-    /// The connection broke during COMMIT: 503. A retry with the same idempotency key settles it.
+    /// The connection broke during COMMIT, so the outcome is unknown: 503. A retry with the same idempotency
+    /// key shows whether the request was executed.
     #[error("outcome unknown")]
     OutcomeUnknown(#[source] sqlx::Error),
     /// An unexpected error from the database, or the database is down.
@@ -132,7 +133,7 @@ impl Error {
 /// The result type of most functions in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a database error says about the statement that failed. Every decision by SQLSTATE (PostgreSQL manual,
+/// What a database error means for the statement that failed. Every decision by SQLSTATE (PostgreSQL manual,
 /// appendix A) is made here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseFailure {
@@ -145,8 +146,8 @@ pub enum DatabaseFailure {
     /// This statement cannot succeed at the moment: a lock was not available (55P03), or the server is a
     /// standby (25006).
     Busy,
-    /// The transaction lost to another one, and may be retried as a whole: a serialisation failure (40001), a
-    /// deadlock (40P01), or the other one appended to the same chain first.
+    /// Another transaction came first: a serialisation failure (40001), a deadlock (40P01), or the other
+    /// transaction appended to the same chain before. This transaction may be retried as a whole.
     Lost,
     /// The statement itself was refused.
     Refused,

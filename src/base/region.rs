@@ -125,7 +125,7 @@ impl serde::Serialize for Region {
 }
 
 impl<'de> serde::Deserialize<'de> for Region {
-    /// From the code alone, as requests and hashed parts write it.
+    /// Reads the code alone, which is how requests and hashed parts write a region.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         Self::parse(&code).map_err(serde::de::Error::custom)
@@ -135,7 +135,7 @@ impl<'de> serde::Deserialize<'de> for Region {
 sqlx_as_text!(Region);
 
 impl utoipa::PartialSchema for Region {
-    /// The object in responses; a request has the code, a string.
+    /// The schema describes the object in responses. In a request, a region is only its code, a string.
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         RegionNames::schema()
     }
@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn other_codes_are_refused() {
-        // A letter code from before 2022, a code that no region has, another country, other spellings.
+        // All of these are refused: a letter code from before 2022, a code that no region has, another
+        // country, other spellings.
         for code in ["KZ-VOS", "KZ-12", "RU-NVS", "kz-10", "KZ10", "", "KZ-10 ", "Абай"] {
             assert_eq!(Region::parse(code).unwrap_err().code, "unknown-region", "{code}");
         }

@@ -32,7 +32,7 @@ impl<K: Eq + Hash> Shares<K> {
     /// The share of `owner`. It exists as long as one of its permits is held or waited for.
     #[must_use]
     pub fn of(&self, owner: K) -> Arc<Semaphore> {
-        // A poisoned lock is harmless: entries are inserted whole.
+        // A poisoned lock is harmless: an entry is inserted completely or not at all.
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = of.get(&owner).and_then(Weak::upgrade) {
             return share;
@@ -46,8 +46,8 @@ impl<K: Eq + Hash> Shares<K> {
     }
 }
 
-/// The permits for the memory of a response: from the owner's share, and from the memory that all owners
-/// have.
+/// The permits for the memory of a response: one part is from the owner's share, one from the memory that all
+/// owners share.
 #[derive(Debug)]
 pub struct MemoryPermit {
     _own: OwnedSemaphorePermit,

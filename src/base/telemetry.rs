@@ -1,10 +1,9 @@
-//! The trace for the administrator: log lines on standard error, as text or as JSON, each with the
-//! request id of its span.
+//! The trace for the administrator: log lines on standard error, as text or as JSON, each with the request id
+//! of its span.
 //!
-//! An event is always one line: control characters, line and paragraph separators and direction
-//! marks in values are escaped, so a value that a client sends can neither imitate a log line nor
-//! control a terminal. Personal data and tokens are not filtered here: code must never put them
-//! into a field.
+//! Each line of the output stays one line: control characters, line and paragraph separators and direction
+//! marks in values are escaped, so a value that a client sends can neither imitate a log line nor control a
+//! terminal. Personal data and tokens are not filtered here: code must never put them into a field.
 
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -74,7 +73,7 @@ where
     })
 }
 
-/// Traces a panic as an event, so that it has the request id and is one line.
+/// Writes a panic as one line of the trace, with the request id of the span in which it occurred.
 fn trace_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -187,9 +186,10 @@ mod tests {
         assert_eq!(line["level"], "INFO");
     }
 
-    /// A check whether an event is enabled must not affect the next event. sqlx checks in this way (through
-    /// the crate `log`) before it traces a PostgreSQL notice. A per-layer filter used the result for the
-    /// thread's next event, so the "serving" line of a restarted server was lost.
+    /// When a library only checks whether a tracing event is enabled, the next event must not be affected.
+    /// sqlx checks in this way (through the crate `log`) before it traces a PostgreSQL notice. A per-layer
+    /// filter used the result for the thread's next event, so the "serving" line of a restarted server was
+    /// lost.
     #[test]
     fn what_is_not_to_be_told_takes_no_other_line_with_it() {
         let registry = tracing_subscriber::registry();

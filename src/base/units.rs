@@ -88,7 +88,7 @@ fn read(text: &str) -> Option<Digits> {
 }
 
 impl Digits {
-    /// As a count of `10^-scale`; further digits are an error.
+    /// The number as a count of `10^-scale`; a digit beyond this scale is an error.
     fn exactly(&self, scale: u32) -> Result<i64, NumberError> {
         let shift = self.shift + i64::from(scale);
         if self.significant.is_empty() {
@@ -100,7 +100,7 @@ impl Digits {
         }
     }
 
-    /// As a count of `10^-scale`, half away from zero.
+    /// The number as a count of `10^-scale`, rounded half away from zero.
     fn rounded(mut self, scale: u32) -> Result<i64, NumberError> {
         let shift = self.shift + i64::from(scale);
         if self.significant.is_empty() || shift >= 0 {
@@ -339,7 +339,8 @@ impl Volume {
     /// Whether `self > base × (1 + percent / 100)`, exactly.
     #[must_use]
     pub fn exceeds(self, base: Self, percent: Decimal) -> bool {
-        // 10^9 with 4 decimals times a percentage of a few digits has far fewer than 28 digits.
+        // Decimals have 28 digits. A volume of at most 10^9 with 4 decimals, times a percentage of a few
+        // digits, has far fewer, so the products are exact.
         self.0 * Decimal::ONE_HUNDRED > base.0 * (Decimal::ONE_HUNDRED + percent)
     }
 

@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(json, format!("\"{lie}\""));
             assert_eq!(serde_json::from_str::<Lie>(&json).unwrap(), lie);
         }
-        // From a reader, or with an escape, serde gets an owned string instead of a borrowed one.
+        // If the input is a reader or has an escape, serde passes an owned string instead of a borrowed one.
         assert_eq!(serde_json::from_reader::<_, Lie>(&br#""across""#[..]).unwrap(), Lie::Across);
         assert_eq!(serde_json::from_str::<Lie>(r#""\u0061cross""#).unwrap(), Lie::Across);
     }

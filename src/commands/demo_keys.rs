@@ -1,4 +1,5 @@
-//! The demonstration's keys: fixed and public, and recognisable as such.
+//! The keys of the demonstration. They are fixed and public, and a reader recognises them as demonstration
+//! keys.
 
 use crate::base::error::Result;
 use crate::base::token::Token;
@@ -8,7 +9,7 @@ use sqlx::PgPool;
 /// A participant of the demonstration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Participant {
-    /// Registers and allots.
+    /// Registers organisations and seals, and gives seals to organisations.
     Operator,
     /// Issues felling tickets.
     ForestOwner,
@@ -62,8 +63,8 @@ impl Participant {
         }
     }
 
-    /// Its BIN: valid in form, but of no real organisation, because no BIN contains month 00. The operator
-    /// has the BIN of `party::bootstrap` instead.
+    /// The BIN of this participant. Its form is valid, but it belongs to no real organisation, because no
+    /// real BIN contains month 00. The operator has the BIN of `party::bootstrap` instead.
     #[must_use]
     pub fn bin(self) -> String {
         let mut stem = 1 + Self::ALL.iter().position(|participant| *participant == self).unwrap_or_default();

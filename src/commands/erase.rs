@@ -371,8 +371,8 @@ async fn delete_statistics(maintenance: &mut PgConnection, private: bool) -> Res
     }
 }
 
-/// Waits until no transaction can see the deleted rows: a rewrite keeps rows that are still visible to
-/// one.
+/// Waits until no transaction can see the deleted rows. Before that, rewriting a table would copy the deleted
+/// rows into the new file.
 async fn wait_for_readers(maintenance: &mut PgConnection) -> Result<(), Failure> {
     let since = sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#)
         .fetch_one(&mut *maintenance)
@@ -407,7 +407,8 @@ async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<
         let sql = AssertSqlSafe(format!("VACUUM (FULL, ANALYZE) {table}"));
         match maintenance.execute(sqlx::raw_sql(sql)).await {
             Ok(_) => return Ok(()),
-            // 55P03: the lock was not available in time. Let the other statements run first.
+            // 55P03 means that the lock was not available within `LOCK_TIMEOUT`. The pause lets the
+            // statements that queue behind it run before the next attempt.
             Err(sqlx::Error::Database(error))
                 if error.code().as_deref() == Some("55P03") && start.elapsed() < WAIT_TIMEOUT =>
             {
@@ -418,11 +419,12 @@ async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<
     }
 }
 
-/// Removes the write-ahead log written so far, and with it the tables' old files. On a given server, the role
-/// may lack the right to do so; then returns a sentence on what its administrator has to do.
+/// Removes the write-ahead log (WAL) written so far; the checkpoints also remove the tables' old files. On a
+/// server given by `DATABASE_URL`, the role may lack the right to do so; then returns a sentence on what the
+/// server's administrator has to do.
 async fn remove_wal(maintenance: &mut PgConnection, private: bool) -> Result<Option<String>, Failure> {
-    // The checkpoint after the switch begins in a new file and removes the files before it. A second round
-    // removes the file that was still in use during the first.
+    // After the switch to a new WAL file, the PostgreSQL checkpoint removes the older WAL files. The second
+    // pass of the loop removes the file that was still in use during the first pass.
     for _ in 0..2 {
         for statement in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
             match maintenance.execute(statement).await {

@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Backoff before the child is started again: the first, and the maximum.
+/// How long to wait before the child is started again: at first, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 /// A child that ran for this long resets the backoff.
 const STABLE: Duration = Duration::from_mins(1);
@@ -69,8 +69,9 @@ pub struct PublisherCommand {
 }
 
 impl PublisherCommand {
-    /// The command, if this server publishes: on a private cluster, with `--origin` or a public address that
-    /// other machines can reach, and without `--no-publish`.
+    /// Returns the command that starts the publisher, or `None` if this server does not publish. A server
+    /// publishes on a private cluster, with `--origin` or a public address that other machines can reach, and
+    /// without `--no-publish`.
     ///
     /// # Errors
     /// If this program's path or the data directory is unknown.
@@ -107,7 +108,7 @@ impl PublisherCommand {
         command.spawn()
     }
 
-    /// The publisher that uses the folder already, if there is one.
+    /// Returns a description of the publisher that already uses the folder, or `None` if there is none.
     fn other_publisher(&self) -> Option<String> {
         match Lock::take(&self.folder.lock_file()) {
             Err(Denied::Held(holder)) => Some(holder),
@@ -126,7 +127,7 @@ fn is_loopback(url: &str) -> bool {
         || host.to_ascii_lowercase().ends_with(".localhost")
 }
 
-/// A running publisher, started again when it ends.
+/// A publisher that runs as a child process of the server, and is started again whenever it ends.
 #[derive(Debug)]
 pub struct RunningPublisher {
     stop: oneshot::Sender<()>,
@@ -141,9 +142,9 @@ impl RunningPublisher {
         Self { stop, supervisor: tokio::spawn(supervise(command, stopped)) }
     }
 
-    /// Stops it after its round, and waits until it has ended.
+    /// Stops the publisher when its current round is complete, and waits until the process has ended.
     pub async fn stop(self) {
-        // Fails if the supervisor has ended, and with it the child.
+        // Sending fails if the supervisor task has ended already; then the child has ended too.
         let _ = self.stop.send(());
         let _ = self.supervisor.await;
     }
@@ -153,8 +154,8 @@ async fn supervise(command: PublisherCommand, mut stopped: oneshot::Receiver<()>
     let mut pause = BACKOFF.0;
     loop {
         if let Some(holder) = command.other_publisher() {
-            // This server does not wait for the lock: it would take over whenever the other publisher stops,
-            // and the other could not start again.
+            // This server does not wait for the lock of the folder. If it did, it would take the lock as soon
+            // as the other publisher stopped, and the other publisher could not be started again.
             tracing::info!(
                 holder,
                 "another process publishes the register, so this server does not; with --no-publish it never does"

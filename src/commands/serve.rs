@@ -51,14 +51,14 @@ const OPERATOR: &str = "Орман таңбалау операторы";
 /// Interval at which expired stored responses are deleted.
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 
-/// How far the clock may move against the monotonic clock before housekeeping stops.
+/// How far the system clock may deviate from the monotonic clock before housekeeping is skipped.
 const MAX_CLOCK_JUMP: TimeDelta = TimeDelta::hours(1);
 
 /// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
 /// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.
 const REJECTION_DELAY: Duration = Duration::from_millis(200);
 
-/// Maximum connections of a listener for metrics or probes only.
+/// Maximum number of connections of a listener that serves only metrics or only probes.
 const MAX_OWN_CONNECTIONS: usize = 32;
 
 /// Timeout of a probe, for each step.
@@ -145,11 +145,11 @@ pub struct Ready {
     probe_server: Option<Server>,
     /// The folder of the published transparency log.
     pub register: Folder,
-    /// The publisher to run next to the server; `None`: none.
+    /// The publisher to run next to the server; `None` if this server does not publish.
     pub publisher: Option<PublisherCommand>,
     database: Database,
     leave: Duration,
-    /// Errors that the check of the catalogue found at the start.
+    /// Number of errors in the guards of the tables, found by the check of the catalogue at the start.
     guard_errors: u64,
 }
 
@@ -448,7 +448,8 @@ impl Ready {
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
             tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
-                // Also resolves if the sender is dropped: then there is nothing left to wait for.
+                // `last_round` also resolves, with an error, if its sender was dropped without sending. The
+                // sequencer stops then too.
                 let _ = last_round.await;
             }));
         let publisher = publisher.map(RunningPublisher::start);
@@ -537,7 +538,8 @@ fn exposition(app: &App, register: &Folder, guard_errors: u64) -> Exposition {
         )
 }
 
-/// The published size as a gauge needs it: a double, exact up to 2^53 leaves.
+/// The published number of leaves as a double, because a gauge holds doubles. A double is exact up to 2^53
+/// leaves.
 #[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
 fn published_size(register: &Folder) -> Option<f64> {
     let note = Note::parse(&register.published().ok()??).ok()?;

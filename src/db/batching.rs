@@ -33,7 +33,7 @@ pub trait BatchQuery: Send + Sync + 'static {
     /// The result of one query.
     type Output: Send + 'static;
 
-    /// The cost of this query, in the unit of [`BatchLimits::cost`].
+    /// The cost of this query, in the same unit as [`BatchLimits::cost`].
     fn cost(&self) -> usize;
 
     /// Runs all queries and returns their results in the same order. An inner error concerns one query
@@ -147,7 +147,7 @@ impl<Q: BatchQuery> Worker<Q> {
                     break;
                 }
                 cost = more;
-                // A query that its caller gave up is dropped.
+                // A query is dropped if its caller does not wait for the result any more.
                 batch.extend(self.pending.pop_front().filter(|next| !next.reply.is_closed()));
             }
             self.run(&mut batch).await;
@@ -157,8 +157,8 @@ impl<Q: BatchQuery> Worker<Q> {
         }
     }
 
-    /// Runs all queries, and once more if that fails: merged again if the failure concerns all of them,
-    /// otherwise each alone, so that a query that the database rejects does not fail the others.
+    /// Runs all queries. If that fails, runs them once more: merged again if the failure concerns all of
+    /// them, otherwise each alone, so that a query that the database rejects does not fail the others.
     async fn run(&mut self, batch: &mut Vec<QueuedQuery<Q>>) {
         if batch.is_empty() {
             return;
@@ -171,7 +171,7 @@ impl<Q: BatchQuery> Worker<Q> {
             Err(error) => error,
         };
         tracing::warn!(reader = self.limits.name, error = %error, "merged queries failed; retrying");
-        // If a single query may be the cause, each runs alone.
+        // If a single query may have caused the failure, each query is run alone.
         let size = if concerns_all(&error) { batch.len() } else { 1 };
         while !batch.is_empty() {
             let mut part: Vec<_> = batch.drain(..size.min(batch.len())).collect();
@@ -189,7 +189,7 @@ impl<Q: BatchQuery> Worker<Q> {
         }
     }
 
-    /// One attempt. After any failure its connection is not used again.
+    /// Makes one attempt. After any failure, the connection of the attempt is not used again.
     async fn attempt(&mut self, batch: &[QueuedQuery<Q>]) -> sqlx::Result<Vec<Result<Q::Output>>> {
         let mut db = match self.db.take() {
             Some(db) => db,

@@ -75,7 +75,7 @@ impl Login {
         if let Some(settings) = options.get_options() {
             variables.push(("PGOPTIONS", settings.into()));
         }
-        // The options have no getter for the password and the TLS settings, but write them into a URL.
+        // `PgConnectOptions` has no getter for the password and the TLS settings, but its URL contains them.
         let url = options.to_url_lossy();
         if let Some(password) = url.password() {
             variables.push(("PGPASSWORD", decoded(password).into()));
@@ -88,7 +88,7 @@ impl Login {
                 "sslkey" => "PGSSLKEY",
                 _ => continue,
             };
-            // sqlx writes the path of a certificate with this word before it.
+            // sqlx writes `file: ` before the path of a certificate; the variable has only the path.
             let value = value.strip_prefix("file: ").unwrap_or(&value).to_owned();
             variables.push((variable, value.into()));
         }
@@ -103,7 +103,8 @@ impl Login {
 
     fn command(&self, program: &ClientProgram) -> Command {
         let mut command = Command::new(&program.path);
-        // Removed from the inherited environment, because they could override the variables of this login.
+        // These variables are removed from the inherited environment, because they could override those of
+        // this login.
         for name in ["PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR", "PGOPTIONS", "PGPASSFILE"] {
             command.env_remove(name);
         }
@@ -158,7 +159,8 @@ pub async fn dump(
 }
 
 /// Loads a dump into an empty database, in one transaction: entirely or not at all. Owners and rights of the
-/// dump are left out, because the roles may have other names here. `progress` gets the bytes read so far.
+/// dump are left out, because the roles may have other names in the new database. `progress` gets the bytes
+/// read so far.
 ///
 /// # Errors
 /// [`DumpError`].
@@ -179,7 +181,8 @@ pub async fn load(
         let (mut chunk, mut done, mut reported) = (vec![0; CHUNK], 0_u64, tokio::time::Instant::now());
         loop {
             let read = dump.read(&mut chunk).await?;
-            // If the program has ended early, its exit status and message say why.
+            // If `pg_restore` has ended early, its exit status and its message are checked later and show
+            // why.
             if read == 0 || input.write_all(&chunk[..read]).await.is_err() {
                 return Ok(());
             }

@@ -34,7 +34,7 @@ pub struct EmptyDatabase {
 struct Staged {
     /// The data directory.
     folder: Folder,
-    /// Keeps a server from starting in the data directory meanwhile.
+    /// The lock of the data directory: no server can start in it while the cluster is being filled.
     _lock: Lock,
     /// The folder of the cluster: `restoring` in the data directory.
     at: Folder,
@@ -175,7 +175,8 @@ impl EmptyDatabase {
         let Some(Staged { folder, at, cluster, .. }) = self.staged else { return Ok(()) };
         cluster.stop().await;
         let (from, to) = (at.root().join("passwords"), folder.root().join("passwords"));
-        // The data directory has no cluster of its own, so nothing uses its passwords.
+        // The data directory has no cluster of its own, so nothing uses its passwords. They are replaced by
+        // those of the restored cluster.
         fs::remove_dir_all(&to).map_err(|error| failed(&to, &error))?;
         fs::rename(&from, &to).map_err(|error| failed(&to, &error))?;
         fs::rename(at.cluster(), folder.cluster()).map_err(|error| failed(&folder.cluster(), &error))?;
@@ -183,7 +184,7 @@ impl EmptyDatabase {
         sync_dir(folder.root()).map_err(|error| failed(folder.root(), &error))
     }
 
-    /// Stops and removes a private cluster that could not be filled.
+    /// Stops a private cluster that could not be filled, and removes it.
     pub async fn discard(self) {
         let Some(Staged { at, cluster, .. }) = self.staged else { return };
         cluster.stop().await;

@@ -1,7 +1,7 @@
-//! Only one process works on a data directory: it holds a lock on a file in it.
+//! Only one process works on a data directory: it holds a lock on a file in the directory.
 //!
-//! The kernel releases the lock when the process ends, however it ends, so a held lock proves that
-//! its holder is alive. The file names the holder, for the error message of a second process.
+//! The kernel releases the lock when the process ends, however it ends, so a held lock proves that the lock
+//! holder is alive. The file names the lock holder, for the error message of a second process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -17,8 +17,9 @@ pub struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing releases the lock only when no other process has the file open, and a child that another
-        // thread is starting has it open until its exec.
+        // The lock is released explicitly, because closing the file is not always enough: a child process
+        // that another thread is just starting has the file open until its exec, and the lock would last
+        // until then.
         let _ = self.file.unlock();
     }
 }
@@ -26,7 +27,8 @@ impl Drop for Lock {
 /// Why the lock was not taken.
 #[derive(Debug)]
 pub enum Denied {
-    /// Another process holds it; the holder as named in the file, empty if not yet written.
+    /// Another process holds the lock. Contains the name of the lock holder from the file; empty if it is not
+    /// yet written.
     Held(String),
     /// The file cannot be opened or locked at all.
     Io(io::Error),
@@ -45,7 +47,8 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // A holder that has not written its name yet must not cause a different error.
+                // If the name cannot be read, because the lock holder has not written it yet, the error is
+                // still that the lock is held.
                 let _ = (&mut file).take(200).read_to_string(&mut holder);
                 return Err(Denied::Held(holder.trim().to_owned()));
             }

@@ -150,7 +150,8 @@ async fn open_existing_cluster(
     };
     let (owner, superuser) = (for_owner(login(OWNER)?), for_owner(login(SUPERUSER)?));
     let service = for_requests(login(SERVICE)?);
-    // A cluster from before this role has no password of it. The commands that open it do not publish.
+    // A cluster that is older than the publisher's role has no password for this role. That is harmless here,
+    // because the commands that open the database in this way do not publish.
     let publisher = folder.password(PUBLISHER, false).unwrap_or_default();
     let publisher = for_publisher(base.clone().username(PUBLISHER).password(&publisher));
     let mut connection = owner.connect().await.map_err(OpenError::Database)?;
@@ -166,7 +167,8 @@ pub fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Saves one round trip per request; a dead connection fails at its first statement anyway.
+        // A connection is not tested when it is taken from the pool. This saves one round trip per request,
+        // and a dead connection fails at its first statement anyway.
         .test_before_acquire(false)
 }
 
@@ -182,7 +184,7 @@ fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
     let settings = [
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
-        // An acknowledged write is on disk, whatever the server's default.
+        // A write that was acknowledged is on disk, whatever the server's default is.
         ("synchronous_commit", "on"),
     ];
     quiet(options).application_name("ormantrace").options(settings)
@@ -197,7 +199,7 @@ fn for_publisher(options: PgConnectOptions) -> PgConnectOptions {
     quiet(options).application_name("ormantrace-publisher").options(limits)
 }
 
-/// Turns statement traces off: there are too many statements, and a slow one shows in the metrics.
+/// Turns off the trace of statements: there are too many statements, and slow ones show in the metrics.
 fn quiet(options: PgConnectOptions) -> PgConnectOptions {
     options.disable_statement_logging()
 }
@@ -280,7 +282,7 @@ pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnect
                     connection.close().await.map_err(OpenError::Database)?;
                     return Ok(options);
                 }
-                // The server is still setting up the cluster.
+                // The server has not finished setting up the cluster, so the connection is tried again.
                 Err(error) if is_unfinished(&error) || is_down(&error) => {}
                 Err(error) => return Err(OpenError::Database(error)),
             }
@@ -438,8 +440,8 @@ async fn open_cluster(
     };
     let mut connection = match owner.connect().await {
         Ok(connection) => connection,
-        // No such role, wrong password or no such database: the cluster is new, or an earlier setup was
-        // interrupted.
+        // There is no such role, its password is wrong, or there is no such database: the cluster is new, or
+        // an earlier setup was interrupted.
         Err(error) if is_unfinished(&error) => {
             set_up().await?;
             owner.connect().await.map_err(OpenError::Database)?

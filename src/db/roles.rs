@@ -43,13 +43,14 @@ pub(super) async fn set_up(
     passwords: [(&str, Verifier); 3],
 ) -> sqlx::Result<()> {
     let mut postgres = superuser.clone().database("postgres").connect().await?;
-    // A command that joins may find the same unfinished setup. Closing the connection releases the lock.
+    // The lock is needed because a command that joins the cluster may find it unfinished and set it up at the
+    // same time. Closing the connection releases the lock.
     sqlx::query("SELECT pg_advisory_lock($1)").bind(SETTING_UP).execute(&mut postgres).await?;
     for (role, verifier) in passwords {
         if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
             run(&mut postgres, format!("CREATE ROLE {role}")).await?;
         }
-        // A verifier has no quote, which would end the SQL string.
+        // The text of a verifier contains no quote, so it cannot end the SQL string.
         run(
             &mut postgres,
             format!(
@@ -97,8 +98,8 @@ pub(super) async fn ensure(owner: &mut PgConnection, role: &'static str) -> sqlx
             return Ok(false);
         }
         let created = run(owner, format!("CREATE ROLE {role} NOLOGIN")).await;
-        // Roles belong to the server, not to one database: an instance on another of its databases may
-        // have created the role first.
+        // Roles belong to the server, not to one database. So an instance that uses another database of the
+        // same server may have created the role first.
         if let Err(error) = created
             && !matches!(code(&error).as_deref(), Some("42710" | "23505"))
         {
@@ -109,7 +110,8 @@ pub(super) async fn ensure(owner: &mut PgConnection, role: &'static str) -> sqlx
         if !may_create {
             return Ok(false);
         }
-        // Refused if another administrator created the role: then the given role is used.
+        // The GRANT is refused if another administrator created the role. Then connections keep the given
+        // role.
         let _ = run(owner, format!("GRANT {role} TO CURRENT_USER")).await;
     }
     may_switch(owner, role).await

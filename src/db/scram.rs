@@ -1,8 +1,8 @@
 //! The verifier that PostgreSQL stores instead of a password (RFC 5803, as its `scram-common.c` writes it).
 //!
-//! It is computed here, so that no password of a role is ever sent in SQL. It has few iterations:
-//! they only slow guessing down, 256 random bits cannot be guessed, and every new connection
-//! would pay for them.
+//! It is computed here, so that no password of a role is ever sent in SQL. The number of iterations is low.
+//! Iterations only slow down guessing, and a password of 256 random bits cannot be guessed, but every new
+//! connection would have to compute them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -39,7 +39,8 @@ use utoipa_axum::routes;
         description = "Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    // Used by query parameters only; utoipa does not collect those schemas itself.
+    // Only query parameters use these schemas, and utoipa does not collect the schemas of query parameters
+    // itself.
     components(schemas(
         crate::http::core::paging::Cursor,
         crate::http::core::paging::Limit,
@@ -68,7 +69,8 @@ pub fn api() -> OpenApiRouter<App> {
     router_of(callers()).merge(router_of(hot_reads()))
 }
 
-/// A router with these operations, and with the head of the OpenAPI document.
+/// Makes a router of these operations. The OpenAPI document of the router begins as [`Head`] (title,
+/// description, licence, kind of token).
 fn router_of(operations: Vec<UtoipaMethodRouter<App>>) -> OpenApiRouter<App> {
     operations.into_iter().fold(OpenApiRouter::with_openapi(Head::openapi()), OpenApiRouter::routes)
 }
@@ -173,7 +175,8 @@ fn documentation(of: Documentation) -> Router<App> {
         )
 }
 
-/// The files of the published register; `/register` is the page about it.
+/// The routes of the files of the published register. `/register`, the HTML page about the register, has its
+/// route elsewhere.
 pub(in crate::http) fn register_files<S: Clone + Send + Sync + 'static>(files: RegisterFiles) -> Router<S> {
     let (checkpoint, tiles, keys) = (files.clone(), files.clone(), files);
     Router::new()
@@ -235,12 +238,13 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         router = router.merge(register_files(RegisterFiles::of(register, &app.queue.receipt_keys())));
     }
     router = router
-        // Inside the token layer: an invalid token (401) is reported before a wrong method (405).
+        // This fallback is inside the token layer, so that an invalid token (401) is reported before a wrong
+        // method (405).
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), refuse_bad_token))
         .merge(hot_reads.method_not_allowed_fallback(hot_read_method_not_allowed))
-        // Outside the token layer: a probe gets its response whatever token it sends, since the liveness of
-        // the process must not depend on the database that stores the keys.
+        // The health checks are outside the token layer: a probe gets its response whatever token it sends,
+        // since the liveness of the process must not depend on the database that stores the keys.
         .merge(operations.health.routes());
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
@@ -249,8 +253,8 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }
 
-/// 405 for the hot reads, which are outside [`refuse_bad_token`]. The [`Caller`] extractor rejects an invalid
-/// token (401) first, as that layer does on the other routes.
+/// The 405 of the hot reads, to which the layer [`refuse_bad_token`] does not apply. The [`Caller`] extractor
+/// rejects an invalid token (401) before the 405, as the layer does on all other routes.
 async fn hot_read_method_not_allowed(_caller: Option<Caller>, method: Method) -> Problem {
     method_not_allowed(method).await
 }

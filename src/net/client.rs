@@ -24,7 +24,7 @@ const MAX_RESPONSE: usize = 256 * 1024;
 pub struct Response {
     /// Its status.
     pub status: StatusCode,
-    /// Its content type; empty if it has none.
+    /// The content type of the response; empty if it has none.
     pub content_type: String,
     /// Its body.
     pub body: Bytes,

@@ -2,12 +2,16 @@
 //! has been idle for the longest time.
 //!
 //! A connection is idle while it has no request and no part of a response waits for the peer. If a new
-//! connection exceeds a limit, an idle one is closed for it. If it is the limit of the new connection's
-//! address: the connection of this address that has been idle for the longest time. If it is the limit of the
-//! listener: of the connections that have been idle for the longest time, one of the address with the most
-//! connections, so that a flood does not close another client's only connection before its request arrives.
-//! So silent connections cost other clients nothing, however many an address opens. A connection with a
-//! request is never closed for another one. Connections without an address (of trusted proxies, where each
+//! connection exceeds a limit, one idle connection is closed for it:
+//!
+//! - If the limit of the new connection's address is exceeded, the connection of this address that has been
+//!   idle for the longest time is closed.
+//! - If the limit of the listener is exceeded, the connections that have been idle for the longest time are
+//!   compared, and one of the address with the most connections is closed. So a flood does not close another
+//!   client's only connection before its request arrives.
+//!
+//! So silent connections cost other clients nothing, however many of them an address opens. A connection with
+//! a request is never closed for a new one. Connections without an address (of trusted proxies, where each
 //! carries the requests of many clients) have no limit per address and are not closed.
 
 use std::cmp::Reverse;
@@ -17,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How many of the longest idle connections are compared by their addresses.
+/// How many of the connections that have been idle for the longest time are compared by their addresses.
 const CANDIDATES: usize = 64;
 
 /// The open connections. Clones share them.
@@ -28,8 +32,8 @@ pub(super) struct Connections(Arc<Mutex<Open>>);
 struct Open {
     limit: usize,
     per_address: usize,
-    /// The counter for ids and for the times in `idle_since`: no number is used twice, so later ones are
-    /// greater.
+    /// The number that was given last, as an id or as a time in `idle_since`. Numbers only increase, so the
+    /// smaller of two times is the earlier one.
     next: u64,
     all: HashMap<u64, Connection>,
     counts: HashMap<IpAddr, usize>,
@@ -47,7 +51,7 @@ struct Connection {
     _close: oneshot::Sender<()>,
 }
 
-/// The place of one connection; it is free again when this is dropped.
+/// One open connection in the count. Dropping the seat removes the connection from the count.
 #[derive(Debug)]
 pub(super) struct Seat {
     connections: Connections,
@@ -67,8 +71,8 @@ impl Connections {
         })))
     }
 
-    /// A place for a new connection, and a receiver that ends when the connection has to be closed for
-    /// another one; `None` if a limit is reached and no idle connection can be closed.
+    /// Counts a new connection. Returns its seat, and a receiver that ends when this connection has to be
+    /// closed for a newer one; `None` if a limit is reached and no idle connection can be closed.
     pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<(Seat, oneshot::Receiver<()>)> {
         let mut open = self.lock();
         let of_address = address.map_or(0, |address| open.counts.get(&address).copied().unwrap_or(0));
@@ -97,7 +101,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        // A poisoned lock is harmless: no statement between two changes can panic.
+        // A poisoned lock is harmless: no statement between two related changes can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,13 +139,14 @@ impl Open {
             let address = self.all.get(id).and_then(|connection| connection.address);
             address.and_then(|address| self.counts.get(&address).copied()).unwrap_or(0)
         };
-        // Of several with the same number of connections, the first: it has been idle for the longest time.
+        // Of several connections with the same count, the first is taken: it has been idle for the longest
+        // time.
         let id = self.idle.values().copied().take(CANDIDATES).min_by_key(|id| Reverse(of_address(id)))?;
         self.remove(id);
         Some(())
     }
 
-    /// Adds the connection to the idle ones, or removes it, by its present state.
+    /// Adds the connection to the idle ones, or removes it from them, by its present state.
     fn sort(&mut self, id: u64) {
         let now = self.next();
         let Some(connection) = self.all.get_mut(&id) else { return };
@@ -161,8 +166,8 @@ impl Open {
 }
 
 impl Seat {
-    /// A request begins. False if the connection is being closed for another one: then the request must not
-    /// be handled, because its response could not be sent.
+    /// Notes that a request begins. Returns false if the connection is being closed for a new one: then the
+    /// request must not be handled, because its response could not be sent.
     pub(super) fn begin(&self) -> bool {
         self.change(|connection| connection.has_request = true)
     }
@@ -177,7 +182,7 @@ impl Seat {
         *self.response_started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The response is complete, or its sending has failed.
+    /// Notes that the response is complete, or that its sending has failed.
     pub(super) fn end(&self) {
         self.change(|connection| connection.has_request = false);
     }

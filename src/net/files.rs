@@ -2,12 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The soft limit is not raised above this. More gains nothing, and child processes inherit the limit: some
-/// programs close every possible file descriptor one by one at their start.
+/// The soft limit is raised at most to this value. More files are of no use, and child processes inherit the
+/// limit: some programs close every possible file descriptor one by one at their start.
 const MAX_SOFT_LIMIT: u64 = 65_536;
 
-/// Files that are not connections of the main listener: connections to the database, files of the register,
-/// standard error, other listeners, and connections that are being refused.
+/// How many open files are reserved for everything except connections of the main listener: connections to
+/// the database, files of the register, standard error, other listeners, and connections that are being
+/// refused.
 pub const RESERVED_FILES: u64 = 256;
 
 /// Raises this process's soft limit of open files to its hard limit, and returns it.
@@ -35,7 +36,8 @@ pub fn raise_limit() -> u64 {
 /// How many of `connections` fit under a limit of open files.
 #[must_use]
 pub fn connections_within(limit: u64, connections: usize) -> usize {
-    // Half of a very low limit: some connections are better than none.
+    // If the limit is very low, connections get half of it, although the reserve is then too small: some
+    // connections are better than none.
     let left = limit.saturating_sub(RESERVED_FILES).max(limit / 2).max(1);
     usize::try_from(left).unwrap_or(usize::MAX).min(connections)
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 pub struct Pace {
     /// Bytes per second, averaged over a window. Default 8,000.
     pub bytes_per_second: u64,
-    /// The window, so also the longest pause. Default 10 s.
+    /// The window over which the pace is averaged. It is also the longest pause. Default 10 s.
     pub window: Duration,
     /// The longest time for the complete transfer. Default 120 s.
     pub total: Duration,
@@ -27,7 +27,8 @@ impl Pace {
     /// Bytes that must move in one window.
     fn bytes_per_window(&self) -> u64 {
         let bytes = u128::from(self.bytes_per_second) * self.window.as_millis() / 1_000;
-        // At least one byte, even with a pace of 0, so that a pause is no longer than the window.
+        // The result is at least one byte, even with a pace of 0, so that a pause of a complete window is
+        // always too slow.
         u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
     }
 }
@@ -56,8 +57,8 @@ impl PaceMeter {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Counts time in which the transfer waits for its peer. Returns the time of the next check, or `None` if
-    /// the peer is too slow. `started` is the time at which the transfer began.
+    /// Notes that the transfer waits for its peer now. Returns the time of the next check, or `None` if the
+    /// peer is too slow. `started` is the time at which the transfer began.
     pub fn waits(&mut self, started: Option<Instant>, now: Instant) -> Option<Instant> {
         let since = *self.waits_since.get_or_insert(now);
         let deadline = started.map(|started| started + self.pace.total);

@@ -40,9 +40,9 @@ use tower::ServiceExt;
 /// Timeouts and limits of the listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerSettings {
-    /// From the end of the last response (or from connecting) to the end of the next header,
-    /// so also how long a connection may idle. Default 10 s. A proxy in front should close
-    /// idle connections sooner.
+    /// The longest time in which a client may send the header of a request, counted from the end of the
+    /// previous response or from the start of the connection. It therefore also limits how long a connection
+    /// may be idle. Default 10 s. A proxy in front should close idle connections sooner.
     pub header_timeout: Duration,
     /// The maximum bytes of the request line and headers; more is 431. Default 16 kB.
     pub header_bytes: usize,
@@ -52,13 +52,15 @@ pub struct ServerSettings {
     /// Maximum concurrent connections. For a further one an idle connection is closed; if none is idle, the
     /// new one gets 503 and is closed. Default 1,024.
     pub connections: usize,
-    /// The same for each address ([`Server::counting`]). Default 256.
+    /// The maximum number of concurrent connections of one address ([`Server::counting`]). Beyond it, idle
+    /// connections are closed in the same way. Default 256.
     pub connections_per_address: usize,
     /// How long running requests may take once the shutdown has begun. Default 30 s.
     pub drain: Duration,
     /// The 503 of a connection beyond the limit. Default: one word of plain text.
     pub refusal: Refusal,
-    /// The 400 of a request without `Host`, with a repeated or an invalid one. Default: one line of plain text.
+    /// The 400 response to a request that has no `Host`, more than one, or an invalid one. Default: one line
+    /// of plain text.
     pub host_refusal: Refusal,
 }
 
@@ -108,11 +110,12 @@ pub struct Server {
     counting: Counting,
 }
 
-/// Maximum concurrent connections that get a 503 above the limit; further ones are closed without it.
+/// Maximum number of rejected connections that are being sent a 503 at a time; further connections are closed
+/// without a response.
 const MAX_REJECTING: usize = 64;
 const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Send buffer of a connection. Without a bound the kernel takes megabytes, so that it is seen only after
-/// minutes whether a peer reads at the pace; the kernel doubles this for its own use.
+/// The send buffer of a connection; the kernel doubles this for its own use. Without this limit the kernel
+/// takes megabytes, and it shows only after minutes whether the peer reads at the pace.
 const SEND_BUFFER: u32 = 64 * 1024;
 const BACKLOG: u32 = 1_024;
 /// Pause after an error of `accept` that no single peer caused (mostly: no file descriptors left).
@@ -185,7 +188,8 @@ impl Server {
                     }
                 },
             };
-            // Small responses are sent at once. A socket that rejects the option is about to fail anyway.
+            // Small responses are sent at once. An error is ignored, because a socket that rejects the option
+            // is about to fail anyway.
             let _ = stream.set_nodelay(true);
             let Some((seat, closed)) = connections.admit(counting(peer.ip())) else {
                 if let Ok(permit) = Arc::clone(&rejecting).try_acquire_owned() {
@@ -247,7 +251,7 @@ async fn respond(
     seat: Arc<Seat>,
 ) -> Result<hyper::Response<ResponseBody>, Infallible> {
     if !seat.begin() {
-        // The connection is being closed, and this future with it.
+        // The connection is being closed, and this future will be dropped with it.
         std::future::pending::<()>().await;
     }
     let response = match refused {
@@ -301,7 +305,8 @@ fn protocol(settings: &ServerSettings) -> http1::Builder {
 }
 
 /// Whether a request has a `Host` as RFC 9112, section 3.2, demands: exactly one (HTTP/1.0 may omit it), and
-/// a valid one. Two are refused, because a proxy in front may use the other one than this server.
+/// a valid one. Two `Host` headers are refused, because a proxy in front may use one of them and this server
+/// the other.
 fn has_valid_host<B>(request: &hyper::Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -323,7 +328,8 @@ fn has_valid_port(host: &str) -> bool {
     })
 }
 
-/// The 400 for a request without one valid `Host`. The connection is closed: the body was not read.
+/// The 400 for a request without one valid `Host`. The connection is closed, because the body of the request
+/// was not read.
 fn host_refused(refusal: Refusal) -> Response {
     let mut response = Response::new(Body::from((refusal.body)()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -332,7 +338,8 @@ fn host_refused(refusal: Refusal) -> Response {
     response
 }
 
-/// Whether `accept` failed because the peer has already disconnected; then no pause is needed.
+/// Whether `accept` failed because the peer has already disconnected. In this case no pause is needed before
+/// the next `accept`.
 fn is_peer_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -360,7 +367,7 @@ struct Socket {
     stream: TcpStream,
     seat: Arc<Seat>,
     meter: PaceMeter,
-    /// Exists while a write waits for the peer.
+    /// The timer of a write that waits for the peer; `None` while no write waits.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 

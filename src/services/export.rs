@@ -22,15 +22,16 @@ pub struct Export {
     /// `ormantrace/export/2`. It fixes every member and every spelling.
     #[schema(value_type = String, example = "ormantrace/export/2")]
     pub format: &'static str,
-    /// The kind of the chain, the number that is hashed: 1 log or stack, 2 felling ticket, 3 seal batch, 4
-    /// organisation; 5 to 7 are reserved.
+    /// The kind of the chain's subject, as the number that is hashed into the ref: 1 log or stack, 2 felling
+    /// ticket, 3 seal batch, 4 organisation; 5 to 7 are reserved.
     #[schema(minimum = 1, maximum = 7)]
     pub kind: u8,
-    /// The last event of these if the reader's access ended with it; absent if the reader sees the chain to
-    /// its end.
+    /// The seq of the last of `events`, if the reader's access ended with that event; absent if the reader
+    /// may see the chain to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<u32>,
-    /// The subject of the chain: the inputs of the ref in its entries.
+    /// The subject of the chain: its kind, its id and the salt, from which the ref in the entries is
+    /// computed.
     pub subject: ExportSubject,
     /// The events in order, up to the last one that the reader may see.
     pub events: Vec<ExportEvent>,
@@ -66,18 +67,18 @@ pub struct ExportEvent {
     pub entry: Entry,
     /// The parts it commits to.
     pub parts: DisclosedParts<'static>,
-    /// Its leaf index in the register, from 0.
+    /// The event's leaf index in the register, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
     /// The inclusion proof (RFC 6962, 2.1.1), from the leaf's sibling up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<Vec<Hash>>,
-    /// `true` if it is not in the tree of the checkpoint yet.
+    /// `true` if the event is not in the tree of the checkpoint yet; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<bool>,
 }
 
-/// Proof that an earlier tree of the register is the beginning of this one.
+/// Proof that an earlier tree of the register is the beginning of the checkpoint's tree.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Consistency {
     /// The earlier size.
@@ -95,8 +96,8 @@ pub struct ExportPolicy {
     pub witnesses: Vec<String>,
 }
 
-/// The leaf indexes, by seq, of some events of a chain in a register of `size`: from `first` to `last`. One
-/// statement.
+/// Reads the leaf indexes, by seq, of the events `first` to `last` of a chain; leaves out events that are not
+/// among the first `size` leaves of the register. One statement.
 ///
 /// # Errors
 /// A database error, or a corrupt row.
@@ -123,8 +124,8 @@ pub async fn leaves(
         .collect()
 }
 
-/// The file without its events. `until`: the last event, if the reader's access ended with it. Reads tiles from
-/// disk: do not call it on an async thread.
+/// Builds the file without its events. `until`: the seq of the last event, if the reader's access ended with
+/// that event. Reads tiles from disk: do not call it on an async thread.
 ///
 /// # Errors
 /// If the published tiles cannot be read.
@@ -156,7 +157,7 @@ pub fn frame(
     })
 }
 
-/// A page of the file's events, with their proofs against the tree of `size` leaves. Reads tiles from disk:
+/// Adds to a page of the file's events their proofs against the tree of `size` leaves. Reads tiles from disk:
 /// do not call it on an async thread.
 ///
 /// # Errors

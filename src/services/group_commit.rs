@@ -4,11 +4,11 @@
 //! disk. So concurrent requests share these costs: a batch of any size takes two statements between BEGIN
 //! and COMMIT, and up to three more (organisations named by BIN, past parties, stored responses).
 //!
-//! Only requests that would succeed without findings are grouped: no correction, no new seal and no device,
-//! logs that no other transaction has locked, a caller with access to them by their rows, no errors, and no
-//! operation id or idempotency key that was used before. Any other request is left out, and nothing of it is
-//! written; [`crate::timber::custody::record::record`] handles it in a transaction of its own. So all rules
-//! stay in `record`, and no request waits for another's locks.
+//! Only requests that would succeed without findings are grouped. Such a request is no correction, replaces
+//! no seal and comes from no device; no other transaction has locked its logs; the rows of these logs show
+//! that the caller has access; it has no errors; and its operation id and idempotency key are new. Any other
+//! request is left out, and nothing of it is written; [`crate::timber::custody::record::record`] handles it
+//! in a transaction of its own. So all rules stay in `record`, and no request waits for another's locks.
 
 use crate::base::clock::Clock;
 use crate::base::error::{Location, Result};
@@ -47,7 +47,8 @@ pub struct BatchableWrite<'p> {
     pub key: Option<(&'p str, i64)>,
 }
 
-/// Maximum number of logs in a batchable request; a larger one has enough rows for its own transaction.
+/// Maximum number of logs in a batchable request. A request with more logs gains little from a shared
+/// transaction, because most of its cost is its rows.
 pub const MAX_LOGS: usize = 100;
 
 /// Whether a request may be batched, judging by the request alone.
@@ -109,14 +110,16 @@ impl GroupCommit {
             spans.push(first..to_lock.len());
         }
         let mut rows: HashMap<usize, LockedLog> = lock_free(tx, to_lock).await?.into_iter().collect();
-        // The time is read after taking the locks, as for a single request.
+        // The time is read after taking the locks: no event may have an earlier time of receipt than the
+        // event before it in its chain, which another transaction may just have committed.
         let mut batch = Self { now: clock.now(), ..Self::default() };
         let mut taken = HashSet::new();
         let mut made = Vec::with_capacity(writes.len());
         for (write, span) in writes.iter().zip(spans) {
             let rows: Vec<LockedLog> = span.filter_map(|index| rows.remove(&index)).collect();
             let complete = rows.len() == write.request.logs.len();
-            // A log in two requests goes to the first. A request that names a log twice is left out.
+            // If two requests name one log, only the first can be in the batch. A request that names a log
+            // twice is left out.
             let free = complete && rows.iter().all(|row| taken.insert(row.id));
             made.push(if free { batch.take(write, rows, &known) } else { None });
         }

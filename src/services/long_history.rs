@@ -2,8 +2,9 @@
 //! size of a page and not on the length of the chain.
 //!
 //! A history ends with the head that was read first: events that are recorded while its pages are read are
-//! not in it. Everything else is as it is when its page is read, so a part that was erased meanwhile appears
-//! as erased. No connection is held between two pages, whatever time the client takes to read one.
+//! not in it. The personal parts and the names of a page are read with that page, so a part that was erased
+//! meanwhile appears as erased. No connection is held between two pages, whatever time the client takes to
+//! read one.
 
 use crate::base::error::Result;
 use crate::evidence::chain::Subject;
@@ -16,7 +17,7 @@ use crate::timber::party::reader::Reader;
 use futures_util::stream::{self, Stream};
 use sqlx::PgPool;
 
-/// The events of a chain, page by page, each disclosed as far as `open` returns for it.
+/// The events of a chain, page by page. For each event, `open` returns which of its parts are disclosed.
 pub fn subject_pages(
     pool: PgPool,
     subject: Subject,
@@ -41,8 +42,8 @@ pub struct LongHistory {
 }
 
 impl LongHistory {
-    /// The history of the log of `row`, as far as `reader` may see it with `access`. For a past
-    /// party, the events from which its view of the log is computed are read first.
+    /// The history of the log of `row`, as far as `reader` may see it with `access`. If `access` is partial,
+    /// the events are read here already, because the log's state for this reader is computed from them.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
@@ -54,7 +55,8 @@ impl LongHistory {
         Ok(history)
     }
 
-    /// As [`LongHistory::read`], but for the events alone: do not call [`LongHistory::log`] on it.
+    /// As [`LongHistory::read`], but for the events alone: the state after them may not have been computed,
+    /// so do not call [`LongHistory::log`] on the result.
     ///
     /// # Errors
     /// As [`LongHistory::read`].
@@ -100,7 +102,8 @@ impl LongHistory {
         Ok(Some(rows))
     }
 
-    /// The log, in its present state or as a past party may see it.
+    /// The log in its present state; for a reader with partial access, in the state after the events that the
+    /// reader may see.
     ///
     /// # Errors
     /// As [`LongHistory::read`].
@@ -115,7 +118,7 @@ impl LongHistory {
         }
     }
 
-    /// Number of events that the reader may see, which are the first ones.
+    /// The seq of the last event that the reader may see: the history has this many events.
     #[must_use]
     pub fn events(&self) -> u32 {
         self.up_to

@@ -39,7 +39,7 @@ pub const MAX_SHORT_HISTORY: u32 = 100;
 /// Maximum number of events of long histories in memory at once. An event takes about 2 kB as a row, and as
 /// much as JSON.
 const MAX_EVENTS_IN_MEMORY: u32 = 8_000;
-/// The same for each organisation.
+/// Maximum number of events of one organisation's long histories in memory at once.
 const MAX_EVENTS_PER_ORGANIZATION: u32 = MAX_EVENTS_IN_MEMORY / 4;
 
 const CALLERS: BatchLimits = BatchLimits {
@@ -125,7 +125,7 @@ impl Reads {
         self.callers.load(token_hash).await
     }
 
-    /// The data of seals, in their order; `None` if the request's token is invalid.
+    /// The rows for the codes of `lookup`, in their order; `None` if its token is invalid.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
@@ -201,8 +201,8 @@ impl Reads {
         }
         let events = events.min(PAGE);
         let permits = async {
-            // The organisation's own permits first, so that a request above its quarter does not wait in the
-            // queue of all organisations.
+            // The permits of the organisation's quarter are acquired first, so that a request that must wait
+            // for them does not wait in the queue of all organisations.
             let own = self.shares.of(organization).acquire_many_owned(events).await?;
             let all = Arc::clone(&self.permits).acquire_many_owned(events).await?;
             Ok::<_, AcquireError>(MemoryPermit::new(own, all))

@@ -19,7 +19,7 @@ pub enum SubjectLeaf {
     Unknown,
     /// The subject is recorded, but none of its events is in the register of this size.
     NotYet,
-    /// Its newest event in the register of this size.
+    /// The newest of the subject's events that are in the register of this size.
     At {
         /// The leaf's index.
         index: u64,
@@ -113,11 +113,11 @@ pub fn proof(
     Ok(Proof { extra: Some(entry.to_vec()), index, hashes, checkpoint: state.note.clone() })
 }
 
-/// The place of a record in the public register.
+/// Where the newest event of a log is in the public register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Registered)]
 pub struct RegisterEntry {
-    /// Leaf index of its newest event in the register, from 0.
+    /// Leaf index of the log's newest event in the register, from 0.
     pub index: u64,
     /// When the server received that event, by its own clock: the time in the register's entry.
     /// It does not prove since when the entry has been in the register.
@@ -146,14 +146,15 @@ pub struct Claim {
     size: u64,
     witnesses: Witnesses,
     entry: Vec<u8>,
-    /// The event's hash, and the hash in the log's head.
+    /// The hash in the event's row and the hash in the head of the log's row; both must be the leaf hash.
     hashes: [Vec<u8>; 2],
 }
 
 impl Claim {
-    /// Checks the claim against the published register: the same entry must be at that index, and both
-    /// hashes of the record must be its leaf hash. Otherwise returns `None` and logs a warning. The time in
-    /// the result is read from that entry. Reads tiles from disk: do not call it on an async thread.
+    /// Checks the claim against the published register: the claimed entry must be at the claimed index, and
+    /// both hashes from the database must be the leaf hash of that entry. Otherwise returns `None` and logs a
+    /// warning. The time in the result is read from the published entry. Reads the entry from disk: do not
+    /// call this on an async thread.
     #[must_use]
     pub fn check_against(self, published: &Published) -> Option<RegisterEntry> {
         let Self { index, size, witnesses, .. } = self;

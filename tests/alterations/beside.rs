@@ -1,4 +1,4 @@
-//! A check while writers continue: whether or not it sees their new events, it reports no finding.
+//! Runs `fsck` while writers continue. It must report no fsck error, whether or not it sees the new events.
 
 use crate::scene::{Scene, run};
 use crate::world::World;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Rounds of each writer; and the number of checks that must end during its last phase.
+/// How often each writer calls `write`, and how many further checks must end before it stops.
 const ROUNDS: u32 = 6;
 const CHECKS: u32 = 3;
 
@@ -38,7 +38,7 @@ async fn write(scene: &Scene) -> Vec<String> {
     seals
 }
 
-/// Moves queued leaves to the register, as the sequencer does.
+/// Moves queued leaves into the register, as the sequencer does.
 pub async fn sequence(scene: &Scene) {
     run(
         &mut scene.world.owner().await,
@@ -61,8 +61,9 @@ async fn a_check_beside_writers_finds_nothing() {
         for _ in 0..ROUNDS {
             seals = write(&scene).await;
         }
-        // Then, for CHECKS more checks, seals of two pages are transferred back and forth, and the chain of a
-        // log grows over several pages, so that an event and its reversal are on different pages.
+        // Then the writer continues until CHECKS more checks have ended. It transfers seals of two pages back
+        // and forth, and makes the chain of a log grow over several pages, so that an event and its reversal
+        // are on different pages.
         let enough = checks.load(Ordering::SeqCst) + CHECKS;
         let Scene { world, enterprise, sawmill, inspector, .. } = &scene;
         let log = &seals[1..2];
@@ -95,7 +96,8 @@ async fn a_check_beside_writers_finds_nothing() {
     let checking = async {
         let mut db = scene.world.owner().await;
         while writes() {
-            // Few rows per snapshot, so that writers get in between as often as possible.
+            // Each snapshot reads few rows, so that the writers commit between two snapshots as often as
+            // possible.
             let rows = if checks.load(Ordering::SeqCst) % 2 == 0 { 20 } else { 6 };
             let scope = Scope { snapshots: Snapshots::Short, rows, published: Some(scene.published.clone()) };
             let mut found: Vec<FsckError> = Vec::new();

@@ -37,7 +37,7 @@ pub async fn columns(db: &mut PgConnection) -> Vec<Column> {
     rows.iter().map(|row| Column { table: row.get(0), name: row.get(1), of_type: row.get(2) }).collect()
 }
 
-/// Altered values by type; `$` is the column, `@` its table.
+/// SQL expressions for altered values, by type; `$` stands for the column and `@` for its table.
 fn changes(of_type: &str) -> &'static [&'static str] {
     match of_type {
         "uuid" => &[
@@ -71,7 +71,7 @@ fn changes(of_type: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether a finding names the altered row: an event by subject and seq, any other row by its key or by
+/// Whether an fsck error names the altered row: an event by subject and seq, any other row by its key or by
 /// an event that it belongs to.
 pub fn names(finding: &FsckError, table: &str, before: &Value) -> bool {
     let text = |column: &str| before[column].as_str().unwrap_or_default().to_owned();
@@ -101,7 +101,7 @@ pub fn names(finding: &FsckError, table: &str, before: &Value) -> bool {
     };
     by.iter().any(|by| {
         if by.is_empty() {
-            // The text of a finding with an empty key begins with a blank.
+            // The text of an fsck error with an empty key begins with a blank.
             finding.table == table && told.starts_with(' ')
         } else {
             told.contains(by.as_str())
@@ -140,7 +140,8 @@ async fn insider_edits_of_every_column_are_found_and_named() {
                     );
                     let done: sqlx::Result<Option<(Option<String>, Value)>> =
                         sqlx::query_as(AssertSqlSafe(sql)).fetch_optional(&mut db).await;
-                    // The database refuses some values: a reference without a target, a duplicate key.
+                    // The database refuses some values, for example a reference without a target or a
+                    // duplicate key.
                     if let Ok(Some((is, after))) = done
                         && is != was
                     {

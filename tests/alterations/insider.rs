@@ -69,7 +69,7 @@ async fn insider_deletes_the_last_event() {
     let subject = log(&mut db, &scene.logs[0]).await;
     let last = last_seq(&mut db, subject).await;
     of(&mut db, "DELETE FROM event WHERE subject_id = $1 AND seq = $2", subject, last).await;
-    // The log's row is set back too, as if the event had never existed.
+    // The insider also sets the log's row back, as if the event had never existed.
     of(
         &mut db,
         "UPDATE log SET head_seq = $2 - 1, head_hash = e.hash, head_received_at = e.received_at
@@ -79,7 +79,7 @@ async fn insider_deletes_the_last_event() {
     )
     .await;
     assert_named(&scene.found(&mut db).await, Code::EventMissing, (subject, last));
-    // The leaf is deleted too: the published register still has it.
+    // The insider also deletes the leaf. The published register still has it.
     of(&mut db, "DELETE FROM leaf WHERE subject_id = $1 AND seq = $2", subject, last).await;
     let found = scene.found(&mut db).await;
     assert!(found.iter().any(|finding| finding.code == Code::LeafGap), "{found:?}");
@@ -112,7 +112,8 @@ async fn insider_inserts_an_event() {
         behind,
     )
     .await;
-    // Then the chain is made consistent again: the new event has the right hash, and the head is this event.
+    // Then the insider makes the chain consistent again: the new event gets the right hash, and becomes the
+    // head.
     rehash(&mut db, subject, behind, false).await;
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, (subject, behind));
@@ -189,8 +190,8 @@ async fn insider_recomputes_a_chain() {
         3,
     )
     .await;
-    // The vehicle is removed from the present state once the log is received, so no row contradicts the
-    // edit.
+    // When the log is received, the vehicle is removed from the present state. So no other row contradicts
+    // the edited event.
     run(&mut db, "SAVEPOINT edited").await;
     rehash(&mut db, subject, 3, false).await;
     let found = scene.found(&mut db).await;
@@ -266,7 +267,7 @@ async fn insider_removes_or_redirects_a_person() {
         format!(
             "UPDATE event SET personal_id = gen_random_uuid() WHERE subject_id = '{subject}' AND seq = 1"
         ),
-        // The event now refers to the personal part of a person who was lawfully erased.
+        // The event now refers to the personal part of another person, whom a recorded erasure covers.
         format!("UPDATE event SET personal_id = '{erased}' WHERE subject_id = '{subject}' AND seq = 1"),
         format!(
             "DELETE FROM personal WHERE id = (SELECT personal_id FROM event WHERE subject_id = '{subject}' AND seq = 1)"

@@ -20,17 +20,17 @@ struct Chain {
     length: i32,
 }
 
-/// Four chains of at least four pages, one of each kind; their events are in the register, except the
-/// last.
+/// Creates four chains of at least four pages each, one for each kind of subject. All their events have
+/// leaves.
 async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     let scene = Scene::new().await;
     let Scene { world, operator, forest_owner, enterprise, sawmill, carrier, inspector, .. } = &scene;
 
-    // A batch: four of its seals are transferred back and forth, some become void.
+    // The chain of a batch: four of its seals are transferred back and forth, and some seals become void.
     let seals = world.seals(operator, enterprise, 12).await;
     for n in 0..24 {
         let (from, to) = if n % 2 == 0 { (enterprise, sawmill) } else { (sawmill, enterprise) };
-        // Different seals each time, so that the lists end at different numbers.
+        // The transferred seals alternate, so that the lists of the events end at different numbers.
         let body = json!({"numbers": seals[4 + n % 4 / 2..8 + n % 4 / 2], "to_bin": to.bin});
         post(world, "/v1/seals/transfer", from, body).await;
     }
@@ -38,7 +38,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
         post(world, &format!("/v1/seals/{seal}/void"), enterprise, json!({"reason": reason})).await;
     }
 
-    // A log: the events that its reversals refer to are on earlier pages.
+    // The chain of a log: its reversals undo events on earlier pages.
     let logs = &seals[..1];
     let ticket = scene.ticket.to_string();
     post(world, "/v1/harvests", enterprise, crate::world::World::harvest_of(&ticket, logs)).await;
@@ -76,7 +76,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
         .await;
     seen(3).await;
 
-    // An organisation: keys created and revoked, persons erased.
+    // The chain of an organisation: keys are created and revoked, and persons are erased.
     for n in 0..12 {
         let path = format!("/v1/organizations/{}/keys", enterprise.id);
         let key = post(world, &path, operator, json!({"label": format!("{n}-планшет")})).await;
@@ -129,7 +129,8 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     (scene, chains, seals)
 }
 
-/// The first and last event of each page, one in the middle, and the last of the chain.
+/// The seqs of the events to alter: the first and last event of each page (but not event 1), one in the
+/// middle of a page, and the last two events of the chain.
 fn places(chain: &Chain) -> impl Iterator<Item = i32> + use<> {
     let page = i32::try_from(PAGE).unwrap();
     let length = chain.length;
@@ -177,7 +178,7 @@ async fn honest_long_chains_have_no_findings_wherever_their_pages_end() {
     }
 }
 
-/// Edits of one event by an insider, and the findings that name it.
+/// SQL by which an insider edits one event, and the codes of the fsck errors that name this event.
 const EDITS: [(&str, &[Code]); 6] = [
     (
         "UPDATE event SET business = regexp_replace(business, ':', ': ') WHERE subject_id = $s AND seq = $n",
@@ -218,7 +219,8 @@ async fn an_event_altered_lost_or_doubled_at_the_edge_of_a_page_is_named() {
     let found = async |db: &mut PgConnection| Scene::found_by(db, PAGE, Some(scene.published.clone())).await;
     assert_eq!(found(&mut db).await, []);
     for chain in &chains {
-        // All kinds of subjects share the code that names an event, so the other kinds try fewer edits.
+        // The code that names an event is the same for all kinds of subjects, so only the chain of a log gets
+        // all edits.
         let edits = if chain.table == "log" { &EDITS[..] } else { &EDITS[3..5] };
         for seq in places(chain) {
             for (sql, codes) in edits {
@@ -357,7 +359,7 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
         }
     }
     for seal in &seals {
-        // The seal is added to the list of an event that does not have it.
+        // The insider adds the seal to the list of an event that does not have it.
         for seq in [1, 2, 3, 25, 28] {
             if !moves.contains(&(seal.clone(), seq)) {
                 edits.push((seal, format!("INSERT INTO seal_move VALUES ('{seal}', '{batch}', {seq})")));
@@ -371,8 +373,8 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
             [holder, code, format!("DELETE FROM seal WHERE number = '{seal}'")].map(|sql| (&**seal, sql)),
         );
     }
-    // All rows of a transfer and of the transfer back are deleted, as if the seals had never moved: only the
-    // events show it, whichever of their pages they are on.
+    // The insider deletes all rows of a transfer and of the transfer back, as if the seals had never moved.
+    // Only the two events still show it, whichever of the chain's pages they are on.
     for (there, back) in [(2, 3), (14, 15), (24, 25)] {
         run(&mut db, "SAVEPOINT unaltered").await;
         let sql = format!("DELETE FROM seal_move WHERE batch_id = '{batch}' AND seq IN ({there}, {back})");

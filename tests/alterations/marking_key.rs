@@ -1,4 +1,4 @@
-//! Marking keys that were in the table before marking keys were recorded as events.
+//! Tests of marking keys that were in the table `marking_key` before servers recorded these keys as events.
 
 use crate::scene::{Scene, run};
 use crate::world::World;
@@ -49,7 +49,8 @@ async fn marking_keys_from_before_are_taken_in_once() {
     let mut db = world.owner().await;
     let [old, slipped] = [[8; 32], [9; 32]].map(|seed| SigningKey::from_seed(&seed));
     put(&mut db, &old).await;
-    // No server has recorded any key yet: keys without an event are not reported.
+    // No server has recorded any marking key as an event yet, so `fsck` does not report keys without an
+    // event.
     assert_eq!(found(&mut db).await, []);
     let own = &world.app.signing_key;
     for _ in 0..2 {
@@ -61,8 +62,8 @@ async fn marking_keys_from_before_are_taken_in_once() {
     assert_eq!(told, [(hex::encode(old.public_key()), since), (hex::encode(own.public_key()), None)]);
     assert_eq!(found(&mut db).await, []);
 
-    // From then on a key without an event is a finding, and the start of a server with another key does not
-    // record it.
+    // From then on, `fsck` reports a key without an event. The start of a server with another key does not
+    // record that key.
     put(&mut db, &slipped).await;
     let next = SigningKey::from_seed(&[10; 32]);
     marking_key::register(&world.app.pool, &next, world.clock.now()).await.unwrap();
@@ -71,8 +72,8 @@ async fn marking_keys_from_before_are_taken_in_once() {
     let [only] = all.as_slice() else { panic!("{all:#?}") };
     assert_eq!((only.code, only.table), (Code::RowUnexplained, "marking_key"));
     assert_eq!(only.key, slipped.id().to_string());
-    // A server that holds the secret key signs with it, so the key is recorded, however its row was
-    // inserted.
+    // If a server holds the secret half of a key, it records the key at its start, even if the row was
+    // inserted in another way.
     marking_key::register(&world.app.pool, &slipped, world.clock.now()).await.unwrap();
     assert_eq!(found(&mut db).await, []);
 

@@ -1,6 +1,6 @@
-//! Every column of every published record, altered directly in the database and then checked from
-//! outside: the API's responses against an earlier copy of the register, without access to the database.
-//! Logs and stacks, felling tickets, batches of seals, organisations.
+//! Alters every column of every published record directly in the database, and then checks it from outside:
+//! the API's responses are verified against an earlier copy of the register, without access to the database.
+//! The records are those of logs and stacks, felling tickets, batches of seals and organisations.
 
 use crate::columns::{Column, columns};
 use crate::scene::{Scene, run};
@@ -20,9 +20,9 @@ enum Seen {
     NextNamed,
     /// No response changes.
     NotShown,
-    /// The personal part is missing, as if it had been erased: the commitment holds.
+    /// The personal part is missing, as if it had been erased. The event's commitment is unchanged.
     Withheld,
-    /// The server returns no history of it.
+    /// The server returns no history of the event's subject.
     Refused,
 }
 
@@ -80,7 +80,7 @@ const GAP: &str =
 const UNREADABLE: &str =
     "a value that no program of ours writes: the server answers 500 and logs which, it makes nothing up";
 
-/// An outsider: has the keys, and what was published before the alteration.
+/// An outsider, who has the public keys and what was published before the alteration.
 struct Outsider<'s> {
     scene: &'s Scene,
     trust: Trust,
@@ -102,9 +102,9 @@ struct Event {
     seq: usize,
     /// Its type.
     what: String,
-    /// Paths of its chain's export, and of the proof of its chain's newest event.
+    /// Paths of the export of the event's chain, and of the proof for the newest event of this chain.
     paths: [String; 2],
-    /// Its rows, by table: the position (ctid), and the number of the saved row.
+    /// The rows of the event, by table: the position (ctid), and the number of the saved row.
     rows: BTreeMap<&'static str, (String, i64)>,
 }
 
@@ -112,7 +112,8 @@ struct Event {
 type Shown = [Result<Vec<u8>, u16>; 2];
 
 impl Outsider<'_> {
-    /// The responses to an inspector, who sees every subject, and of API keys only their commitments.
+    /// Requests the export and the proof as an inspector, who sees every subject, but of API keys only the
+    /// commitments.
     async fn shown(&self, event: &Event) -> Shown {
         let [export, proof] = &event.paths;
         let mut shown = [Err(0), Err(0)];
@@ -123,7 +124,8 @@ impl Outsider<'_> {
         shown
     }
 
-    /// The effect of an alteration on these responses; an error if it is none of the expected effects.
+    /// Returns the effect of an alteration on these responses; an error if it is none of the expected
+    /// effects.
     fn sees(&self, event: &Event, before: &Shown, after: &Shown) -> Result<Seen, String> {
         if before == after {
             return Ok(Seen::NotShown);
@@ -131,7 +133,7 @@ impl Outsider<'_> {
         let [export, proof] = after;
         let Ok(export) = export else { return Ok(Seen::Refused) };
         let report = verify(export, &self.trust).report;
-        // Failures from before the alteration, such as an unpublished event, do not count.
+        // Failures that the file had before the alteration, such as an unpublished event, do not count.
         let failed = |report: &Report| -> Vec<Line> {
             report.lines.iter().filter(|line| line.outcome == Outcome::Failed).cloned().collect()
         };
@@ -202,7 +204,8 @@ async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
             let (kind, noun) = SUBJECTS[usize::try_from(kind).unwrap() - 1];
             let mut rows = BTreeMap::new();
             for (place, table) in [(3, "event"), (5, "leaf"), (7, "personal"), (9, kind)] {
-                // The subject's own row is altered only with its first event.
+                // The row of the subject is altered only together with the first event, and not again with
+                // each later event.
                 if let Some(at) = row.get::<Option<String>, _>(place)
                     && (table != kind || seq == 1)
                 {

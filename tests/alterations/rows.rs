@@ -10,10 +10,10 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Number of rows tried per table, spread over it.
+/// Number of rows that are tried in each table. They are spread evenly over the table.
 const ROWS: usize = 12;
 
-/// All tables, without those that hold no evidence.
+/// All tables except those that no event gives evidence for.
 async fn tables(db: &mut PgConnection) -> BTreeMap<String, Vec<Column>> {
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
     for column in columns(db).await {
@@ -72,8 +72,8 @@ async fn insider_deletes_any_row_of_any_table() {
     println!("{tried} deletions");
 }
 
-/// While the primary key exists, a second copy of a row is refused; and `fsck` checks that the key
-/// exists.
+/// As long as a table has its primary key, the database refuses a second copy of a row. If the key is
+/// dropped, `fsck` reports that.
 #[tokio::test]
 async fn insider_doubles_any_row_of_any_table() {
     let scene = Scene::new().await;
@@ -108,7 +108,7 @@ async fn insider_invents_a_row_of_any_table() {
         let list: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let list = list.join(", ");
         for (at, _) in some_rows(&mut db, &table).await {
-            // A copy of an existing row under another key.
+            // Inserts a copy of an existing row under another key.
             for column in columns.iter().filter(|column| key.contains(&column.name)) {
                 for value in column.changes() {
                     let name = &column.name;
@@ -123,7 +123,7 @@ async fn insider_invents_a_row_of_any_table() {
                     );
                     let done: sqlx::Result<Option<Value>> =
                         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(&mut db).await;
-                    // The database refuses some keys: invalid, or already taken.
+                    // The database refuses keys that are invalid or already taken.
                     if let Ok(Some(row)) = done {
                         *keys_tried.entry(table.clone()).or_insert(0) += 1;
                         let found = scene.found(&mut db).await;
@@ -147,8 +147,9 @@ async fn insider_invents_a_row_of_any_table() {
 async fn insider_inserts_a_leaf_below_the_published_size() {
     let scene = Scene::new().await;
     let mut db = scene.insider().await;
-    // A leaf is inserted and the later leaves are shifted, as if it had always been there: the leaf of an
-    // event already in the register, of a queued event, and of an event that never existed.
+    // The insider inserts a leaf and shifts the later leaves, as if it had always been there: a second leaf
+    // of an event that is already in the register, the leaf of a queued event, and the leaf of an event that
+    // never existed.
     let entries = [
         "SELECT entry, subject_id, seq FROM leaf WHERE index = 3",
         "SELECT entry, subject_id, seq FROM leaf_queue ORDER BY id LIMIT 1",

@@ -63,8 +63,8 @@ pub async fn post(world: &World, path: &str, by: &Org, body: Value) -> Value {
     if answer.bytes.is_empty() { Value::Null } else { answer.json() }
 }
 
-/// Registers seals with unsigned codes of another issuer: checking a signature is slow without
-/// optimisation.
+/// Registers seals with marking codes of another issuer, without signatures: checking signatures is slow in a
+/// build without optimisation.
 async fn registered(world: &World, operator: &Org, holder: &Org, quantity: u32) -> Vec<String> {
     let numbers: Vec<String> = (1..=quantity).map(|n| format!("SE-{n:05}")).collect();
     let code = |n: &String| Identification::new(Gtin::DEMONSTRATION, &n.replace('-', "")).unwrap();
@@ -91,7 +91,7 @@ impl Scene {
         let made =
             bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
         let Bootstrap::Created { organization: id, .. } = made else { panic!("{made:?}") };
-        // One key that signs, and one that the operator only tried.
+        // Two marking keys: the one that signs, and one that the operator used only once, as a trial.
         for key in [&world.app.signing_key, &SigningKey::from_seed(&[9; 32])] {
             marking_key::register(&world.app.pool, key, world.clock.now()).await.unwrap();
         }
@@ -188,8 +188,8 @@ impl Scene {
             "device": {"id": "tablet-07", "seq": 2, "recorded_at": "2026-10-05T10:10:01+05:00"}
         });
         event(&world, &enterprise, "stored", &logs[2..3], late).await;
-        // These events have types that occurred above, because the last events are not sequenced and the last
-        // leaves not published.
+        // The last events are not sequenced and the last leaves are not published. These last events
+        // therefore have types that also occur earlier.
         event(&world, &enterprise, "stored", &logs[5..8], yard).await;
         event(&world, &inspector, "inspected", &logs[5..7], seen).await;
 
@@ -241,8 +241,8 @@ impl Scene {
         owner
     }
 
-    /// The same insider outside of a transaction: triggers and constraints stay disabled, and the server sees
-    /// the edits.
+    /// Connects as the same insider, but outside of a transaction: the triggers and constraints stay
+    /// disabled, and the server sees the edits.
     pub async fn seen_insider(&self) -> PgConnection {
         let mut owner = self.insider().await;
         run(&mut owner, "COMMIT").await;
@@ -257,24 +257,25 @@ impl Scene {
         self.world.app.register.folder().publish_keys(keys.to_string().into_bytes()).unwrap();
     }
 
-    /// The findings of `fsck` in the insider's transaction.
+    /// The errors that `fsck` finds in the insider's transaction.
     pub async fn found(&self, db: &mut PgConnection) -> Vec<FsckError> {
         self.found_beside(db, Some(self.published.clone())).await
     }
 
-    /// The same with another published register, or `None`.
+    /// The errors that `fsck` finds when it compares the database with `published`, or with no register.
     pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<FsckError> {
         // Few rows per snapshot, so that there are many pages, and a batch of seals spans two.
         Self::found_by(db, 7, published).await
     }
 
-    /// The same with this many rows per snapshot.
+    /// The errors that `fsck` finds with `rows` rows per snapshot.
     pub async fn found_by(db: &mut PgConnection, rows: i64, published: Option<Published>) -> Vec<FsckError> {
         let scope = Scope { snapshots: Snapshots::Callers, rows, published };
         let mut found = Vec::new();
         let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(summary.is_clean(), found.is_empty());
-        // The insider has disabled the triggers and dropped the constraints; `guards` tests that this is found.
+        // The insider has disabled the triggers and dropped the constraints, so these errors always occur and
+        // are left out; the tests in `guards` check that they are reported.
         let constraint = |error: &FsckError| {
             error.code == fsck::Code::KeyMissing && error.detail.starts_with("nothing keeps")
         };
@@ -303,8 +304,8 @@ pub async fn run(db: &mut PgConnection, sql: &str) -> u64 {
     done.unwrap_or_else(|error| panic!("{error}: {sql}")).rows_affected()
 }
 
-/// Makes the register: assigns an index to all queued entries but the last four, and publishes all leaves but
-/// the last three.
+/// Creates and publishes the register: all queued entries except the last four get an index, and all leaves
+/// except the last three are published.
 async fn register(owner: &mut PgConnection) -> (TempDir, Published) {
     run(
         owner,

@@ -1,11 +1,12 @@
-//! How `fsck` reads the tables: its time must grow linearly with them, not quadratically.
+//! Tests how `fsck` reads the tables: its time must grow linearly with their size, not quadratically.
 
 use crate::scene::{Scene, run};
 use sqlx::{PgConnection, Row as _};
 
 /// Tables that may be read in full: the queue, which is nearly empty, and a table of one row.
 const WHOLE: [&str; 2] = ["leaf_queue", "register"];
-/// How often each row of the largest tables may be fetched by an index, in all passes together.
+/// How often each row of the largest tables may be fetched by an index, as an average over all passes of one
+/// check.
 const TIMES: i64 = 10;
 
 /// For each table, the number of sequential scans and of rows fetched by an index in this transaction.
@@ -22,7 +23,8 @@ async fn reads(db: &mut PgConnection) -> Vec<(String, i64, i64)> {
 async fn no_table_is_read_whole_for_a_page_of_it() {
     let scene = Scene::new().await;
     let mut db = scene.world.owner().await;
-    // With statistics the planner knows how small each table is, and would prefer full scans.
+    // After ANALYZE the planner knows how small each table is, and would prefer full scans. `fsck` must avoid
+    // full scans nevertheless.
     run(&mut db, "ANALYZE").await;
     run(&mut db, "BEGIN").await;
     let found = Scene::found_by(&mut db, 7, Some(scene.published.clone())).await;

@@ -28,7 +28,7 @@ async fn a_log_travels_from_the_felling_site_to_the_sawmill() {
     world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
     world.event(&felled.carrier, "departed", logs, json!({})).await.expect(201);
     world.event(&felled.carrier, "arrived", logs, json!({})).await.expect(201);
-    // The carrier never becomes the holder, and cannot receive.
+    // The carrier never becomes the holder, so it cannot record that the log was received.
     let refused = world.event(&felled.carrier, "received", logs, json!({})).await;
     refused.expect(409);
     assert_eq!(refused.codes(), ["not-yours-to-record", "not-yours-to-record"]);
@@ -128,9 +128,9 @@ async fn overlapping_batches_never_deadlock() {
     const LOGS: usize = 200;
     let world = World::new().await;
     let felled = world.felled(LOGS).await;
-    // Eight writers, each with batches of twenty logs that overlap with those of the others and are in
-    // another order. Some events are refused, because another writer has just recorded an event that they may
-    // not follow.
+    // Eight writers record events. Each request has twenty logs, which overlap with those of the other
+    // writers and are in another order. Some requests are refused, because another writer has just recorded
+    // an event after which theirs is not allowed.
     let writers = (0..8_usize).map(async |writer| {
         let (mut recorded, mut refused) = (0, 0);
         for round in 0..12_usize {
@@ -321,7 +321,7 @@ async fn what_is_exported_or_destroyed_is_closed_for_good() {
     assert_eq!(refused.codes(), ["transition-not-allowed"]);
     world.event(by, "withdrawn", &logs[..1], json!({})).await.expect(201);
     world.event(by, "exported", &logs[..1], port).await.expect(201);
-    // On the road the carrier records the destruction, in the yard the holder does.
+    // While a log is loaded, its carrier records the destruction; otherwise its holder does.
     world.event(by, "loaded", &logs[1..2], json!({"carrier_bin": carrier.bin})).await.expect(201);
     let fire = json!({"details": {"note": "Өртенді"}});
     world.event(carrier, "destroyed", &logs[1..2], fire.clone()).await.expect(201);
@@ -385,11 +385,13 @@ async fn a_correction_of_what_has_gone_on_needs_an_inspector() {
         .await
         .expect(201);
     needs_inspector(&felled.enterprise, &felled.logs[2], smaller.clone()).await;
-    // Its recorder may reverse a loading for two hours.
+    // The organisation that recorded the loading may reverse it for two hours. After 121 minutes only an
+    // inspector may.
     let undo = json!({"corrects": 2, "reason": "Басқа бөрене", "reverse": true});
     world.later(121);
     needs_inspector(&felled.enterprise, &felled.logs[2], undo).await;
-    // The carrier reports the destruction by mistake and reverses it, although it is no longer a party.
+    // The carrier records the destruction by mistake. It may reverse it, although the destruction has ended
+    // its part in the log's custody.
     world.event(&felled.carrier, "destroyed", one(2), json!({})).await.expect(201);
     let undo = json!({"corrects": 3, "reason": "Қате басылды", "reverse": true});
     world.event(&felled.carrier, "corrected", one(2), undo).await.expect(201);

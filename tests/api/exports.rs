@@ -13,13 +13,14 @@ use ormantrace::timber::seal::view::{self, Access};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The batch that a seal was registered in.
+/// The id of the batch in which a seal was registered.
 async fn batch_of(world: &World, seal: &str, reader: &Org) -> String {
     let seal = world.get(&format!("/v1/seals/{seal}"), reader).await.expect(200);
     seal["batch_id"].as_str().unwrap().to_owned()
 }
 
-/// The file, and the report of a verifier that has the register's keys and a copy of the register.
+/// Requests an export. Returns the file, and the report of a verifier that has the register's keys and a copy
+/// of the register.
 async fn export(world: &World, path: &str, reader: &Org) -> (Value, Report) {
     let answer = world.get(&format!("{path}/export"), reader).await;
     let register = Some(Mirror::new(world.app.register.folder().root()));
@@ -33,7 +34,7 @@ fn opened(file: &Value) -> Vec<Vec<&str>> {
     events
         .map(|event| {
             let parts = event["parts"].as_object().unwrap();
-            // In alphabetical order, which is that of the JSON map.
+            // The names are in alphabetical order, as in the JSON map.
             parts
                 .iter()
                 .filter(|(_, part)| part.get("text").is_some())
@@ -101,7 +102,7 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
             assert_eq!(file["events"].as_array().unwrap().len(), 2, "{kind}");
             assert_eq!((&file["format"], &file["until"]), (&json!("ormantrace/export/2"), &Value::Null));
 
-            // The proof is of the newest of these events, at the same index.
+            // The proof is for the newest of these events, and has the same index as the export.
             let proof = world.get(&format!("{path}/proof"), reader).await;
             assert_eq!(proof.status, 200, "{proof:?}");
             assert_eq!(proof.headers["content-type"], "text/plain; charset=utf-8");
@@ -119,7 +120,8 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
         }
     }
 
-    // An event after the checkpoint is marked as pending, and the proof is of the event before.
+    // An event that is newer than the checkpoint is marked as pending in the export. The proof is for the
+    // event before it.
     let path = format!("/v1/felling-tickets/{}", felled.ticket);
     world.post(&format!("{path}/cancel"), forest_owner, json!({"reason": "Өрт"})).await.expect(200);
     let (file, report) = export(&world, &path, enterprise).await;
@@ -174,7 +176,8 @@ async fn missing_and_foreign_subjects_are_answered_alike() {
             let (foreign, nothing) = (ask(id).await, ask(absent).await);
             assert_eq!(foreign.status, 404, "{noun}/{file}");
             assert_eq!(said(&foreign, id), said(&nothing, absent), "{noun}/{file}");
-            // 404 also for an id of another kind, a code, and texts that are not ids.
+            // The response is also 404 for an id of another kind of object, for a code, and for a text that
+            // is not an id.
             let others =
                 [felled.carrier.id.to_string(), felled.seals[0].clone(), "қарағай".into(), "%00".into()];
             for other in others.iter().filter(|other| noun != "organizations" || other.len() < 36) {
@@ -199,7 +202,7 @@ async fn a_holder_of_part_of_a_batch_sees_only_the_events_of_its_seals() {
     let to_sawmill = |seals: &[String]| json!({"numbers": seals, "to_bin": sawmill.bin});
     world.post("/v1/seals/transfer", enterprise, to_sawmill(&seals[1..3])).await.expect(200);
     publish(&world).await;
-    // The three events of the batch: it was registered, a seal of the enterprise was voided, and seals were
+    // The batch has three events: it was registered, a seal of the enterprise was voided, and seals were
     // transferred to the sawmill.
     for (reader, expected) in [
         (operator, [&BOTH[..], &BOTH, &BOTH]),
@@ -211,7 +214,7 @@ async fn a_holder_of_part_of_a_batch_sees_only_the_events_of_its_seals() {
         assert!(report.holds(), "{report}");
         assert_eq!(opened(&file), expected, "{}", reader.bin);
     }
-    // The parts are those of the seals' histories, and the file has no marking code.
+    // The export discloses the same parts as the histories of the seals, and contains no marking code.
     let seal = world.get(&format!("/v1/seals/{}", seals[1]), sawmill).await.expect(200);
     let (file, _) = export(&world, &path, sawmill).await;
     let history = world.get(&format!("/v1/seals/{}/history", seals[1]), sawmill).await.expect(200);
@@ -250,8 +253,8 @@ async fn the_events_that_concern_a_holder_do_not_depend_on_the_page_size() {
         let batch = view::batch_subject(&mut *db, batch, access).await.unwrap().unwrap();
         view::concerning(&mut db, &batch, access, piece).await.unwrap()
     };
-    // The enterprise holds nine of eleven seals, between and around those that it gave away; the sawmill
-    // holds two.
+    // The enterprise holds nine of the eleven seals: those before, between and after the seals that it gave
+    // away. The sawmill holds two.
     for piece in [1, 2, 3, 8, 9, 10, 10_000] {
         assert_eq!(
             concerning(Access::Own(enterprise.id), piece).await,
@@ -338,8 +341,8 @@ async fn a_long_chain_is_complete_and_waits_for_memory() {
     assert!(report.holds(), "{report}");
     assert_eq!(file["events"].as_array().unwrap().len(), 502);
 
-    // A long chain takes the memory of one page. One organisation gets at most a quarter of all memory
-    // permits, so another one is still served.
+    // The export of a long chain needs a memory permit for one page. One organisation gets at most a quarter
+    // of all permits, so another organisation is still served.
     let page =
         async |organization| world.app.reads.memory_permits(u32::MAX, organization).await.map(Option::unwrap);
     let mut own = Vec::new();
@@ -355,11 +358,11 @@ async fn a_long_chain_is_complete_and_waits_for_memory() {
         permits.push(page(OrganizationId::new()).await.unwrap());
     }
     world.get(&format!("{path}/export"), &operator).await.expect(503);
-    // A short chain needs no memory permit; nor does a proof.
+    // The export of a short chain needs no memory permit, and neither does a proof.
     world.get(&format!("/v1/organizations/{}/export", operator.id), &operator).await.expect(200);
     assert_eq!(world.get(&format!("{path}/proof"), &operator).await.status, 200);
     drop(permits);
-    // A piece of a response that is not sent is in memory, so it holds the permit.
+    // A page of the response stays in memory until it is sent, so the unread response holds its permit.
     let request = axum::http::Request::get(format!("{path}/export"))
         .header("authorization", format!("Bearer {}", operator.token))
         .body(axum::body::Body::empty())

@@ -59,7 +59,8 @@ impl Parties {
     }
 }
 
-/// A write response as a reader gets it later: without the receipt, which only the writer gets.
+/// Turns the response to a write into the response that a later read returns: without the receipt, which only
+/// the writer gets.
 fn read_later(mut answer: Value) -> Value {
     assert!(answer.as_object_mut().unwrap().remove("receipt").is_some());
     answer
@@ -159,7 +160,7 @@ async fn an_invalid_ticket_is_refused_with_the_location_of_the_error() {
     let carrier = p.world.carrier().await;
     let crossed = with(ticket(&carrier), "/plot/coordinates/0/1", json!([80.10, 50.62]));
     assert_eq!(p.issue(crossed).await.codes(), ["plot-invalid", "not-a-harvester"], "both at once");
-    // The first and the last day may be the same day, and so may the day of issue.
+    // The first day, the last day and the day of issue may all be the same day.
     let one_day = with(ticket(&p.holder), "/felling_until", json!("2026-10-01"));
     p.issue(with(one_day, "/issued_on", json!("2026-10-01"))).await.expect(201);
 }
@@ -288,7 +289,7 @@ async fn the_history_can_be_recomputed_from_what_is_answered() {
         events[0]["parts"]["public"]["text"],
         r#"{"forestry":"Бородулинское лесничество","on":"2026-10-05","region":"KZ-10","subject":"felling_ticket","ticket":{"number":"0012345","series":"АБ"},"type":"ticket_issued","v":1}"#
     );
-    // The lines of the answer are those of the event.
+    // The digest in the event is that of the lines in the response.
     let lines: Vec<_> = made["lines"]
         .as_array()
         .unwrap()

@@ -49,7 +49,7 @@ async fn all_errors_of_a_batch_are_reported_at_once() {
     ] {
         assert!(pointers.contains(&expected), "{expected:?} in {pointers:?}");
     }
-    // A batch with no errors but conflicts with the present state gets 409.
+    // A batch without invalid values that conflicts with the present state gets 409.
     let mut again = World::harvest_of(&felled.ticket, &felled.logs);
     again["logs"][0]["volume_m3"] = json!(0.34);
     let answer = world.post("/v1/harvests", &felled.enterprise, again).await;
@@ -83,7 +83,8 @@ async fn a_dry_run_answers_the_same_and_stores_nothing() {
 async fn a_line_bears_its_permitted_volume_and_tolerance_to_the_last_decimal() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    // 20 m³ of firewood with 8 % tolerance: 21.6 m³ and not 0.0001 m³ more.
+    // The line permits 20 m³ of firewood. With the tolerance of 8 %, it accepts 21.6 m³ and not 0.0001 m³
+    // more.
     let stack = |seal: &str, volume: f64| {
         json!({"seal_number": seal, "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
                "volume_m3": volume, "measurement_method": "stack_geometric", "occurred_at": "2026-10-05T09:30:00+05:00"})
@@ -207,8 +208,8 @@ async fn an_idempotency_key_gives_the_first_answer_byte_for_byte() {
 async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    // 20 m³ of firewood and 8 % tolerance. Four stacks of 1 m³ are corrected to 4 m³ while eight more of 3 m³
-    // are harvested.
+    // The line permits 20 m³ of firewood, with a tolerance of 8 %. Four stacks of 1 m³ each are corrected to
+    // 4 m³, and at the same time eight stacks of 3 m³ are harvested.
     let stack = |seal: &str, volume: f64| {
         json!({"seal_number": seal, "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
                "volume_m3": volume, "measurement_method": "stack_geometric", "occurred_at": "2026-10-05T09:30:00+05:00"})
@@ -283,7 +284,7 @@ async fn a_day_is_a_day_in_kazakhstan() {
     assert!(business.contains(r#""right_on":"2026-10-03""#) && business.ends_with(r#""v":2}"#), "{business}");
 }
 
-/// Columns of a small table, and a row of it for a seal.
+/// Columns of a small CSV table; `csv_row` makes a row of it for a seal.
 const HEADER: &str = "seal_number;kind;species;wood;length_m;top_diameter_cm;volume_m3;measurement_method;occurred_at;responsible_name;grade;lat;lon";
 
 fn csv_row(seal: &str, name: &str) -> String {
@@ -388,7 +389,7 @@ async fn the_same_file_again_says_that_it_was_this_one() {
         );
         assert_eq!((&told["errors"][0]["line"], &told["errors"][0]["column"]), (&json!(1), &json!("")));
     }
-    // Another write request with the same seals gets an error for each.
+    // Another write request that uses the same seals gets an error for each of them.
     let other = send(false, &csv.replace("0,33", "0,34")).await;
     other.expect(409);
     assert_eq!(other.codes(), ["seal-applied"; 3]);
@@ -401,7 +402,8 @@ async fn a_table_is_taken_as_spreadsheets_write_it() {
     let (one, two) = (csv_row(&felled.seals[0], "Ерлан Оспанов"), csv_row(&felled.seals[1], ""));
     let send = |kind: &'static str, csv: Vec<u8>| send_csv(&world, &felled, kind, true, csv);
     for (kind, csv) in [
-        // Missing cells at the end of a row, additional separators, a first line that names the separator.
+        // The tables have missing cells at the end of a row, additional separators, or a first line that
+        // names the separator.
         ("text/csv", format!("{HEADER}\r\n{one};;;\r\n{two}\r\n")),
         ("text/csv", format!("{HEADER}\r\n{one};;;;;;\r\n{two};;;;\r\n")),
         ("text/csv", format!("sep=;\r\n{HEADER}\r\n{one}\r\n{two}\r\n")),

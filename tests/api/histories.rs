@@ -63,8 +63,8 @@ async fn rights_end_where_the_contract_says() {
     world.get(&path, &other).await.expect(404);
     world.get(&path, &carrier).await.expect(404);
 
-    // Holder and inspector see all; persons are disclosed to inspectors and to the organisation that recorded
-    // them.
+    // The holder and an inspector see all business parts. Persons are disclosed to inspectors and to the
+    // organisation that recorded them.
     for org in [&holder, &inspector] {
         let history = world.get(&path, org).await.expect(200);
         assert_eq!(opened(&history, "business"), [1, 2, 3, 4]);
@@ -124,7 +124,8 @@ async fn missing_and_foreign_logs_get_the_same_bytes() {
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
     log(&world, &issuer, &holder, "KZ-0001", 2).await;
     seal(&world, &holder, "KZ-0003").await;
-    // The response without the number and the request id, which differ because the requests differ.
+    // The 404 response without the seal number and the request id, which differ only because the requests
+    // differ.
     let plain = |answer: &Answer, number: &str| {
         let mut body = answer.expect(404);
         body["request_id"].take();
@@ -246,7 +247,7 @@ async fn only_inspectors_search_all_events() {
     assert_eq!(count("region=KZ-11".into()).await, 0);
     assert_eq!(count(format!("organization={}", holder.id)).await, 6);
     assert_eq!(count(format!("organization={}", issuer.id)).await, 0);
-    // Everything was received at exactly 05:00 UTC: `from` is inclusive, `to` is exclusive.
+    // All events were received at exactly 05:00 UTC. `from` includes this time, `to` excludes it.
     assert_eq!(count("from=2026-10-05T10:00:00%2B05:00".into()).await, 6);
     assert_eq!(count("to=2026-10-05T05:00:00Z".into()).await, 0);
 }
@@ -292,7 +293,7 @@ async fn a_plus_in_a_query_need_not_be_escaped_in_a_time() {
         ("from=2026-10-05T00:00:00%2B05:00", 1),
         ("from=2026-10-05T00:00:00%2005:00", 1),
         ("to=2026-10-05T00:00:00+05:00", 0),
-        // 05:00 UTC is 10:00 in Semey: the `+` of the offset, received as a blank, is not ignored.
+        // 05:00 UTC is 10:00 in Semey. The `+` of the offset arrives as a blank and is still read as `+`.
         ("from=2026-10-05T10:00:00+05:00&to=2026-10-05T10:00:01+05:00", 1),
     ] {
         let page = world.get(&format!("/v1/events?{query}"), &felled.inspector).await.expect(200);

@@ -4,7 +4,8 @@
 use crate::world::{Answer, Felled, Org, World};
 use serde_json::{Value, json};
 
-/// Members of a request: a tablet recorded the event at this local time on the day of the test world.
+/// Members of a request that make it a late event: a tablet recorded it at this local time on the day of the
+/// test world.
 fn at(time: &str, seq: u32) -> Value {
     let at = format!("2026-10-05T{time}:00+05:00");
     json!({"occurred_at": at, "device": {"id": "tablet-07", "seq": seq, "recorded_at": at}})
@@ -49,7 +50,8 @@ async fn a_late_correction_is_in_force_when_it_comes_for_line_and_log_alike() {
     assert_eq!(marked, [&json!(0), &json!(0.3)]);
     assert_eq!(events(&world, &felled).await[2]["details"].get("out_of_order"), None);
     assert_eq!(world.unsound().await, [""; 0]);
-    // After further corrections the ticket line has the volume of the log: none is lost or counted twice.
+    // After further corrections, the marked volume of the ticket line still equals the volume of the log: no
+    // correction is lost or counted twice.
     for (seq, volume) in [(42, 0.28), (43, 0.28), (44, 0.31)] {
         let right = json!({"corrects": 1, "reason": "қайта өлшенді", "set": {"volume_m3": volume}});
         let right = with(right, &at("09:46", seq));
@@ -169,7 +171,8 @@ async fn a_former_owners_late_sale_is_refused() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
-/// Late events are bounded, so that no organisation can fill another one's chain.
+/// The number of late events is limited, so that no organisation can fill the chain of another organisation's
+/// log.
 #[tokio::test]
 async fn late_events_of_one_organisation_on_a_log_are_bounded() {
     let world = World::new().await;
@@ -196,15 +199,16 @@ async fn a_late_event_not_allowed_at_its_time_gets_unknown_log() {
     };
     let unknown = told(&felled.carrier, "departed", &absent, at("10:20", 1)).await.json()["errors"].clone();
     assert_eq!(unknown[0]["code"], "unknown-log");
-    // Times before the carrier was named and after it was released, and events without a device record.
+    // The times are before the carrier was named or after it was released, or the event has no record of a
+    // device.
     for more in
         [at("09:40", 2), at("12:30", 3), json!({}), json!({"occurred_at": "2026-10-05T10:20:00+05:00"})]
     {
         let answer = told(&felled.carrier, "departed", &felled.logs, more.clone()).await;
         assert_eq!(answer.json()["errors"], unknown, "{more}");
     }
-    // The same error for an organisation that was never a party, and for a correction, which needs present
-    // access.
+    // An organisation that was never a party gets the same error. So does a past carrier that sends a
+    // correction, because a correction requires present access.
     assert_eq!(told(&stranger, "departed", &felled.logs, at("10:20", 4)).await.json()["errors"], unknown);
     let right =
         with(json!({"corrects": 2, "reason": "?", "set": {"place": {"name": "Қойма"}}}), &at("10:20", 5));

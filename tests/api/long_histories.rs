@@ -30,7 +30,7 @@ use tower::ServiceExt;
 /// Events of a long chain: three pages, the last of which is short.
 const EVENTS: u32 = 1_203;
 
-/// A response of which the first piece was read.
+/// A response of which only the first piece of the body has been read.
 struct Begun {
     headers: HeaderMap,
     first: Bytes,
@@ -38,7 +38,7 @@ struct Begun {
 }
 
 impl Begun {
-    /// Reads the rest; the complete bytes, or nothing if the body broke off.
+    /// Reads the rest of the body. Returns all bytes of the body; `None` if it ended with an error.
     async fn rest(self) -> Option<Vec<u8>> {
         let rest = soon(self.body.collect()).await.ok()?.to_bytes();
         Some([&self.first[..], &rest].concat())
@@ -67,7 +67,7 @@ async fn whole(world: &World, log: &Timber, org: &Org, bare: bool) -> Vec<u8> {
     serde_json::to_vec(&history).unwrap()
 }
 
-/// Makes an organisation a past party of a log: it sees the events up to `until`.
+/// Makes an organisation a past party of a log, which sees the log's events up to seq `until`.
 async fn past_party(world: &World, log: &Timber, org: &Org, until: u32) {
     sqlx::query("INSERT INTO past_party (log_id, organization_id, until_seq) VALUES ($1, $2, $3)")
         .bind(log.id)
@@ -98,8 +98,8 @@ async fn a_long_history_is_that_of_the_head_which_was_read_first() {
     let log = stored_logs::log(&world, &issuer, &holder, "KZ-0001", EVENTS).await;
     past_party(&world, &log, &seller, 700).await;
     let path = format!("/v1/logs/{}/history", log.seal);
-    // A present party, a past party and an inspector, each with and without evidence. The issuer sees only
-    // the harvest, so its history is short.
+    // The readers are a present party, a past party and an inspector, each with and without evidence. The
+    // issuer sees only the harvest, so its history is short.
     for (org, seen) in [(&holder, EVENTS), (&seller, 700), (&inspector, EVENTS), (&issuer, 1)] {
         for bare in [false, true] {
             let path = if bare { format!("{path}?evidence=none") } else { path.clone() };
@@ -159,9 +159,9 @@ async fn a_past_party_sees_the_state_after_its_own_events_on_every_page() {
     .await
     .unwrap();
     let logs = [log.seal.clone()];
-    // The holder offers the log and undoes the offer, so only a fold over all events gives the state after
-    // event 702. Then the holder records `stored`, which the seller does not see, and the inspector corrects
-    // the timber, which the issuer sees.
+    // The holder offers the log and undoes the offer, so the state after event 702 follows only from all
+    // events. Then the holder records `stored`, which the seller does not see, and the inspector corrects the
+    // timber, which the issuer sees.
     let to = json!({"to_bin": seller.bin});
     world.event(&holder, "transferred", &logs, to).await.expect(201);
     let undo = json!({"corrects": 701, "reason": "Басқа бөрене болды", "reverse": true});
@@ -308,7 +308,8 @@ async fn a_page_that_cannot_be_read_cuts_the_body() {
         assert_eq!(streamed.rest().await, None, "{path}");
         server.wire.down(false);
     }
-    // If an event is missing, the body is cut too: the response is not a shorter history.
+    // If an event of a later page is missing, the body is cut off too, so that a reader never takes it for a
+    // shorter history.
     let streamed = begin(&server.router, &paths[0], &holder).await;
     let mut owner = world.owner().await;
     sqlx::query("ALTER TABLE event DISABLE TRIGGER USER").execute(&mut owner).await.unwrap();
@@ -319,8 +320,8 @@ async fn a_page_that_cannot_be_read_cuts_the_body() {
         .unwrap();
     assert_eq!(streamed.rest().await, None);
 
-    // Over a TCP connection the cut body has no last chunk. A new server has database connections that were
-    // not cut above.
+    // Over a TCP connection, a body that is cut off has no last chunk. The test uses a new server here,
+    // because the database connections of the old one were broken above.
     let server = Wired::to(&world);
     let path = &paths[1];
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -1,4 +1,5 @@
-//! Marking codes in requests and responses: which key signed them, and how GS is written.
+//! Marking codes in requests and responses: which key signed them, and how the GS1 separator (GS, U+001D) is
+//! written.
 
 use crate::stored_logs::encoded;
 use crate::world::{Answer, Org, World};
@@ -62,7 +63,7 @@ async fn seals_of_other_makers_are_registered_with_their_own_codes() {
         let verdict = world.get(&format!("/v1/verify/{number}"), &enterprise).await.expect(200);
         assert_eq!(verdict["verdict"], "unused");
     }
-    // A foreign signature cannot be checked, so the answer claims nothing about it.
+    // A signature by an unknown key cannot be checked, so the response makes no statement about it.
     let (verdict, outcome) = signature_check(&world, &foreign).await;
     assert_eq!((verdict, outcome), (json!("unused"), json!("unknown")));
 }
@@ -157,7 +158,7 @@ async fn gs_is_an_escape_in_json_and_a_byte_in_csv_and_both_come_back() {
     let (third, operator, enterprise) = parties().await;
     let path = format!("/v1/seals?holder_bin={}", enterprise.bin);
     send(&third, &operator, &path, "text/csv", sheet.into_bytes()).await.expect(201);
-    // A raw control byte in a string is invalid JSON.
+    // A GS character that is not escaped in a JSON string makes the body invalid JSON.
     let raw = body.replace(r"\u001d", "\u{1d}").into_bytes();
     send(&third, &operator, "/v1/seals", "application/json", raw).await.expect(400);
 }

@@ -31,7 +31,7 @@ async fn the_operator_registers_and_the_new_organisation_calls_with_its_key() {
     let world = World::new().await;
     let operator = world.operator().await;
     let mut made = world.post("/v1/organizations", &operator, enterprise(20)).await.expect(201);
-    // Only the writer gets a receipt; the rest of the answer is what readers get later.
+    // Only the response to the write has a receipt. Without it, the response equals what readers get later.
     assert!(made.as_object_mut().unwrap().remove("receipt").is_some());
     assert_eq!(made["bin"], bin(20));
     assert_eq!(made["kind"], "legal_entity");
@@ -99,7 +99,7 @@ async fn making_and_revoking_a_key_are_events_of_its_organisation() {
     let asked = json!({"label": "Айгүлдің телефоны", "expires_at": "2027-01-01T00:00:00+05:00"});
     let key = world.post(&keys, &enterprise, asked).await.expect(201);
     let revoke = format!("/v1/keys/{}", key["id"].as_str().unwrap());
-    // The second revocation changes nothing, so it records no event.
+    // The key is revoked twice. The second revocation changes nothing, so it records no event.
     for _ in 0..2 {
         world.call(Method::DELETE, &revoke, Some(&enterprise.token), Value::Null).await.expect(204);
     }
@@ -220,8 +220,8 @@ async fn a_persons_number_makes_no_legal_entity() {
         let body = json!({"bin": bin(21), "name": name, "roles": ["enterprise"]});
         assert_eq!(world.post("/v1/organizations", &operator, body).await.codes(), ["name-letters-lost"]);
     }
-    // A person that was registered as a legal entity before this check existed is listed for the operator,
-    // and the name is not public.
+    // Earlier versions accepted a person's number (IIN) for a legal entity. Such an organisation is listed
+    // for the operator, and its name is not public.
     let list = || ormantrace::timber::party::organization::persons_as_legal_entities(&world.app.pool);
     assert_eq!(list().await.unwrap(), []);
     sqlx::query("UPDATE organization SET kind = 'legal_entity' WHERE bin = '850101300005'")
@@ -280,8 +280,8 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
         world.call(Method::GET, path, key["token"].as_str(), Value::Null).await
     };
     let me = async |key: &Value| call("/v1/me", key).await;
-    // Hot reads resolve the token in the query that reads the object. They must check it even if there is no
-    // object.
+    // For a hot read, the query that reads the object also resolves the token. It must check the token even
+    // if the object does not exist.
     let timber = crate::stored_logs::log(&world, &owner, &world.enterprise().await, "KZ-0001", 3).await;
     let on_its_way = async |key: &Value, good: bool| {
         for (path, status) in [
@@ -341,7 +341,8 @@ async fn keys_are_managed_by_their_organisation_and_the_operator_only() {
     for stranger in [world.enterprise().await, inspector] {
         world.get(&path, &stranger).await.expect(404);
         world.post(&path, &stranger, body.clone()).await.expect(404);
-        // Field errors of the body come before the 404 for the organisation in the path.
+        // The body is checked before access to the organisation in the path, so its field errors are reported
+        // and not the 404.
         world.post(&path, &stranger, json!({"label": 1})).await.expect(422);
         world
             .call(Method::DELETE, &format!("/v1/keys/{id}"), Some(&stranger.token), Value::Null)
@@ -459,7 +460,7 @@ async fn instances_that_start_together_make_one_operator() {
     .fetch_one(&pool)
     .await
     .unwrap();
-    // The operator is registered, and its key made: two events.
+    // One organisation, one key and two events: the operator was registered, and its key was made.
     assert_eq!(counts, (1, 1, 2));
     let own = Token::from_text("an-operator-token-of-my-own-choice").unwrap();
     let later = bootstrap_operator(&pool, &clock, Some(own), &name).await.unwrap();

@@ -23,7 +23,7 @@ fn witness() -> Signer {
     Signer::from_seed("witness.example/office", Kind::Cosignature, &[2; 32]).unwrap()
 }
 
-/// Gives every queued event its index and publishes the tree, cosigned by one witness of two.
+/// Gives every queued event its index and publishes the tree. One of the two witnesses cosigns it.
 pub async fn publish(world: &World) -> Note {
     sqlx::query(
         "WITH waiting AS (DELETE FROM leaf_queue RETURNING id, entry, subject_id, seq)
@@ -120,8 +120,8 @@ async fn anyone_gets_the_proof_by_what_is_on_the_seal() {
         assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
         assert_eq!(seq(&answer), 3);
     }
-    // An event after the checkpoint has no proof until the next checkpoint; the proof is for the event
-    // before.
+    // A new event has no proof until the next checkpoint. Until then, the response is the proof for the event
+    // before it.
     world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     assert_eq!(seq(&proof(&world, &felled.logs[0]).await), 3);
     publish(&world).await;
@@ -140,8 +140,8 @@ async fn all_but_codes_of_logs_get_the_same_404_and_count_as_misses() {
     };
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{other}{}", &signature[1..]);
-    // None of these is the code of a log: an id (ids are not codes), an absent seal, a free seal, a forged
-    // code, an unreadable text.
+    // None of these is the code of a log: an id (ids are not codes), the code of an absent seal, the code of
+    // a free seal, a forged code, an unreadable text.
     let names = [log["id"].as_str().unwrap(), "KZ999999999", &felled.seals[0], &forged, "қарағай"];
     let mut answers = Vec::new();
     for name in names {
@@ -280,7 +280,8 @@ async fn the_check_shows_the_register_entry_and_its_witnesses() {
     assert!(!page(&world, &format!("/verify/{}", felled.logs[0])).await.contains("public register"));
     assert!(page(&world, "/register").await.contains("publishes no register yet"));
 
-    // The register includes the events later; the time of inclusion is not part of the proof.
+    // Seven minutes later the register includes the event. A proof does not contain this time of inclusion,
+    // so the response does not show it.
     world.later(7);
     publish(&world).await;
     let plain = read(&path).await;
@@ -303,7 +304,8 @@ async fn the_check_shows_the_register_entry_and_its_witnesses() {
     assert!(how.replace("&#43;", "+").contains(&signer().verifier().to_string()), "{how}");
     assert!(how.contains("witnessed by 1 of 2"));
 
-    // An insider who can write to the database can back-date `sequenced_at`; the answer does not use it.
+    // An insider who can write to the database can back-date `sequenced_at`. The response does not use this
+    // column.
     let mut owner = world.owner().await;
     for sql in [
         "ALTER TABLE leaf DISABLE TRIGGER USER",
@@ -313,7 +315,8 @@ async fn the_check_shows_the_register_entry_and_its_witnesses() {
     }
     assert_eq!(read(&asked).await["register"], register);
 
-    // The newest event is not published yet; the answer does not show the entry of an older event instead.
+    // The newest event of the log is not published yet. The response does not show the entry of an older
+    // event instead.
     world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     assert_eq!(read(&asked).await["register"], Value::Null);
     let unused = read(&format!("/v1/verify/{}?register=true", felled.seals[0])).await;
@@ -352,8 +355,8 @@ async fn the_check_shows_no_register_entry_after_event_and_leaf_are_rewritten() 
     let leaf = "UPDATE leaf SET entry = $2 WHERE index = $1";
     let hash = |entry: &[u8]| leaf_hash(entry).0.to_vec();
     let (rewritten, true_one) = (hash(&other), hash(&entry));
-    // Alters the hash of the event, then the head of the log, then the leaf; after that the database is
-    // consistent again.
+    // Alters the hash of the event, then the head of the log, then the leaf. After the third change the
+    // database is consistent again, but still differs from the published register.
     for (sql, value) in [(event, &rewritten), (head, &rewritten), (leaf, &other)] {
         assert_eq!(
             sqlx::query(sql).bind(index).bind(value).execute(&mut owner).await.unwrap().rows_affected(),

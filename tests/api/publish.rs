@@ -1,4 +1,4 @@
-//! The publisher against a database: what it reads, what it refuses, what it survives.
+//! The publisher against a database: what it reads, what it refuses, and which failures it survives.
 
 use crate::world::World;
 use ormantrace::evidence::chain::bytes::{Entry, Hash};
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 const ORIGIN: &str = "orman.test/register";
 
-/// Leaf `number` of a history; another history has other records.
+/// Leaf `number` of the tree number `history`. Two trees with different numbers have different records.
 fn leaf(history: u8, number: u64) -> Vec<u8> {
     let at = "2026-10-05T05:00:00Z".parse().unwrap();
     let seq = u32::try_from(number).unwrap() + 1;
@@ -194,8 +194,8 @@ async fn two_publishers_do_not_share_a_folder() {
     let second = open(&world, place.path(), settings(place.path())).unwrap_err();
     assert!(matches!(second, PublishError::InUse { .. }), "{second}");
     running.stop().await;
-    // Where file locks do not work (some network disks), a publisher stops when another one has signed in its
-    // folder.
+    // Where file locks do not work (on some network disks), two publishers may use one folder. A publisher
+    // then stops when it finds a checkpoint that the other one has signed.
     let folder_of_both = folder(place.path());
     publish(&world, place.path(), 0).await;
     let running = Running::start(&world, place.path());
@@ -225,10 +225,10 @@ async fn an_old_backup_is_refused() {
         assert!(error.to_string().contains("an old backup was restored"), "{error}");
     };
     shorter(running.ended.await.unwrap().unwrap_err());
-    // Every start detects them too, quick or not.
+    // Every later start detects the lost leaves too, with a quick start or a complete one.
     shorter(refusal(&world, dir, false).await);
     shorter(refusal(&world, dir, true).await);
-    // New records in the place of the lost ones are another history.
+    // New records at the indices of the lost ones make the tree differ from the published one.
     sequence(&mut owner, 2, 200, 400).await;
     for quick in [false, true] {
         let error = refusal(&world, dir, quick).await;
@@ -236,15 +236,15 @@ async fn an_old_backup_is_refused() {
         assert!(matches!(error, PublishError::Rewritten(leaf) if leaf == first_told), "{error}");
     }
     assert_eq!(published(dir).unwrap().size, 300, "nothing more was signed");
-    // After the lost leaves are restored, the publisher continues.
+    // After the original leaves are restored, the publisher continues.
     meddle(&mut owner, "DELETE FROM leaf WHERE index >= 200").await;
     sequence(&mut owner, 1, 200, 310).await;
     publish(&world, dir, 310).await;
     assert_eq!(published(dir).unwrap().root, root(310));
 }
 
-/// The key exists and the database has leaves, but the folder is missing. Such a start is refused, because it
-/// could begin the register a second time.
+/// Test of a start with the key and a database with leaves, but without the register's folder. It is refused,
+/// because it could begin the register a second time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_folder_is_begun_again_only_on_purpose() {
     let world = World::new().await;
@@ -267,7 +267,8 @@ async fn a_lost_folder_is_begun_again_only_on_purpose() {
     std::fs::remove_dir_all(dir.join("register")).unwrap();
     std::fs::rename(dir.join("elsewhere"), dir.join("register")).unwrap();
     publish(&world, dir, 300).await;
-    // Or `begin` starts a new register on purpose; later starts need no `begin`.
+    // Instead of restoring the folder, the operator can start a new register on purpose with `begin`. Later
+    // starts do not need this option.
     std::fs::remove_dir_all(dir.join("register")).unwrap();
     let publisher = open(&world, dir, PublishSettings { begin: true, ..settings(dir) }).unwrap();
     assert_eq!(publisher.size(), 0);
@@ -319,7 +320,8 @@ async fn rows_altered_while_it_runs_are_not_signed() {
     meddle(&mut owner, "UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index IN (17, 299)").await;
     sequence(&mut owner, 1, 300, 310).await;
     let now = running.until(dir, 310).await;
-    // The tree is that of the original records, and its consistency proof holds.
+    // The publisher still has the tree of the original records, and the new checkpoint is consistent with the
+    // earlier one.
     assert_eq!(now.root, root(310));
     let proof = folder(dir).tree(310).consistency(300).unwrap();
     assert!(is_consistent(300, before.root, 310, now.root, &proof));
@@ -342,7 +344,7 @@ async fn a_leaf_that_is_no_entry_is_not_signed() {
     let refused = running.ended.await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("leaf 0 is no entry"), "{refused}");
     assert_eq!(published(place.path()).unwrap().size, 0);
-    // A gap in the indices is not signed either.
+    // The publisher does not sign a tree with a gap in the indices of its leaves either.
     meddle(&mut owner, "DELETE FROM leaf").await;
     sequence(&mut owner, 1, 1, 2).await;
     let refused = refusal(&world, place.path(), false).await;
@@ -364,7 +366,8 @@ async fn after_a_reconnect_the_database_is_checked_again() {
     assert!(cut_off > 0);
     sequence(&mut owner, 1, 300, 301).await;
     running.until(dir, 301).await;
-    // As if another database had been restored meanwhile: the same length, but other records.
+    // Alters a leaf while the publisher is disconnected, as if another database of the same length had been
+    // restored.
     let mut busy = owner.begin().await.unwrap();
     busy.execute("ALTER TABLE leaf DISABLE TRIGGER USER").await.unwrap();
     busy.execute("UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index = 300").await.unwrap();

@@ -47,8 +47,8 @@ async fn hashes(pool: &PgPool, table: &str, order: &str) -> Vec<Hash> {
         .collect()
 }
 
-/// Number of events without their leaf, number of leaves without an event, and whether the indices have no
-/// gap.
+/// Returns the number of events without their leaf, the number of leaves without an event, and whether the
+/// indices are without gaps.
 pub async fn faults(pool: &PgPool) -> (i64, i64, bool) {
     let without = "SELECT count(*) FROM event e LEFT JOIN leaf l USING (subject_id, seq)
                    WHERE l.index IS NULL OR sha256('\\x00' || l.entry) <> e.hash";
@@ -96,7 +96,8 @@ async fn before_the_register() -> (World, i64) {
 async fn older_events_go_into_the_register_once() {
     let (world, events) = before_the_register().await;
     let mut owner = world.owner().await;
-    // Batches of two events, which end within a chain; below, one batch with all events.
+    // The first backfill runs in batches of two events, which end in the middle of chains. The second one
+    // runs in one batch, and adds nothing.
     backfill(&mut owner, 2).await.unwrap();
     assert_eq!(number(&world.app.pool, "SELECT size FROM register WHERE complete").await, events);
     assert_eq!(faults(&world.app.pool).await, (0, 0, true));
@@ -131,7 +132,7 @@ async fn an_event_altered_before_the_register_stops_it() {
     assert_eq!(number(&world.app.pool, "SELECT count(*) FROM register WHERE complete").await, 0);
 }
 
-/// A sequencer that the test runs round by round, on a connection of the service.
+/// A sequencer of which the test runs each round itself, on a connection in the service's role.
 struct Watch {
     sequencer: Sequencer,
     db: PoolConnection<Postgres>,
@@ -188,7 +189,8 @@ async fn a_round_numbers_what_is_committed_and_nothing_else() {
     let held = number(&world.app.pool, "SELECT last_value FROM leaf_queue_id_seq").await;
     let mut never = Tx::begin(&world.app.pool).await.unwrap();
     append(&mut never, morning(), vec![event(&of), event(&of)]).await.unwrap();
-    // However many rounds run meanwhile, the floor does not pass the uncommitted rows.
+    // The floor is the queue id from which a round reads. It does not pass the ids of the uncommitted rows,
+    // however many rounds run meanwhile.
     for _ in 0..6 {
         let mut quick = Tx::begin(&world.app.pool).await.unwrap();
         append(&mut quick, morning(), vec![event(&of), event(&of), event(&of)]).await.unwrap();
@@ -209,7 +211,8 @@ async fn a_round_from_zero_finds_rows_below_the_floor() {
     let mut watch = Watch::over(&world).await;
     let first = watch.round(Start::Zero).await;
     let mut rounds = 0;
-    // The floor waits for open transactions, also for those of other tests.
+    // The floor (the queue id from which a round reads) moves only after all transactions that were open have
+    // ended, including those of other tests on this server.
     while number(&world.app.pool, "SELECT floor FROM register").await <= i64::try_from(first).unwrap() + 1 {
         let mut tx = Tx::begin(&world.app.pool).await.unwrap();
         append(&mut tx, morning(), vec![event(&of), event(&of)]).await.unwrap();
@@ -222,7 +225,7 @@ async fn a_round_from_zero_finds_rows_below_the_floor() {
     let mut tx = Tx::begin(&world.app.pool).await.unwrap();
     append(&mut tx, morning(), vec![event(&of)]).await.unwrap();
     tx.commit().await.unwrap();
-    // Gives the row the lowest id, as if it had been taken before all others.
+    // Gives the row the lowest id, as if this id had been assigned before all others and committed late.
     let mut owner = world.owner().await;
     let moved = "WITH late AS (DELETE FROM leaf_queue RETURNING entry, subject_id, seq)
                  INSERT INTO leaf_queue (id, entry, subject_id, seq) OVERRIDING SYSTEM VALUE SELECT 0, entry, subject_id, seq FROM late";
@@ -299,7 +302,7 @@ async fn a_sequencer_outlives_its_connection_and_waits_while_another_works() {
     let there = number(&world.app.pool, "SELECT count(*) FROM event").await;
     until(async || number(&world.app.pool, "SELECT size FROM register").await == there).await;
     for expected in there + 1..=there + 2 {
-        // Another sequencer is in the middle of its round.
+        // Holds the lock that another sequencer would hold in the middle of its round.
         let mut other = owner.begin().await.unwrap();
         sqlx::query("SELECT size FROM register FOR UPDATE").execute(&mut *other).await.unwrap();
         let mut tx = Tx::begin(&world.app.pool).await.unwrap();
@@ -355,7 +358,8 @@ async fn writes_are_refused_while_the_register_is_too_far_behind() {
     };
     let first = keyed("before-it-fell-behind", &felled.logs[..1]).await;
     first.expect(201);
-    // A sequencer hangs while it holds the lock, and the queued leaves grow older than the limit.
+    // Another sequencer hangs while it holds the lock, and the queued leaves become older than the limit for
+    // accepting writes.
     let mut owner = world.owner().await;
     run(&mut owner, "UPDATE leaf_queue SET queued_at = queued_at - interval '31 seconds'").await;
     let mut other = owner.begin().await.unwrap();
@@ -473,7 +477,7 @@ async fn every_write_that_adds_evidence_is_answered_with_its_receipt() {
         let promise =
             Promise::open(note, &keys(&world), &leaves).unwrap_or_else(|error| panic!("{error}: {answer}"));
         assert_eq!(promise.received_at, world.clock.now());
-        // The hashes are given once: in the answer or in the receipt.
+        // The hashes of the leaves are listed once: either in the response or in its receipt.
         assert_eq!(
             answer["receipt"].get("leaves").is_none(),
             answer.get("logs").or(answer.get("events")).is_some()
@@ -525,7 +529,7 @@ async fn record_dropped_before_sequencing() {
         .await
         .expect(201);
     let leaves = made(&answer);
-    // A database administrator of the operator removes one of the three events and every trace of it.
+    // An administrator of the operator's database removes one of the three events and every trace of it.
     let mut owner = world.owner().await;
     run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await;
     let (hash, subject) = (leaves[1], answer["events"][1]["log"].as_str().unwrap());

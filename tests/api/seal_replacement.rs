@@ -32,18 +32,19 @@ async fn a_replaced_seal_is_void_by_an_event_of_its_batch() {
     assert_eq!((&seal["status"], &seal["void_reason"]), (&json!("void"), &json!("replaced")));
     assert_eq!(history(&world, &felled, &felled.seals[0]).await.len(), 1, "the new one is in force");
 
-    // A seal that is void already is not voided again and keeps its reason.
+    // The replaced seal was void already. It is not voided again, and keeps its first reason.
     world.post(&format!("/v1/seals/{}/void", logs[1]), by, json!({"reason": "stolen"})).await.expect(200);
     world.event(by, "seal_replaced", &logs[1..], new_seal(&felled, 1)).await.expect(201);
     let told = history(&world, &felled, &logs[1]).await;
     let reasons: Vec<_> = told[1..].iter().map(|event| &event["details"]["reason"]).collect();
     assert_eq!(reasons, ["stolen"]);
-    // The new seal can be replaced in turn.
+    // The new seal can be replaced by another new seal.
     world.event(by, "seal_replaced", &logs[..1], new_seal(&felled, 2)).await.expect(201);
     assert_eq!(history(&world, &felled, &felled.seals[0]).await[1]["details"]["reason"], "replaced");
     assert_eq!(world.unsound().await, [""; 0]);
 
-    // Without the batch's event `fsck` reports an error, although the log has its own event.
+    // Without the row that records the voiding in the batch (`seal_move`), `fsck` reports an error, although
+    // the log has its own event.
     let mut owner = world.owner().await;
     for table in ["event", "seal_move"] {
         let sql = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
@@ -74,7 +75,7 @@ async fn the_receipt_of_a_replacement_covers_both_of_its_events() {
     assert_eq!(json!(told), json!([answer["events"][0]["hash"], of_batch]));
     let key = world.app.queue.receipt_key().verifier().clone();
     Promise::open(answer["receipt"]["note"].as_str().unwrap(), &[key], &leaves).unwrap();
-    // The same request again returns the events of its logs and the same receipt.
+    // If the same request is sent again, it returns the events of its logs and the same receipt.
     let again = world.event(&felled.enterprise, "seal_replaced", &felled.logs, body).await.expect(200);
     assert_eq!((&again["events"], &again["receipt"]), (&answer["events"], &answer["receipt"]));
 }
@@ -119,7 +120,8 @@ async fn of_eight_replacements_by_one_seal_one_succeeds_and_the_others_are_refus
 async fn replacements_by_different_seals_follow_on_each_other() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    // A replacement that conflicts with another is retried; a write request has four tries.
+    // All four replacements conflict with each other. A write request that conflicts is executed up to four
+    // times, so all succeed.
     let posts =
         (0..4).map(|n| world.event(&felled.enterprise, "seal_replaced", &felled.logs, new_seal(&felled, n)));
     for answer in futures_util::future::join_all(posts).await {

@@ -96,7 +96,7 @@ async fn a_batch_is_registered_and_all_errors_of_another_are_reported() {
             ("/seals/3/marking_code", "forged-marking-code"),
         ])
     );
-    // All or nothing: the valid seals of the refused batches are not registered.
+    // A refused request registers none of its seals, including the valid ones.
     for number in ["SE-00010", "SE-00011", "SE-00020", "SE-00021"] {
         world.get(&format!("/v1/seals/{number}"), &operator).await.expect(404);
     }
@@ -181,7 +181,7 @@ async fn made_seals_are_signed_numbered_in_a_run_and_handed_out_to_those_concern
     let world = World::new().await;
     let (operator, enterprise, sawmill, inspector) =
         (world.operator().await, world.enterprise().await, world.sawmill().await, world.inspector().await);
-    // A number of the next run exists already: the run begins after it.
+    // One number of the new batch is taken already, so the batch gets the consecutive numbers after it.
     let taken =
         json!({"holder_bin": sawmill.bin, "seals": [{"number": "KZ000000005", "marking_code": code("T5")}]});
     world.post("/v1/seals", &operator, taken).await.expect(201);
@@ -358,7 +358,7 @@ async fn a_transfer_moves_all_seals_or_is_refused() {
     assert_eq!(types, ["seals_registered", "seals_transferred"]);
     let numbers = "SE-00005\nSE-00006\nSE-00007\nSE-00008\nSE-00009\nSE-00010\n";
     assert_eq!(history["events"][1]["details"]["digest"], hex::encode(Sha256::digest(numbers)));
-    // The operator may transfer seals of any holder.
+    // The operator may transfer seals that belong to any holder.
     let body = json!({"numbers": ["SE-00010", "SE-00021"], "to_bin": enterprise.bin});
     world.post("/v1/seals/transfer", &operator, body).await.expect(200);
 }
@@ -380,7 +380,7 @@ async fn an_operation_id_names_a_posting_for_ever() {
     assert_eq!(entries(&answer), pairs(&[("/operation_id", "operation-id-used")]));
     let void = json!({"reason": "lost", "operation_id": id});
     world.post("/v1/seals/SE-00003/void", &enterprise, void.clone()).await.expect(409);
-    // An equal id of another organisation is independent.
+    // Another organisation may use the same operation id, and its request is executed independently.
     let voided = world.post("/v1/seals/SE-00002/void", &sawmill, void.clone()).await.expect(200);
     assert_eq!(world.post("/v1/seals/SE-00002/void", &sawmill, void).await.expect(200), voided);
     let answer = world.post("/v1/seals/SE-00002/void", &sawmill, json!({"reason": "lost"})).await;
@@ -413,7 +413,7 @@ async fn of_64_at_once_one_wins_and_the_chain_holds() {
     let answers = futures_util::future::join_all(moves).await;
     assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 409)));
 
-    // The complete chain of the batch, assembled from the histories of its seals.
+    // Assembles the complete chain of the batch from the histories of its seals.
     let mut events: Vec<Value> = Vec::new();
     for number in ["SE-00001", "SE-00002", "SE-00004"] {
         let history = world.get(&format!("/v1/seals/{number}/history"), &operator).await.expect(200);
@@ -453,7 +453,7 @@ fn shown(event: &Value) -> ChainEvent<'_> {
     }
 }
 
-/// Puts a seal on a log of `holder`, past the API.
+/// Puts a seal on a log of `holder` by SQL, without the API.
 async fn on_a_log(world: &World, number: &str, holder: &Org, status: &str) -> LogId {
     let (id, other) = (LogId::new(), uuid::Uuid::nil());
     sqlx::query(
@@ -499,7 +499,8 @@ async fn voiding_an_applied_seal_adds_an_event_to_its_log() {
     let body = json!({"numbers": ["SE-00001"], "to_bin": sawmill.bin});
     let answer = world.post("/v1/seals/transfer", &enterprise, body).await;
     assert_eq!(answer.codes(), ["seal-applied"]);
-    // The log was sold: the sawmill holds it, the enterprise held the seal before.
+    // The sawmill holds the log with SE-00001, as after a purchase. So only the sawmill may void this seal,
+    // and no longer the enterprise to which it was allotted.
     let void = json!({"reason": "destroyed", "note": "Қабығымен бірге сыпырылды 🌲"});
     let answer = world.post("/v1/seals/SE-00001/void", &enterprise, void.clone()).await;
     assert_eq!((answer.status.as_u16(), answer.codes()), (409, vec!["not-the-holder".to_owned()]));

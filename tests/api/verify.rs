@@ -52,14 +52,15 @@ async fn each_verdict() {
     let id = verify(&world, &timber.id.to_string()).await;
     assert_eq!(id["reason"]["code"], "code-is-internal-id", "an id is not a code");
 
-    // A code with our key id and an identification that exists, but with a signature that does not match.
+    // The code names this server's key and has an existing identification, but its signature does not match.
     let (head, signature) = timber.code.as_str().split_at(timber.code.as_str().len() - 88);
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{other}{}", &signature[1..]);
     let answer = verify(&world, &forged).await;
     assert_eq!((&answer["verdict"], &answer["reason"]["code"]), (&json!("unknown"), &json!("forged")));
     assert_eq!(answer["log"], Value::Null);
-    // A code signed with a foreign key, for a seal that was registered with a code signed by us.
+    // The code is signed with another key, although the seal was registered with a code signed by this
+    // server.
     let stranger = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let invented = stranger.sign(&timber.code.identification());
     assert_eq!(verify(&world, invented.as_str()).await["reason"]["code"], "forged");
@@ -104,7 +105,8 @@ async fn misses_are_limited_by_address_and_not_for_callers_with_a_token() {
     let world = World::new().await;
     let enterprise = world.enterprise().await;
     let mut refused = None;
-    // 20 checks a second and 30 misses a minute: one of these limits is reached.
+    // 60 checks in quick succession exceed 20 checks per second or 30 checks of unknown codes per minute, so
+    // one of them is refused.
     for n in 0..60 {
         let answer = world.call(Method::GET, &format!("/v1/verify/KZ-{n:04}"), None, Value::Null).await;
         if answer.status == 429 {
@@ -206,7 +208,7 @@ async fn a_code_is_recognised_however_it_reaches_the_check() {
             "{sent}"
         );
     }
-    // The input has a blank where the plastic has a hyphen.
+    // The input has a blank where the printed seal number has a hyphen.
     seal(&world, &holder, "DEMO-000077").await;
     for sent in ["DEMO 000 077", "http://HOST/verify/DEMO%20000%20077", "/verify?code=DEMO+000077"] {
         assert_eq!(verify(&world, sent).await["seal_number"], "DEMO-000077", "{sent}");
@@ -265,8 +267,8 @@ async fn a_written_separator_is_first_part_of_the_serial_and_then_a_separator() 
             "{word}"
         );
     }
-    // GS1 allows these characters in a serial. If a code was registered with them before they were refused,
-    // exactly this code is found.
+    // GS1 allows these characters in a serial, but new codes with them are refused. A code that was
+    // registered earlier is still found if it is sent exactly as registered.
     sqlx::query("UPDATE seal SET identification = $1, marking_code = $1 WHERE number = 'SE-0001'")
         .bind("010460711234567621B1_x001D_93Ab1c")
         .execute(&world.app.pool)

@@ -7,20 +7,21 @@ use std::path::Path;
 
 pub const GROUPS: [&str; 8] = ["commands", "http", "services", "timber", "evidence", "db", "net", "base"];
 
-/// Keywords that can stand before a path and never begin one.
+/// Keywords that can stand before a path, but cannot be its first segment.
 const KEYWORDS: [&str; 17] = [
     "as", "box", "break", "const", "dyn", "else", "for", "if", "impl", "in", "let", "match", "move", "mut",
     "return", "where", "while",
 ];
 
-/// A path from the root of the crate, without `crate`. If its first segment is empty, it is in another crate.
+/// The path of a module or item from the root of the crate, without `crate`. If its first segment is empty,
+/// it is in another crate.
 pub type Place = Vec<String>;
 
 pub struct Source {
     /// The path from the folder of the crate, with slashes: `src/timber/seal/void.rs`.
     pub path: String,
     pub module: Place,
-    /// Without code under `#[cfg(test)]`; empty if the complete file is such code.
+    /// The tokens of the file without code under `#[cfg(test)]`; empty if all of the file is such code.
     pub tokens: Vec<Token>,
     pub comments: Vec<(usize, String)>,
     pub lines: usize,
@@ -30,7 +31,7 @@ pub struct Source {
 enum Leaf {
     /// A path in a body, signature, macro or attribute.
     Path,
-    /// A leaf of a `use` tree, under this name.
+    /// An imported name of a `use` tree; `name` is the name under which it is imported.
     Use {
         name: String,
         public: bool,
@@ -40,7 +41,7 @@ enum Leaf {
     },
 }
 
-/// A path in the source, as it is written there.
+/// A path in the source (or an imported name of a `use` tree), as it is written there.
 #[derive(Clone, Debug)]
 pub struct Mention {
     pub source: usize,
@@ -57,12 +58,13 @@ pub struct Import {
     pub to: String,
     /// `src/timber/seal/void.rs:13`.
     pub at: String,
-    /// `crate::timber::custody::Table`, and the path of the definition if this is a re-export.
+    /// What is imported, such as `crate::timber::custody::Table`, and the path of its definition if this is a
+    /// re-export.
     pub what: String,
 }
 
 impl Source {
-    /// Whether an enum of this name is defined here.
+    /// Whether this file defines an enum of this name.
     pub fn defines(&self, name: &str) -> bool {
         self.tokens.windows(2).any(|two| two[0].is_word("enum") && two[1].is_word(name))
     }
@@ -73,8 +75,8 @@ impl Mention {
         matches!(self.leaf, Leaf::Glob { .. })
     }
 
-    /// Whether this is a `use` that makes the name available. `pub(crate) use name;`, which re-exports a
-    /// macro, does not count: it would lead back to itself.
+    /// Whether this is a `use` that makes the name available. `pub(crate) use name;` re-exports a macro and
+    /// does not count, because following it would lead back to itself.
     fn brings(&self, name: &str) -> bool {
         matches!(&self.leaf, Leaf::Use { name: used, .. } if used == name)
             && (self.written.len() > 1 || self.written[0] != name)
@@ -90,9 +92,9 @@ pub struct Tree {
     pub sources: Vec<Source>,
     pub mentions: Vec<Mention>,
     modules: BTreeSet<Place>,
-    /// Names of the items that each module defines, also inside of functions and impls.
+    /// Names of the items that each module defines, including those in its functions and impls.
     items: BTreeMap<Place, BTreeSet<String>>,
-    /// Indexes of the mentions that are `use` leaves of a module.
+    /// For each module, the indexes in `mentions` of the names that it imports by `use`.
     uses: BTreeMap<Place, Vec<usize>>,
     /// The modules that each module imports by a glob.
     globs: BTreeMap<Place, Vec<Place>>,
@@ -117,7 +119,8 @@ pub fn files_below(root: &Path) -> Vec<(String, String)> {
     files
 }
 
-/// `src/a/b.rs` and `src/a/b/mod.rs` are both `a::b`; the roots of library and program are empty.
+/// The module of a file. `src/a/b.rs` and `src/a/b/mod.rs` are both the module `a::b`; the module of `lib.rs`
+/// and `main.rs` is empty.
 fn module_of(path: &str) -> Place {
     let path = path.trim_start_matches("src/").trim_end_matches(".rs");
     let mut place: Place = path.split('/').map(str::to_owned).collect();
@@ -171,7 +174,8 @@ impl Tree {
                 tree.uses.entry(mention.module.clone()).or_default().push(at);
             }
         }
-        // A glob may begin with a name that another glob imports: the second round resolves it.
+        // The path of a glob may begin with a name that another glob imports. Such a path is resolved in the
+        // second pass of the loop.
         for _ in 0..2 {
             let mut globs: BTreeMap<Place, Vec<Place>> = BTreeMap::new();
             for mention in
@@ -186,7 +190,7 @@ impl Tree {
         tree
     }
 
-    /// Collects modules, items and mentions of a file.
+    /// Collects the modules, the items and the written paths of a file.
     fn read(&mut self, source: usize) {
         let tokens = std::mem::take(&mut self.sources[source].tokens);
         let mut module = self.sources[source].module.clone();
@@ -321,7 +325,7 @@ impl Tree {
                     at += 2;
                 }
                 Kind::Word(word) => {
-                    // `a::{self}` is `a`; a leading `self` is this module.
+                    // `a::{self}` is `a`. A `self` at the beginning of a path is this module.
                     if word != "self" || written.is_empty() {
                         written.push(word.clone());
                     }
@@ -353,14 +357,14 @@ impl Tree {
                     at += 1;
                 }
                 Kind::Sign(',' | ')' | ']' | '}' | ';') => break,
-                // A tree has no other tokens, except `$(..)` in a macro, which is skipped.
+                // A `use` tree contains no other tokens, except `$(..)` in a macro. That is skipped.
                 _ => at += 1,
             }
         }
         at
     }
 
-    /// The place that a written path names, before re-exports are followed.
+    /// The module or item that a written path names, before re-exports are followed.
     fn place_of(&self, module: &Place, written: &[String], depth: u32) -> Place {
         let mut rest = written.iter();
         let mut place = match written.first().map_or("", String::as_str) {
@@ -387,8 +391,9 @@ impl Tree {
         place
     }
 
-    /// The place of a name in a module, by a module declaration, an import or a glob; `None` for an item that
-    /// the module itself defines. `depth` ends circles of aliases.
+    /// The module or item that a name in a module refers to, by a module declaration, an import or a glob;
+    /// `None` for an item that the module itself defines. `depth` ends the search if aliases refer to each
+    /// other in a circle.
     fn lookup(&self, module: &Place, name: &str, depth: u32) -> Option<Place> {
         let (mut seen, mut open) = (BTreeSet::new(), VecDeque::from([module.clone()]));
         while let Some(here) = open.pop_front() {
@@ -413,7 +418,8 @@ impl Tree {
         None
     }
 
-    /// The place that a path names, followed by the target of each re-export on the way to the definition.
+    /// Returns the module or item at a path, followed by the target of each re-export on the way to the
+    /// definition.
     fn resolve(&self, place: &[String], depth: u32) -> Vec<Place> {
         let mut here = Place::new();
         for (at, segment) in place.iter().enumerate() {
@@ -433,13 +439,15 @@ impl Tree {
         vec![place.to_vec()]
     }
 
-    /// As [`Self::resolve`] for a mention; for a glob, also everything that its module re-exports.
+    /// Returns what a written path refers to, with the targets of re-exports as in [`Self::resolve`]. For a
+    /// glob, also everything that its module re-exports.
     pub fn places(&self, mention: &Mention) -> Vec<Place> {
         let place = self.place_of(&mention.module, &mention.written, 0);
         let mut places = self.resolve(&place, 0);
         if let Leaf::Glob { .. } = mention.leaf {
-            // A glob imports what the module re-exports. From the root of the crate or of a group, its
-            // children import the private `use` items too; they count here since the root has no code itself.
+            // A glob imports what its module re-exports. A glob on the root of the crate or of a group, in
+            // one of its children, also imports the private `use` items of that root; they are counted in
+            // this case, since the root itself has no code.
             let module = places.last().cloned().unwrap_or_default();
             for used in self.uses.get(&module).into_iter().flatten().map(|at| &self.mentions[*at]) {
                 if let Leaf::Use { public, .. } | Leaf::Glob { public } = used.leaf
@@ -452,8 +460,9 @@ impl Tree {
         places
     }
 
-    /// `timber/seal` for everything below `src/timber/seal/` or in `src/timber/seal.rs`; the group's name for
-    /// the group's own module; outside of the groups, the folder or file in src; `None` for the root.
+    /// The node of a path: `timber/seal` for everything below `src/timber/seal/` or in `src/timber/seal.rs`;
+    /// the group's name for the group's own module; outside of the groups, the folder or file in src; `None`
+    /// for the root.
     pub fn node_of(&self, place: &[String]) -> Option<String> {
         let [group, rest @ ..] = place else { return None };
         let node = rest.first().filter(|_| GROUPS.contains(&group.as_str()));
@@ -462,19 +471,20 @@ impl Tree {
         known.then(|| node.map_or_else(|| group.clone(), |node| format!("{group}/{node}")))
     }
 
-    /// The file and line of a mention: `src/net/client.rs:12`.
+    /// The file and line of a written path, such as `src/net/client.rs:12`.
     pub fn at(&self, mention: &Mention) -> String {
         format!("{}:{}", self.sources[mention.source].path, mention.line)
     }
 
-    /// Every import of one node by another. `name` returns the node of a place.
+    /// Every import of one node by another. `name` returns the node of a module or item.
     pub fn imports_by(&self, name: impl Fn(&[String]) -> Option<String>) -> Vec<Import> {
         let mut imports = Vec::new();
         for mention in &self.mentions {
             let source = &self.sources[mention.source];
             let from = name(&source.module).unwrap_or_else(|| source.path.clone());
             let places = self.places(mention);
-            // `Foo::new` imports nothing more than the `use` of `Foo`, which is counted on its own.
+            // A relative path such as `Foo::new` imports nothing more than the `use` of `Foo`, which is
+            // counted separately.
             let first = &mention.written[0];
             let relative = mention.leaf == Leaf::Path
                 && !["crate", "ormantrace", "self", "super"].contains(&first.as_str());

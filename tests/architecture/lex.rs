@@ -6,7 +6,7 @@ pub enum Kind {
     Word(String),
     /// A punctuation character.
     Sign(char),
-    /// `::`, or `=>`: the two pairs that matter here.
+    /// `::` and `=>` are tokens of their own; all other combinations of signs are separate signs.
     PathSep,
     FatArrow,
     /// The content of a string literal of any kind, escapes left as written.
@@ -238,7 +238,8 @@ pub fn behind_group(tokens: &[Token], open: usize) -> usize {
     tokens.len()
 }
 
-/// A module under `#[cfg(test)]`, and its `#[path]` if any. An inline module may have files of its own.
+/// The name of a module under `#[cfg(test)]`, and the value of its `#[path]` if it has one. An inline module
+/// may also have files of its own.
 #[derive(Debug, PartialEq)]
 pub struct TestModule {
     pub name: String,
@@ -326,7 +327,8 @@ fn end_of_item(tokens: &[Token], from: usize) -> usize {
         }
     }
     let word = |at: usize| tokens.get(at).and_then(Token::word).unwrap_or_default();
-    // A block ends an item; a `use`, constant or alias ends with `;`, a field or arm with a comma.
+    // An item with a block ends with the block, a `use`, constant or alias ends with `;`, and a field or arm
+    // ends with a comma.
     let (block, comma) = match (word(at), word(at + 1)) {
         ("const" | "unsafe" | "extern" | "async", "fn" | "unsafe" | "impl" | "extern") => (true, false),
         ("use" | "const" | "static" | "type" | "let", _) | ("extern", "crate") => (false, false),

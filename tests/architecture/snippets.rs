@@ -1,5 +1,5 @@
-//! Runs the source reader and every rule on small source trees: each way of hiding an import has to be seen,
-//! and paths that are no imports must not be reported.
+//! Runs the source reader and every rule on small source trees. Each way of hiding an import must be
+//! detected, and paths that are no imports must not be reported.
 
 use crate::imports::Tree;
 use crate::lex::{cut_tests, lex};
@@ -13,7 +13,8 @@ fn tree(files: &[(&str, &str)]) -> Tree {
     Tree::new(&files)
 }
 
-/// A file of timber/seal among the modules that it might import.
+/// A source tree in which `text` is the file `src/timber/seal/void.rs`, next to the modules that it might
+/// import.
 fn seal(text: &str) -> Tree {
     tree(&[
         ("src/base/error.rs", "pub enum Location { Pointer(String) }"),
@@ -29,7 +30,7 @@ fn seal(text: &str) -> Tree {
     ])
 }
 
-/// The targets of the forbidden imports in `src/timber/seal/void.rs`, with their lines.
+/// The targets of the forbidden imports in `src/timber/seal/void.rs`, with the lines of the imports.
 fn red(text: &str) -> Vec<(String, String)> {
     let imports = seal(text).imports();
     let wrong = direction_problems(&imports).into_iter();
@@ -149,7 +150,8 @@ fn files_of_test_modules_are_left_out() {
 
 #[test]
 fn a_chain_of_re_exports_is_followed() {
-    // Each import is allowed, but not the path through both: evidence may import net, timber may not.
+    // Evidence may import net, and timber may import evidence, but timber may not import net through a
+    // re-export of evidence.
     let chain = |text: &str| {
         let tree = tree(&[
             ("src/net/client.rs", "pub struct Client;"),

@@ -30,7 +30,7 @@ fn succeeds(output: &Output) -> String {
     text(&output.stdout)
 }
 
-/// The last line on standard error: the program's message.
+/// Asserts that the program ended with 1; returns its message, the last line on standard error.
 #[track_caller]
 fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{}{}", text(&output.stdout), text(&output.stderr));
@@ -42,7 +42,8 @@ fn manifest(backup: &Path) -> Value {
     serde_json::from_slice(&fs::read(backup.join("manifest.json")).expect("read")).expect("JSON")
 }
 
-/// A demonstration that was served, published and stopped, copied from one that all tests share.
+/// Copies the data directory of a demonstration that has published its register and was stopped. All tests
+/// share the original.
 fn demo(data: &Path) {
     let original = crate::support::pg::shared_folder("backed-up", |dir| {
         let server = Running::start_as("demo", dir, &[]);
@@ -99,11 +100,11 @@ fn the_drill_of_a_lost_machine() {
     let (register, receipts) = (shown(&data, "register.key"), shown(&data, "receipt.key"));
     let marking = fs::read(data.join("keys/marking.key")).expect("read");
 
-    // The server goes on recording while the backup is made.
+    // The server continues to record events while the backup is made.
     let copy = place.path().join("copy");
     let said = std::thread::scope(|scope| {
         let backing_up = scope.spawn(|| backup(&data, &copy, &[]));
-        // At least one event, and then more until the backup is finished.
+        // Records at least one event, and then more until the backup is finished.
         for n in 0.. {
             store(&server, &format!("during-the-backup-{n:04}"), &["DEMO-000001"]);
             if backing_up.is_finished() {
@@ -137,7 +138,7 @@ fn the_drill_of_a_lost_machine() {
     );
     assert!(!data.join("restoring").exists());
 
-    // The server works as before: the acknowledged event is there, its idempotency key returns the stored
+    // The server works as before: the acknowledged event exists, its idempotency key returns the stored
     // response, old files verify, and the register continues.
     let server = Running::start(&data, &[]);
     let events = |history: &Value| history["events"].clone();
@@ -159,7 +160,7 @@ fn the_drill_of_a_lost_machine() {
     succeeds(&run(&["fsck", "--data-dir", name(&data)]));
 }
 
-/// More leaves were published than the backup has.
+/// Test of a restore when the published register has more leaves than the backup.
 #[test]
 fn a_register_with_more_is_refused_or_its_loss_is_accepted_and_named() {
     let place = data();
@@ -176,7 +177,7 @@ fn a_register_with_more_is_refused_or_its_loss_is_accepted_and_named() {
     assert_eq!(server.end().0.code(), Some(0));
     let size = published(&data).expect("published").1.size;
 
-    // The database is lost, the register is not.
+    // The database is lost, but the register still exists.
     let (new, register) = (place.path().join("new"), place.path().join("register"));
     fs::rename(data.join("register"), &register).expect("moved");
     let flags = ["--register", name(&register)];
@@ -209,7 +210,7 @@ fn a_register_with_more_is_refused_or_its_loss_is_accepted_and_named() {
     let old_file = old_file.into_iter().find(|path| name(path).contains("register-until-")).expect("kept");
     assert_eq!(key(&["show", name(&old_file)]).to_string(), old_key);
 
-    // The new register begins without --begin and covers the restored events.
+    // The new register needs no --begin, and it covers the restored events.
     let server = Running::start(&new, &["--register-dir", name(&register)]);
     let mut command = program();
     command.args(["--log-format", "json", "publish", "--poll-milliseconds", "10", "--data-dir"]).arg(&new);
@@ -277,7 +278,7 @@ fn without_pg_dump_into_a_folder_with_files_or_over_a_database_nothing_is_done()
     let (data, to) = (place.path().join("data"), place.path().join("copy"));
     demo(&data);
 
-    // A folder with PostgreSQL's server and without its client programs.
+    // A folder with the server programs of PostgreSQL, but without its client programs.
     let bin = place.path().join("bin");
     fs::create_dir(&bin).expect("a folder");
     let found = db::programs::Programs::find(None).expect("installed");
@@ -315,7 +316,7 @@ fn without_pg_dump_into_a_folder_with_files_or_over_a_database_nothing_is_done()
     copy(&place.path().join("keys"), &new.join("keys"));
     succeeds(&restore(&bare, &new, &[]));
 
-    // A server does not start where a restore was interrupted.
+    // A server does not start in a data directory in which a restore was interrupted.
     let half = place.path().join("half");
     fs::create_dir_all(half.join("restoring")).expect("a folder");
     let mut serve = program();
@@ -324,13 +325,14 @@ fn without_pg_dump_into_a_folder_with_files_or_over_a_database_nothing_is_done()
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("was interrupted: run it again"), "{said}");
     assert!(!half.join("postgres").exists() && !half.join("keys").exists());
-    // The same restore once more removes what was left and succeeds.
+    // Running the same restore again removes what the interrupted one left, and succeeds.
     fs::create_dir_all(half.join("restoring/postgres/base")).expect("a folder");
     succeeds(&restore(&to, &half, &[]));
     assert!(half.join("postgres").exists() && !half.join("restoring").exists());
 }
 
-/// Backs up a database of a given server, and restores it into another database of that server.
+/// Backs up a database on a server given by `DATABASE_URL`, and restores it into another database on that
+/// server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_given_server_is_backed_up_and_restored_too() {
     let place = data();

@@ -19,7 +19,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/b5a8bbc")
 }
 
-/// The statements of the dump. They set an empty search path, for the connection that runs them.
+/// The SQL statements of the dump. They set an empty search path for the connection that runs them.
 fn dump() -> String {
     let packed = std::fs::read(folder().join("database.sql.gz")).expect("the dump");
     let mut sql = String::new();
@@ -32,7 +32,8 @@ async fn a_database_of_the_version_before_is_migrated_and_its_records_hold() {
     let database = TestDb::empty().await;
     let mut owner = database.owner().await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(dump())).execute(&mut owner).await.expect("loaded");
-    // Stored responses expire after 90 days. The dump is older or will be, so their times are set anew.
+    // Stored responses expire after 90 days. The dump will be older at some time, so the test renews the
+    // times of its responses.
     let renewed = "UPDATE public.idempotency SET created_at = now(), body_until = now() + interval '90 days'";
     sqlx::query(renewed).execute(&mut owner).await.expect("renewed");
     drop(owner);
@@ -58,8 +59,8 @@ fn records_hold(url: &str) {
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).expect("JSON")
     };
-    // An event that was sent with -12:00: the hashed day stays as it was sent, although the day in Kazakhstan
-    // is another.
+    // This event was sent with the offset -12:00. The hashed day stays the day as it was sent, although it
+    // was already the next day in Kazakhstan.
     let history = read("/v1/logs/DEMO-000005/history", HARVESTER);
     let stored = &history["events"][1];
     assert_eq!(

@@ -54,7 +54,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
         crate::verify::until(server, path, who, whole).into_bytes()
     };
 
-    // A register with its first key, and the files handed out under it.
+    // Creates a register with its first key, and the files that a reader receives under this key.
     let server = Running::start_as("demo", data.path(), &[]);
     let old_proof = put("old.tlog-proof", &read(&server, "/v1/logs/DEMO-000001/proof"));
     let old_export = put("old.json", &read(&server, "/v1/logs/DEMO-000076/export"));
@@ -69,7 +69,8 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     let seen_by: VerifierKey = shown(data.path(), "witness.key").parse().expect("a key");
     let old_receipts = shown(data.path(), "receipt.key");
 
-    // The receipt key is replaced at the next start: `keys.json` lists the old key next to the new one.
+    // The receipt key is replaced at the next start. `keys.json` then lists the old key in addition to the
+    // new one.
     fs::rename(path("keys/receipt.key"), path("keys/receipt-1.key")).expect("put away");
     let server = Running::start(data.path(), &["--former-receipt-key", &old_receipts]);
     // The server warns, because it cannot distinguish a replaced key from one that a restore left out.
@@ -77,7 +78,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     let new_receipts = shown(data.path(), "receipt.key");
     assert_ne!(new_receipts, old_receipts);
 
-    // Both keys sign; the witness, which knows only the old key, continues to cosign.
+    // Now both register keys sign. The witness knows only the old key, and continues to cosign.
     let (watching, address) = witness(data.path(), "127.0.0.1:0", &[&old]);
     let at = format!("http://{address}={seen_by}");
     let all = [old.clone(), new.clone(), seen_by.clone()];
@@ -105,7 +106,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     let size = reached(vec!["old", "new", "witness"], 1);
     both.stop();
 
-    // Now the new key signs alone. A witness without this key does not cosign; once it has the key, it does.
+    // Now the new register key signs alone. The witness does not cosign until it is started with this key.
     fs::rename(&old_file, path("keys/register-1.key")).expect("put away");
     let alone = publish(data.path(), &new_file, &at);
     let new_receipt = put("new-receipt.json", &store(&server, "drilled-storing-0002", &["DEMO-000001"]));
@@ -121,20 +122,23 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     server.signal(Signal::TERM);
     assert_eq!(server.end().0.code(), Some(0));
 
-    // Files signed by the old key verify with the old key and the witness's; the new key alone is not enough.
+    // Files signed by the old register key verify with the old key and the witness's key. The new key alone
+    // is not enough.
     let (old, new, seen_by) = (old.to_string(), new.to_string(), seen_by.to_string());
     for file in [&old_proof, &old_export, &old_checkpoint] {
         assert!(checked(file, &["--trust", &old, "--witness", &seen_by]), "{}", file.display());
         assert!(!checked(file, &["--trust", &new]), "{}", file.display());
         assert!(checked(file, &["--trust", &old, "--trust", &new]), "{}", file.display());
     }
-    // The new export is consistent with the checkpoint that was remembered before the change of keys.
+    // The new export is consistent with the checkpoint that the reader has remembered since before the change
+    // of keys.
     let register = desk.join("register");
     let going_on =
         ["--register", register.to_str().expect("text"), "--memory", old_checkpoint.to_str().expect("text")];
     assert!(checked(&new_export, &[&["--trust", &new, "--witness", &seen_by][..], &going_on].concat()));
     assert!(!checked(&new_export, &["--trust", &old]));
-    // Receipts from before and after, each with its key; `keys.json` publishes both keys.
+    // Receipts from before and after the change verify, each with its own receipt key. `keys.json` publishes
+    // both keys.
     let told: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(told["receipts"], json!([new_receipts, old_receipts]));
     assert!(checked(&old_receipt, &["--receipts", &old_receipts]));

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 const PERSON: &str = "Жүнісбеков Ерлан";
 const TRADER: &str = "ЖК «Сүлейменова Айгүл»";
-/// This name is not erased, which shows that the search finds names.
+/// A name that is not erased. The search must find it, otherwise it would prove nothing about erased names.
 const OTHER: &str = "Ахметов Бауыржан";
 
 /// A valid BIN or IIN: its first eleven digits (`stem`) and their check digit.
@@ -66,7 +66,7 @@ fn harvest(ticket: &str, seal: &str, name: &str, iin: Option<&str>, at: DateTime
     })
 }
 
-/// The response of `path`, once the register covers all of it.
+/// Returns the response of `path` as soon as the register covers all events in it.
 fn published(server: &Running, path: &str, token: Option<&str>) -> String {
     let since = Instant::now();
     loop {
@@ -79,7 +79,7 @@ fn published(server: &Running, path: &str, token: Option<&str>) -> String {
     }
 }
 
-/// The verifier's output for a file, which must be valid.
+/// Asserts that the verifier accepts a file; returns the verifier's output.
 fn verified(file: &Path, trust: &str, more: &[&str]) -> String {
     let output = run(&[&["verify", file.to_str().expect("text"), "--trust", trust], more].concat());
     let said = text(&output.stdout);
@@ -115,8 +115,8 @@ fn kept_answers(data: &Path) -> Vec<String> {
 #[test]
 fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
     let data = data();
-    // This folder is outside the data directory: an old export contains the name, and erasure does not reach
-    // the reader who keeps it.
+    // This folder is outside the data directory. It has an old export with the name, because an erasure does
+    // not reach the copies that readers have.
     let saved = tempfile::tempdir().expect("a folder");
     let (iin, trader_iin) = (number("85010130000"), number("91020345055"));
     let words = [PERSON, iin.as_str(), TRADER, trader_iin.as_str()];
@@ -194,7 +194,8 @@ fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
     assert_eq!(fsck.status.code(), Some(0), "{said}{}", text(&fsck.stderr));
     assert!(said.contains("2 erasures"), "{said}");
 
-    // Sent again, the request is not recorded a second time, and the response does not contain the name.
+    // If the same request is sent again, it is not recorded a second time, and the response does not contain
+    // the name.
     let (status, again) = post(at, "/v1/harvests", &trader, Some("harvest-1"), &body);
     assert!((400..500).contains(&status), "{status} {again}");
     let answers = kept_answers(data.path());

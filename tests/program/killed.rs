@@ -1,5 +1,5 @@
-//! A publisher that the kernel kills at each of its file calls in turn: every call that it makes in the
-//! register's folder, from its start to its end, as recorded by strace in a run without a kill.
+//! Kills a publisher at each of its file calls in turn. The calls are those that strace recorded in the
+//! register's folder during a complete run without a kill.
 
 use super::register::{Beside, Data, ORIGIN, folder, key, leaf, publish, publish_command, root};
 use crate::support::process::{PATIENCE, data, wait};
@@ -15,9 +15,9 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// A call as strace identifies it: its name, its path, and its number among the same calls of one thread.
-/// If two threads make the same call (both read the last signed checkpoint), the process is killed at the
-/// first thread's.
+/// A file call as strace identifies it: its name, its path, and its number among the equal calls of one
+/// thread. If two threads make the same call (both read the last signed checkpoint), the process is killed at
+/// the call of the first thread.
 type At = (String, String, u32);
 /// Files by their paths below the folder.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -36,8 +36,8 @@ fn traced(data: &Path, options: &[String]) -> Command {
     command
 }
 
-/// Waits until the publisher has published `next` leaves, and stops it then. Returns earlier if it ends
-/// before that.
+/// Waits until the publisher has published `next` leaves, and stops it then. Returns earlier if the publisher
+/// ends before.
 fn ended(data: &Path, command: Command, next: u64) -> ExitStatus {
     let mut traced = Beside::start(command);
     let since = Instant::now();
@@ -52,15 +52,15 @@ fn ended(data: &Path, command: Command, next: u64) -> ExitStatus {
     // process number in its lock file.
     let holder = std::fs::read_to_string(folder(data).lock_file()).expect("a holder");
     let number = holder.trim().trim_start_matches("process ").parse().ok().and_then(Pid::from_raw);
-    // The publisher makes more calls after it has published, so the call that kills it may come at this
-    // moment.
+    // The publisher makes further file calls after it has published, so strace may kill it before this signal
+    // arrives.
     match kill_process(number.expect("a number"), Signal::TERM) {
         Ok(()) | Err(Errno::SRCH) => wait(&mut traced.child),
         Err(error) => panic!("not signalled: {error}"),
     }
 }
 
-/// The calls below a folder that a trace contains, in order.
+/// The file calls in a trace that concern a folder, in order.
 fn calls(trace: &str, below: &Path) -> Vec<At> {
     let mut counts: BTreeMap<(&str, &str, &str), u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -145,7 +145,7 @@ fn shows(folder: &Folder, size: u64) {
     }
 }
 
-/// Publishes from one size to another, once for each file call, killing the publisher at this call.
+/// Publishes from size `before` to size `next` once for each file call, and kills the publisher at this call.
 /// Returns the calls.
 fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<At> {
     let folder = folder(data);
@@ -186,8 +186,8 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
         let last = signed(&folder);
         assert!(there <= last.as_ref().map_or(0, |last| last.size), "{at:?}");
         assert!(last.is_none_or(|last| last.root == root(last.size)), "{at:?}");
-        // The next publisher completes the work. After its strace was killed, the old publisher may run
-        // for a moment more.
+        // The next publisher completes the work. The old publisher may still run for a moment after strace
+        // has ended.
         let since = Instant::now();
         let mut again = loop {
             let mut again = publish(data, &["--begin"]);
@@ -208,7 +208,7 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
         for (name, bytes) in &new {
             assert!(there.remove(name).as_ref() == Some(bytes), "{at:?}: {name}");
         }
-        // Only files that existed before may be left over: partial tiles.
+        // Additional files may only be files that existed before: partial tiles that are not removed yet.
         assert!(there.iter().all(|(name, bytes)| old.get(name) == Some(bytes)), "{at:?}: {:?}", there.keys());
     }
     all
@@ -221,15 +221,15 @@ fn killed_at_any_file_call_the_publisher_recovers() {
     let database = Data::alone(data.path());
     let file = data.path().join("keys/register.key");
     key(&["make", "--name", ORIGIN, file.to_str().expect("text")]);
-    // The first publication, and one across the end of a tile: full tiles, and partial ones that are
-    // removed.
+    // First the register is published for the first time, then beyond the end of a tile: this writes full
+    // tiles and removes partial ones.
     let mut all = killed_at_each(&database, data.path(), 0, 250);
     all.extend(killed_at_each(&database, data.path(), 250, 300));
     let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
     for (call, ..) in &all {
         *kinds.entry(call).or_default() += 1;
     }
-    // Every kind of call that changes a disk must be among them; otherwise strace did not record
+    // The list must contain every kind of call that changes a disk; otherwise strace did not record
     // everything.
     for call in ["mkdir", "openat", "write", "fsync", "rename", "unlinkat", "ftruncate", "flock", "read"] {
         assert!(kinds.contains_key(call), "{call}: {kinds:?}");

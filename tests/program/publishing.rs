@@ -1,5 +1,6 @@
-//! The publisher that `serve` runs on a private cluster: it publishes by itself, ends with the server however
-//! that ends, is started again, and is left out where another one publishes.
+//! The publisher that `serve` runs on a private cluster: it publishes without a further command, ends when
+//! the server ends in any way, is started again when it fails, and is not started if another process
+//! publishes the register.
 
 use crate::register::{folder, key, published, until};
 use crate::support::pg::TestDb;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const ORIGIN: &str = "wood.example/register";
 
-/// The process that publishes the register of a data directory, by its lock file.
+/// The process that publishes the register of a data directory, according to the lock file of the folder.
 fn publisher(data: &Path) -> Option<Pid> {
     let holder = std::fs::read_to_string(folder(data).lock_file()).ok()?;
     holder.trim().strip_prefix("process ")?.parse().ok().and_then(Pid::from_raw)
@@ -55,7 +56,7 @@ fn a_server_with_an_origin_publishes_and_its_publisher_ends_with_it() {
     until(data.path(), "an event after the restart", |_, checkpoint| checkpoint.size > first.size);
     let second = publisher(data.path()).expect("a publisher");
 
-    // However the server ends, the publisher ends too.
+    // The publisher ends even if the server is killed.
     server.signal(Signal::KILL);
     poll("the publisher of a killed server ends", || !is_alive(second));
     let (_, told) = server.end();
@@ -107,7 +108,7 @@ fn a_public_address_publishes_and_another_publisher_is_left_alone() {
     server.signal(Signal::TERM);
     assert_eq!(server.end().0.code(), Some(0));
 
-    // Another process holds the register's lock: the server starts no publisher.
+    // Another process holds the register's lock, so the server starts no publisher.
     let lock = ormantrace::db::lock::Lock::take(&folder(data.path()).lock_file()).expect("free");
     let server = Running::start(data.path(), &["--public-url", "https://wood.example"]);
     server.signal(Signal::TERM);

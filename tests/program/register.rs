@@ -66,7 +66,7 @@ impl Beside {
         (status, self.told.join("\n"))
     }
 
-    /// Ends it as an administrator does: cleanly, with SIGTERM.
+    /// Stops the command as an administrator does, with SIGTERM. It must exit with 0.
     pub fn stop(self) {
         self.signal(Signal::TERM);
         let (status, told) = self.end();
@@ -92,7 +92,7 @@ pub fn publish(data: &Path, more: &[&str]) -> Beside {
     Beside::start(publish_command(data, more))
 }
 
-/// The private database of a data directory: run by this test, or by a server that is running.
+/// The private database of a data directory. It was started by this test, or by a server that is running.
 pub struct Data {
     runtime: tokio::runtime::Runtime,
     database: Option<db::Database>,
@@ -111,7 +111,7 @@ impl Data {
         Self { runtime, database: Some(database) }
     }
 
-    /// Without a server, so that no sequencer adds leaves.
+    /// Opens the database without a server, so that no sequencer adds leaves.
     pub fn alone(dir: &Path) -> Self {
         Self::open(dir, Mode::Serve)
     }
@@ -190,8 +190,8 @@ fn the_published_register_is_served_and_a_lost_database_refused() {
     assert_eq!(server.get("/checkpoint", None).0, 404);
     let publisher = publish(data.path(), &[]);
     let beside = Data::open(data.path(), Mode::Attach);
-    // The operator's own event comes first. Once the sequencer is idle, the test adds leaves in the
-    // sequencer's place.
+    // The server's first event, which registers the operator, gets the first leaf. Once the sequencer has
+    // emptied its queue, the test adds leaves in its place.
     let since = Instant::now();
     while beside.ask("SELECT count(*) FROM leaf_queue".to_owned()) != 0
         || beside.ask("SELECT count(*) FROM leaf".to_owned()) == 0
@@ -245,8 +245,8 @@ fn answered(address: SocketAddr, request: &str, more: &str) -> (String, Vec<Stri
     (status, lines.filter(|line| !line.is_empty()).collect(), body)
 }
 
-/// What a cache may store, through every layer: a checkpoint for two seconds, a tile of any width for a
-/// year, both the same bytes for every client; a missing tile must not be cached.
+/// Checks what a cache may store, through every layer of the server: a checkpoint for two seconds and a tile
+/// of any width for a year, with the same bytes for every client. A missing tile must not be stored.
 fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
     const FOR_GOOD: &str = "cache-control: public, max-age=31536000, immutable";
     let (packed, page) = ("accept-encoding: gzip, br\r\n", "accept: text/html\r\naccept-language: kk\r\n");
@@ -302,7 +302,7 @@ fn the_drill_of_changing_a_key() {
         Some(1),
         "an existing key file is never overwritten"
     );
-    // The new key alone is refused; both sign; then the new one signs alone.
+    // The new key alone is refused. Then both keys sign, and then the new one signs alone.
     let (status, told) = publish(data.path(), &["--register-key", &new_file]).end();
     assert_eq!(status.code(), Some(1), "{told}");
     assert!(told.contains("give the old key too"), "{told}");
@@ -342,8 +342,8 @@ fn a_separate_witness_cosigns() {
     };
     let (witness, address) = start("127.0.0.1:0");
     let at = format!("http://{address}={witness_key}");
-    // `--begin` is needed because the key exists before the register, and the database may have leaves before
-    // the publisher starts.
+    // `--begin` is needed because the key exists before the register does, and the database may get leaves
+    // before the publisher starts.
     let publisher = publish(data.path(), &["--witness", &at, "--quorum", "1", "--begin"]);
     database.sequence(0, 5);
     let keys = [witness_key.clone()];
@@ -353,7 +353,7 @@ fn a_separate_witness_cosigns() {
         }
     };
     until(data.path(), "witnessed", |note, checkpoint| seen(5)(note, checkpoint, &keys));
-    // After SIGKILL both continue from where they were.
+    // After SIGKILL, the witness and the publisher both continue from where they were.
     witness.signal(Signal::KILL);
     publisher.signal(Signal::KILL);
     drop((witness.end(), publisher.end()));
@@ -425,7 +425,8 @@ fn a_witness_over_https_is_verified_with_a_private_authority() {
     let port = over_tls(&database.runtime, plain.expect("an address")).port();
     let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/tls/authority.pem");
     let asked = |host: &str| format!("https://{host}:{port}={witness_key}");
-    // An unknown authority; a known one, but a certificate for another host name; and both right.
+    // The certificate's authority is unknown; then it is known, but the certificate is for another host name;
+    // then both are right.
     let known = ["--witness-ca", authority];
     for (at, authorities, refused) in [
         (asked("127.0.0.1"), &known[..0], Some("UnknownIssuer")),

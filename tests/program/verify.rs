@@ -1,5 +1,5 @@
-//! `verify` as a program: over files that our server really returns, valid and altered, with each flag,
-//! compared with the twin in Python.
+//! `verify` as a program: it checks files that the server really returned, valid and altered ones, with each
+//! flag. Its results are compared with those of its twin, an independent verifier in Python.
 
 use crate::support::process::{PATIENCE, Running, data, run, text};
 use crate::twins::{essence, python, twin};
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 /// Flags of a check.
 type Flags<'a> = &'a [(&'a str, &'a str)];
-/// The checks that fail, each with its event.
+/// The checks that must fail, each with the event at which it fails.
 type Failing<'a> = &'a [(&'a str, Option<u64>)];
 
 /// A reader's folder of received files, and the Python twin.
@@ -40,8 +40,8 @@ impl Desk {
         fs::read(self.path(name)).expect("read")
     }
 
-    /// The command's arguments, with a separate memory file for each call, so that no call sees what
-    /// another remembers.
+    /// The arguments for one call of a verifier. Each call gets its own copy of the memory file, so that no
+    /// call sees the checkpoint that another call has stored.
     fn arguments(&self, flags: Flags<'_>, memory: &str) -> Vec<String> {
         let mut arguments = Vec::new();
         for (flag, value) in flags {
@@ -61,14 +61,16 @@ impl Desk {
         arguments
     }
 
-    /// As [`Desk::judge`]; the exit code must be 0 if no check is to fail, otherwise 1.
+    /// Checks a file as [`Desk::judge`] does. The exit code must be 0 if no check is expected to fail,
+    /// otherwise 1.
     #[track_caller]
     fn check(&self, name: &str, flags: Flags<'_>, failing: Failing<'_>) -> String {
         self.judge(name, flags, failing, i32::from(!failing.is_empty()))
     }
 
-    /// Checks a file with text output, with JSON output and with the twin: exit code, failing checks and,
-    /// with `--memory`, the remembered checkpoint, which then becomes the memory. Returns the text.
+    /// Checks a file three times: with text output, with JSON output and with the twin. Compares exit code
+    /// and failing checks and, with `--memory`, the remembered checkpoint, which the next check then uses.
+    /// Returns the text output.
     #[track_caller]
     fn judge(&self, name: &str, flags: Flags<'_>, failing: Failing<'_>, code: i32) -> String {
         let file = self.path(name);
@@ -151,7 +153,7 @@ pub fn post(server: &Running, who: Participant, path: &str, key: &str, body: &Va
     body.as_bytes().to_owned()
 }
 
-/// The response body of a path, once it is a 200 and satisfies `wanted`.
+/// Requests a path until the response is a 200 with a body that satisfies `wanted`; returns the body.
 pub fn until(
     server: &Running,
     path: &str,
@@ -181,7 +183,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Copies the published register as of one moment.
+/// Copies the published register. Repeats the copy until the checkpoint has not changed meanwhile.
 pub fn copy_register(data: &Path, to: &Path) {
     let from = data.join("register");
     let checkpoint = || fs::read(from.join("checkpoint")).expect("published");
@@ -250,7 +252,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     let desk = Desk { folder: data.path().join("desk"), python: python() };
     fs::create_dir(&desk.folder).expect("a folder");
 
-    // The state before the harvest: a copy of the register as a third party makes it, and its checkpoint.
+    // Before the harvest, the reader copies the register and its checkpoint, as a third party would.
     until(&server, "/v1/logs/DEMO-000330/proof", Some(Participant::Inspector), witnessed);
     copy_register(data.path(), &desk.path("earlier-register"));
     fs::copy(desk.path("earlier-register/checkpoint"), desk.path("earlier.checkpoint")).expect("copied");
@@ -263,7 +265,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     let (harvested, stored) = fell_and_store(&server);
     desk.put("harvested.json", &harvested);
     desk.put("stored.json", &stored);
-    // Both events of the log are in the register, which does not grow any more.
+    // Waits until both events of the log are in the register. It does not grow after that.
     let second = |body: &str| body.matches("\"index\":").count() == 2 && !body.contains("\"pending\"");
     let path = format!("/v1/logs/DEMO-000188/export?since={earlier}");
     let export = until(&server, &path, Some(Participant::Inspector), |body| second(body) && witnessed(body));
@@ -306,7 +308,8 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
         let whole = [receipted, trust, seen_by, ("--quorum", "1"), mirror];
         assert!(desk.check(name, &whole, &[]).contains("all in the register"), "{name}");
         desk.check(name, &[trust], &[("receipt", None)]);
-        // A register without the promised leaves: the operator dropped them before sequencing.
+        // This copy of the register lacks the promised leaves, as if the operator had dropped them before
+        // they were sequenced.
         let dropped = [("inclusion", Some(1)), ("inclusion", Some(2)), ("inclusion", Some(3))];
         desk.check(name, &[receipted, trust, ("--register", "earlier-register")], &dropped);
         let later = desk.altered(name, "\\nreceipt/1\\n20", "\\nreceipt/1\\n21");
@@ -330,7 +333,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     desk.check("a.tlog-proof", &[receipted], &[("checkpoint", None)]);
     let moved = desk.altered("a.tlog-proof", "\nindex ", "\nindex 1");
     desk.check(&moved, &[trust], &[("inclusion", None)]);
-    // Another letter in the middle of the entry makes another record at the same position.
+    // One changed letter in the middle of the entry makes it the entry of another record at the same index.
     let good = String::from_utf8(desk.read("a.tlog-proof")).expect("text");
     let entry = good.lines().find(|line| line.starts_with("extra ")).expect("an entry");
     let letter = if entry.as_bytes()[80] == b'k' { "m" } else { "k" };
@@ -360,8 +363,8 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     let cut = desk.judge("cut.json", &[trust, mirror], &[], 3);
     assert!(cut.contains(&format!("event {} is in the register and not shown", left + 1)), "{cut}");
     assert!(cut.ends_with("Valid as far as shown.\n"), "{cut}");
-    // Without the copy, the file's own proof has to lead from the remembered checkpoint to the new one;
-    // only the true proof does.
+    // Without a copy of the register, the proof in the file has to lead from the remembered checkpoint to the
+    // new one. Only the true proof does.
     desk.put("seen", desk.read("earlier.checkpoint"));
     desk.check("long.json", &[trust, ("--memory", "seen")], &[("memory", None)]);
     let mut wrong: Value = serde_json::from_slice(&desk.read("export.json")).expect("JSON");
@@ -385,16 +388,16 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     desk.check("export.json", &[trust, ("--witness", &twice), ("--quorum", "2")], &[("witnesses", None)]);
     desk.check("export.json", &[("--trust", &several), ("--witness", &witnesses), ("--quorum", "1")], &[]);
 
-    // Checkpoints: an empty memory takes the first, and then refuses an older one and one of another
-    // history.
+    // Checkpoints as files: an empty memory accepts the first checkpoint, and then refuses an older one and
+    // one of another history.
     assert!(desk.check("newest.checkpoint", &[], &[]).contains("no key to check it with"));
     desk.check("newest.checkpoint", &[trust, seen_by, ("--memory", "first")], &[]);
     assert_eq!(desk.read("first"), desk.read("newest.checkpoint"));
     desk.check("newest.checkpoint", &[trust, ("--memory", "first")], &[]);
     let remembered = desk.read("first");
     desk.check("earlier.checkpoint", &[trust, ("--memory", "first")], &[("memory", None)]);
-    // The copy of the register proves that the older one belongs to the same history; the newer one stays
-    // remembered.
+    // With the copy of the register, the verifier proves that the older checkpoint belongs to the same
+    // history, so it is valid. The memory keeps the newer checkpoint.
     desk.check("earlier.checkpoint", &[trust, mirror, ("--memory", "first")], &[]);
     let signer = Signer::load(&data.path().join("keys/register.key")).expect("the operator's own key");
     let origin = signer.verifier().name().to_owned();

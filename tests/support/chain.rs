@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use ormantrace::evidence::chain::bytes::{Entry, Hash, Part, Salt, commit, record};
 
-/// One disclosed part of an event: the commitment always, salt and text if the
-/// reader may see them.
+/// One part of an event as a reader sees it: always with its commitment, and with salt and text if they are
+/// disclosed to this reader.
 #[derive(Clone, Debug)]
 pub struct Revealed<'a> {
     /// The commitment; zero for a part that the event does not have.
@@ -33,7 +33,7 @@ pub struct ChainEvent<'a> {
 /// An error in a chain, and the event it is at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// The events are not numbered 1, 2, … n.
+    /// The events are not numbered 1, 2, … without gaps.
     #[error("event {found} stands where event {expected} belongs")]
     Gap {
         /// The `seq` that belongs there.
@@ -41,7 +41,7 @@ pub enum ChainError {
         /// The `seq` that is there.
         found: u32,
     },
-    /// An event does not name the hash of the one before it.
+    /// An event does not contain the hash of the event before it.
     #[error("event {0} does not follow from the one before it")]
     Unlinked(u32),
     /// An event's hash is not that of its entry.

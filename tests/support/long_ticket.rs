@@ -1,4 +1,5 @@
-//! A felling ticket with a long chain, written past the API: the quickest way to a long history.
+//! Makes a felling ticket with a long chain. The events are written without the API, because this is the
+//! quickest way to a long history.
 
 use chrono::{DateTime, Utc};
 use ormantrace::base::ids::{KeyId, OperationId, OrganizationId, TicketId};

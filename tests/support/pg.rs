@@ -1,15 +1,15 @@
-//! A throw-away PostgreSQL for tests: one server for all test processes, one database per test, cloned
-//! from a migrated template.
+//! A PostgreSQL for tests: one server for all test processes, and one database per test, cloned from a
+//! migrated template.
 //!
-//! The server belongs to the keeper, a process that the first test starts. Every test process holds a
-//! shared lock on a file as long as it lives; the kernel releases it however the process ends. The keeper
-//! waits for the exclusive lock; once it has it, no test process is left, and it stops the server and
-//! removes every file. It does not try while the cargo that runs the tests lives, so one server serves a
-//! whole run. If the keeper itself is killed, PostgreSQL's own watcher stops the server, and the next run
-//! removes the files.
+//! The keeper owns the server. It is a process that the first test starts. Every test process holds a shared
+//! lock on a file as long as it lives; the kernel releases this lock however the process ends. The keeper
+//! waits for the exclusive lock. When it gets this lock, no test process is left, and it stops the server and
+//! removes every file. It does not request the lock before the cargo that runs the tests has ended, so one
+//! server serves a complete run. If the keeper itself is killed, PostgreSQL's own watcher stops the server,
+//! and the next run removes the files.
 //!
-//! With `DATABASE_URL` set, that server is used instead. Its user must be allowed to create databases;
-//! one template stays there, and nothing else.
+//! If `DATABASE_URL` is set, the tests use the server that it names instead. Its user must be allowed to
+//! create databases; one template stays there, and nothing else.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,18 +28,20 @@ use ormantrace::evidence::register::backfill::on_migration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-/// Variable that makes a re-executed test binary the keeper: the path of its folder.
+/// Environment variable with the path of the keeper's folder. A test binary that is executed again with this
+/// variable becomes the keeper.
 const KEEPER: &str = "ORMANTRACE_TEST_KEEPER";
-/// Variable of the keeper: the process id of cargo. The keeper does not end before cargo does.
+/// Environment variable of the keeper with the process id of cargo. The keeper does not end before cargo
+/// does.
 const RUNNER: &str = "ORMANTRACE_TEST_RUNNER";
 /// First word of the lines that the keeper prints for the process that started it.
 const SAYS: &str = "keeper:";
-/// Advisory lock held while a template is created and leftovers are dropped.
+/// Advisory lock that a test process holds while it creates the template and drops databases of earlier runs.
 const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantst");
 /// First number of the advisory lock that each test process holds while it lives; the second is its pid.
 const ALIVE: i32 = 0x6f72_6d61;
 
-/// A database for one test, dropped with this value.
+/// A database for one test. It is dropped together with this value.
 pub struct TestDb {
     name: String,
     server: &'static Server,
@@ -107,8 +109,8 @@ impl TestDb {
 
 impl Drop for TestDb {
     fn drop(&mut self) {
-        // Remaining connections are cut off. A failure would leave a database that the next run drops; it
-        // is no reason to fail a test that has passed.
+        // Dropping the database terminates its remaining connections. If it fails, the next run drops the
+        // database; that is no reason to fail a test that has passed.
         if let Err(why) = self.server.ask(Job::Drop(self.name.clone())) {
             eprintln!("the test's database {} is not dropped: {why}", self.name);
         }
@@ -117,14 +119,15 @@ impl Drop for TestDb {
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// The server as used by one test process.
+/// The PostgreSQL server for one test process.
 struct Server {
     owner: PgConnectOptions,
     service: PgConnectOptions,
     jobs: mpsc::Sender<(Job, mpsc::Sender<Result<(), String>>)>,
     number: i32,
     count: AtomicU32,
-    /// Locked as long as this process lives: the keeper waits for its release.
+    /// This process holds the shared lock on this file as long as it lives. The keeper waits until it is
+    /// released.
     _present: Option<File>,
 }
 
@@ -236,7 +239,7 @@ fn administrate(
             return;
         }
     };
-    // Without durability, copying files is faster than copying blocks through the WAL.
+    // The server runs without durability. Copying files is then faster than copying blocks through the WAL.
     let strategy = if version >= 150_000 { " STRATEGY file_copy" } else { "" };
     while let Ok((job, reply)) = work.recv() {
         let done = runtime.block_on(async {
@@ -274,8 +277,8 @@ async fn drop_database(connection: &mut PgConnection, name: &str) -> sqlx::Resul
     run(connection, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
 }
 
-/// Drops databases left by crashed runs, and creates the template if there is none. Returns whether
-/// connections of requests have to switch to the service's role.
+/// Drops databases that crashed runs have left, and creates the template if there is none. Returns whether
+/// connections as the service have to switch to its role.
 async fn set_up(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
@@ -399,7 +402,8 @@ fn join_keeper() -> Result<(PathBuf, File), String> {
         if fs::metadata(&base).map_err(explain)?.uid() != rustix::process::geteuid().as_raw() {
             return Err(format!("{} belongs to another user: remove it", base.display()));
         }
-        // The lock on `door` admits one process at a time; a keeper that ends removes both files.
+        // The lock on `door` admits one process at a time. A keeper that ends removes `door` and `present`,
+        // so the locks count only if both files are still in the folder.
         let (Some(door), Some(present)) = (open(&base, "door")?, open(&base, "present")?) else { continue };
         door.lock().map_err(explain)?;
         present.lock_shared().map_err(explain)?;
@@ -423,13 +427,13 @@ fn open(base: &Path, name: &str) -> Result<Option<File>, String> {
     let path = base.join(name);
     match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
         Ok(file) => Ok(Some(file)),
-        // Another process removed the folder between its creation and this call.
+        // Another process removed the folder after this process had created it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }
 }
 
-/// Whether an open file is still the one of that name.
+/// Whether an open file is still the file that has this name in the folder.
 fn is_at(file: &File, base: &Path, name: &str) -> bool {
     match (file.metadata(), fs::metadata(base.join(name))) {
         (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
@@ -532,7 +536,8 @@ fn keeper() {
     // The lock is granted when the last process that shares it has ended.
     let present = open(&base, "present").ok().flatten().filter(|file| file.lock().is_ok());
     runtime.block_on(database.close());
-    // Renamed first, so that no process meets a half-removed folder.
+    // The folder is renamed before it is removed, so that no process sees a folder of which some files are
+    // missing.
     let gone = gone(&base);
     let _ = fs::remove_dir_all(&gone);
     let _ = fs::rename(&base, &gone).and_then(|()| fs::remove_dir_all(&gone));

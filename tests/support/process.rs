@@ -58,7 +58,8 @@ impl Running {
         Self::start_by(program(), name, data, more)
     }
 
-    /// The same with another program, which must run `ormantrace` with the arguments that it gets.
+    /// As [`Self::start_as`], but with another program, which must run `ormantrace` with the arguments that
+    /// it gets.
     #[expect(
         clippy::zombie_processes,
         reason = "a start that fails ends the test, and the process ends it then"
@@ -98,7 +99,7 @@ impl Running {
         kill_process(pid, signal).expect("signalled");
     }
 
-    /// Waits until it ends; returns its exit status, and everything that it logged.
+    /// Waits until the server ends; returns its exit status and everything that it logged.
     pub fn end(mut self) -> (ExitStatus, String) {
         let status = wait(&mut self.child);
         self.told.extend(self.lines.iter());
@@ -108,7 +109,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A failed test must leave no process running; the server's PostgreSQL ends with it.
+        // A failed test must leave no process running. When the server is killed, its PostgreSQL ends too.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -129,7 +130,7 @@ pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> (u16, String
     ask(address, &format!("GET {path} HTTP/1.1"), token, None)
 }
 
-/// Status and body of a POST; with an `Idempotency-Key`, if one is given.
+/// Sends a POST, with an `Idempotency-Key` if one is given; returns the status and the body of the response.
 pub fn post(address: SocketAddr, path: &str, token: &str, key: Option<&str>, body: &Value) -> (u16, String) {
     ask(address, &format!("POST {path} HTTP/1.1"), Some(token), Some((key, body)))
 }

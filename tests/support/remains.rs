@@ -21,7 +21,7 @@ pub fn files_with(folder: &Path, word: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A `pg_dump` of the database of a running private cluster.
+/// The output of `pg_dump` for the database of a running private cluster.
 pub fn dump(data: &Path) -> String {
     let folder = Folder::open(data).expect("opens");
     let output = std::process::Command::new(Programs::find(None).expect("installed").path("pg_dump"))

@@ -1,4 +1,4 @@
-//! Logs put into the database past the API, for tests of reading.
+//! Puts logs into the database without the API, for tests of reading.
 
 use crate::world::{Org, World};
 use ormantrace::base::ids::{HarvestId, KeyId, LineId, LogId, OperationId, TicketId};
@@ -40,7 +40,7 @@ pub async fn seal(world: &World, holder: &Org, number: &str) -> MarkingCode {
     code
 }
 
-/// A log of `holder` with this number of events: one `harvested`, then `stored` for the rest.
+/// Puts a log of `holder` into the database with `events` events: one `harvested`, and `stored` for the rest.
 pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events: u32) -> Timber {
     let code = seal(world, holder, number).await;
     let (id, ticket, line, now) = (LogId::new(), TicketId::new(), LineId::new(), world.clock.now());
@@ -145,7 +145,8 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
     Timber { id, seal: number.into(), code }
 }
 
-/// Changes a log's row past the API: `set` is a piece of SQL, with `$2` for the organisation.
+/// Changes a log's row without the API. `set` is the SQL after `SET`, in which `$2` stands for the
+/// organisation.
 pub async fn set(world: &World, timber: &Timber, set: &str, org: &Org) {
     sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE log SET {set} WHERE id = $1 AND $2::uuid IS NOT NULL")))
         .bind(timber.id)

@@ -1,5 +1,5 @@
-//! A proxy between a server and its database that counts statements (by the messages of PostgreSQL's
-//! protocol) and can be held and cut.
+//! A proxy between a server and its database. It counts statements by the messages of PostgreSQL's protocol.
+//! A test can make it hold messages back and break connections.
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::path::{Path, PathBuf};
@@ -26,10 +26,10 @@ struct State {
     trap: Mutex<Option<Trap>>,
 }
 
-/// A statement at which the connection breaks, once.
+/// A statement at which the proxy breaks the connection, once.
 struct Trap {
     statement: &'static str,
-    /// Whether the database still receives it; then only its reply is lost.
+    /// Whether the proxy still passes the statement to the database. Then only the reply is lost.
     passes: bool,
 }
 
@@ -52,7 +52,7 @@ impl Wire {
         let listening = tokio::spawn(async move {
             let mut carried = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
-                // A server that is down accepts no connection.
+                // While the proxy is `down`, it closes each new connection at once.
                 if of.down.load(Ordering::SeqCst) {
                     continue;
                 }
@@ -101,8 +101,8 @@ impl Wire {
         self.state.cut.notify_waiters();
     }
 
-    /// Breaks the next connection that sends this simple query: before the database receives it, or
-    /// after, so that only the reply is lost.
+    /// Breaks the next connection that sends this simple query: before the database receives the query or,
+    /// with `passes`, after it, so that only the reply is lost.
     pub fn break_at(&self, statement: &'static str, passes: bool) {
         *self.state.trap.lock().unwrap() = Some(Trap { statement, passes });
     }
@@ -112,7 +112,7 @@ impl Wire {
         self.state.trap.lock().unwrap().is_none()
     }
 
-    /// Cuts every connection and refuses new ones, or accepts them again.
+    /// With `down`, breaks every connection and refuses new ones; without it, accepts connections again.
     pub fn down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
         self.cut();
@@ -134,7 +134,7 @@ async fn carry(near: UnixStream, up: impl AsyncRead + Unpin, down: impl AsyncWri
     }
 }
 
-/// Passes on a client's messages one by one, and counts those that execute a statement.
+/// Passes a client's messages to the database one by one, and counts those that execute a statement.
 async fn listen(
     asked: &mut (impl AsyncRead + Unpin),
     down: &mut (impl AsyncWrite + Unpin),

@@ -38,7 +38,8 @@ impl Wired {
         ask(&self.router, path, org)
     }
 
-    /// How many statements the database executes for a request, once its statements are prepared.
+    /// How many statements the database executes for a request. The request is sent twice, and only the
+    /// second is counted, because the first also prepares statements.
     pub async fn statements(&self, path: &str, org: Option<&Org>, status: u16) -> usize {
         self.ask(path, org).await.expect(status);
         let before = self.wire.statements();
@@ -46,7 +47,8 @@ impl Wired {
         self.wire.statements() - before
     }
 
-    /// Sends all requests while the wire is held, so that all queries that can be batched are batched.
+    /// Sends all requests while the wire holds back their statements, so that all queries that can be batched
+    /// are batched.
     pub async fn together(&self, asking: Vec<Asking>) -> Vec<Answer> {
         self.wire.hold();
         let mut asking = join_all(asking);
@@ -91,7 +93,7 @@ pub async fn poll<F: Future + Unpin>(asking: &mut F) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *asking).poll(context))).await
 }
 
-/// Panics after a minute, so that a hang fails the test.
+/// Waits for a result. Panics after a minute, so that a hang becomes a failure.
 pub async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_mins(1), future).await.expect("an answer within a minute")
 }

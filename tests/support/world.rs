@@ -52,7 +52,7 @@ impl Answer {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Fails the test unless the status is this; returns the body.
+    /// Fails the test unless the response has this status; returns the body.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         let body = String::from_utf8_lossy(&self.bytes);
@@ -79,7 +79,7 @@ pub struct Org {
 
 /// The world.
 pub struct World {
-    /// Dropped, and the database with it, when the test ends.
+    /// The database is dropped with this value when the test ends.
     db: TestDb,
     pub app: App,
     pub clock: Clock,
@@ -109,7 +109,7 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings::default()),
             ..Self::inner(db.pool_of(16), &clock, register_dir.path())
         });
-        // Requests wait so long for a place that no test is refused by chance, however slow the machine is.
+        // Requests wait 20 s for a place, so that none is refused by chance, however slow the machine is.
         let limits = ConcurrencyLimits { wait: Duration::from_secs(20), ..ConcurrencyLimits::default() };
         let router = router(app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
         Self { db, app, clock, router, _register_dir: register_dir }
@@ -117,7 +117,7 @@ impl World {
 
     fn inner(pool: PgPool, clock: &Clock, register_dir: &Path) -> Inner {
         let signing_key = SigningKey::from_seed(&[7; 32]);
-        // So high that no test reaches it by chance; tests of the limits set their own.
+        // This rate is so high that no test reaches it by chance. Tests of the limits set their own rates.
         let often = Rate { count: 1_000_000, per: Duration::from_secs(1) };
         Inner {
             reads: Reads::of(&pool),
@@ -131,8 +131,8 @@ impl World {
             signing_key,
             register: Published::new(Folder::new(register_dir)),
             fingerprint_key: [1; 32],
-            // The lag is counted from a time one day ahead: without a sequencer the queue is never behind,
-            // however long the test takes.
+            // The lag is counted from a time one day ahead. These tests run no sequencer, and the queue never
+            // counts as too old, however long a test takes.
             queue: Queue::begun_at(
                 Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap(),
                 Instant::now() + Duration::from_hours(24),
@@ -182,7 +182,7 @@ impl World {
         self.db.publisher()
     }
 
-    /// Registers an organisation and a key past the API, as the first start registers the operator.
+    /// Registers an organisation with a key without the API, as the first start registers the operator.
     pub async fn organization(&self, n: u32, name: &str, roles: &[&str]) -> Org {
         let id = OrganizationId::new();
         let act = Actor::of(id, KeyId::new(), self.clock.now()).unwrap();
@@ -199,7 +199,7 @@ impl World {
         Org { id, bin: bin(n), token: token.expose().to_owned() }
     }
 
-    /// Makes another key of an organisation, recorded as an act of the organisation itself.
+    /// Makes another key of an organisation, recorded as made by the organisation itself.
     pub async fn key(&self, organization: OrganizationId) -> (KeyId, Token) {
         let (id, token) = (KeyId::new(), Token::random());
         let act = Actor::of(organization, id, self.clock.now()).unwrap();
@@ -229,8 +229,8 @@ impl World {
         self.organization(6, "Абай облыстық орман инспекциясы", &["inspector"]).await
     }
 
-    /// The `fsck` errors of logs, seals, tickets and operations. Those of organisations and keys are left
-    /// out: a world makes these past the API.
+    /// The `fsck` errors of logs, seals, tickets and write requests. Those of organisations and keys are left
+    /// out, because a world makes organisations and keys without the API.
     pub async fn unsound(&self) -> Vec<String> {
         let mut found: Vec<fsck::FsckError> = Vec::new();
         fsck::check(&mut self.owner().await, &fsck::Scope::default(), &mut found).await.unwrap();
@@ -343,7 +343,7 @@ impl World {
         })
     }
 
-    /// The usual organisations, a ticket, `n` sealed logs and ten free seals.
+    /// Creates the usual organisations, a ticket, `n` sealed logs and ten free seals.
     pub async fn felled(&self, n: usize) -> Felled {
         let (operator, forest_owner, enterprise) =
             (self.operator().await, self.forest_owner().await, self.enterprise().await);
@@ -374,7 +374,7 @@ impl World {
         self.clock.set(self.clock.now() + chrono::TimeDelta::minutes(minutes));
     }
 
-    /// Posts a custody event at the world's time; members of `more` override those of the body.
+    /// Posts a custody event that occurs at the world's time; members of `more` replace those of the body.
     pub async fn event(&self, who: &Org, event: &str, logs: &[String], more: Value) -> Answer {
         let mut body = serde_json::json!({
             "type": event, "logs": logs, "occurred_at": ormantrace::base::units::utc_text(self.clock.now())

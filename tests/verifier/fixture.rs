@@ -17,21 +17,22 @@ pub const ORIGIN: &str = "timber.example/register";
 pub const EVENTS: usize = 12;
 const OTHERS: u64 = 700;
 
-/// The subject of a history, and the parts disclosed to its reader.
+/// A kind of subject with its history, and which parts of the history are disclosed to the reader.
 pub struct Story {
     pub kind: SubjectKind,
-    /// Types of the first event and of the following ones, which repeat.
+    /// The type of the first event, and the types of the events after it, which repeat.
     types: &'static [&'static str],
-    /// The event with a personal part that is disclosed to the reader.
+    /// Seq of the event with a personal part that is disclosed to the reader; `None` if there is none.
     pub person: Option<u32>,
     /// The event with an erased personal part.
     pub erased: Option<u32>,
-    /// The event of which the reader sees no part.
+    /// Seq of the event of which no part is disclosed to the reader; `None` if there is none.
     closed: Option<u32>,
 }
 
-/// One per kind of subject: a log as its holder sees it, a ticket, a batch as the holder of a part of it
-/// sees it, and an organisation with an erased registration as an inspector sees it, without its keys.
+/// One history per kind of subject: a log as its holder sees it, a ticket, a batch as the holder of some of
+/// its seals sees it, and an organisation with an erased registration as an inspector sees it, without its
+/// keys.
 pub const STORIES: [Story; 4] = [
     Story {
         kind: SubjectKind::Log,
@@ -111,8 +112,8 @@ impl Register {
         Self::among(story, 0)
     }
 
-    /// A register with the same history and key as [`Self::new`], among other unrelated entries, which are
-    /// derived from the parameter.
+    /// A register with the same history and keys as [`Self::new`]. The unrelated entries between the events
+    /// differ: they are derived from the parameter.
     pub fn with_stranger(stranger: u8) -> Self {
         Self::among(&STORIES[0], stranger)
     }
@@ -140,7 +141,8 @@ impl Register {
         Self { story, folder, signer, witness, receipts, events, note, entries, _dir: dir }
     }
 
-    /// The export of the complete history in the earlier format `/1`, which has no `kind`.
+    /// The export of the complete history in the earlier format `ormantrace/export/1`, which has no member
+    /// `kind`.
     pub fn former_export(&self) -> Value {
         let mut export = self.export();
         export["format"] = json!("ormantrace/export/1");
@@ -178,7 +180,8 @@ impl Register {
         sign(&self.entries[..size], &[&self.signer])
     }
 
-    /// The keys and policy of a careful reader.
+    /// What the reader trusts if a test does not change it: the register's key, the witness's key and a
+    /// quorum of one.
     pub fn trust(&self) -> Trust {
         Trust {
             keys: vec![self.signer.verifier().clone()],
@@ -261,7 +264,7 @@ fn publish(folder: &Folder, entries: &[[u8; ENTRY_LEN]], signers: &[&Signer]) ->
     note
 }
 
-/// A public part; a log has a seal from its first event, and another from its ninth.
+/// The public part of an event. A log gets a seal in its first event, and another one in its ninth.
 fn public(kind: SubjectKind, event: &str, seq: u32) -> String {
     let mut text = json!({"on": "2026-10-05", "subject": kind.name(), "type": event, "v": 1});
     let ticket = json!({"series": "А", "number": "000117"});

@@ -1,4 +1,4 @@
-//! The offline verifier: it detects every alteration, and other programs agree with it.
+//! The offline verifier detects every alteration of a file, and independent programs report the same.
 
 mod fixture;
 mod mutants;
@@ -37,7 +37,7 @@ fn a_valid_history_reports_whose_key_it_trusts() {
     assert!(report.holds() && report.trusted, "{report}");
     assert!(report.to_string().ends_with("Valid.\n"), "{report}");
 
-    // The file is consistent, but no trusted key signed it.
+    // The file is consistent, but the reader trusts none of the keys that signed it.
     let alone = check(&register.export(), &Trust::default());
     assert!(alone.holds() && !alone.trusted, "{alone}");
     assert!(alone.to_string().contains("signed by a key from the file itself"), "{alone}");
@@ -100,7 +100,7 @@ fn events_left_off_the_end_show_in_the_register() {
     assert!(report.to_string().contains("events 10–12 are in the register and not shown"), "{report}");
     assert!(report.to_string().ends_with("Valid as far as shown.\n"), "{report}");
 
-    // A copy of a register with other entries does not match the signed tree.
+    // The copy is of a register with other entries, so it does not match the signed tree.
     let other = Register::with_stranger(1);
     let trust = Trust { register: Some(other.mirror()), ..register.trust() };
     assert_eq!(failed_at(&check(&export, &trust), Check::Complete), [None]);
@@ -117,7 +117,8 @@ fn two_histories_shown() {
     assert_eq!(failed_at(&report, Check::Memory), [None], "{report}");
     assert!(report.to_string().contains("two histories"), "{report}");
 
-    // For different sizes, the tiles or a proof in the file must show consistency.
+    // If the remembered checkpoint has another size, the tiles of the copy or a proof in the file must show
+    // that both are consistent.
     let earlier = |of: &Register| Memory::Seen(of.earlier(400).to_string().into_bytes());
     let without = check(&register.export(), &with(earlier(&register)));
     assert_eq!(failed_at(&without, Check::Memory), [None], "{without}");

@@ -1,6 +1,7 @@
-//! Seeded mutants of every kind of file: parts left off or called erased, members of two files mixed, keys of
-//! the wrong kind, older checkpoints, and what editors and transfers do to a file. Both verifiers give the
-//! same report and the same exit code, and report every mutant that drops or alters evidence.
+//! Seeded mutants of every kind of file: parts are left out or called erased, members of two files are mixed,
+//! keys have the wrong kind, checkpoints are older, and the file is saved as editors and transfers do. Both
+//! verifiers give the same report and the same exit code, and report every mutant that drops or alters
+//! evidence.
 //!
 //! 40 mutants run by default, 600 with `ORMANTRACE_LONG=1`; `ORMANTRACE_SEED` sets another seed.
 
@@ -14,11 +15,12 @@ use std::process::{Command, Output};
 /// What is expected of a mutant.
 #[derive(Clone, Debug, PartialEq)]
 enum Expected {
-    /// The same evidence in another form: exit code 0.
+    /// The mutant contains the same evidence in another form: the exit code is 0.
     Valid,
     /// Not exit code 0.
     Refused,
-    /// Exit code 0 only with a line that this check was not made, at this event if there is one.
+    /// The exit code is 0 only if the report states that this check was not made (at this event, if there is
+    /// one).
     Unchecked(&'static str, Option<usize>),
     /// Only that both agree.
     Agreed,
@@ -31,7 +33,7 @@ struct Mutant {
     expected: Expected,
 }
 
-/// The files and keys that mutants are made of.
+/// The registers from which the mutants' files and keys are taken, and a folder for the files.
 struct Sources {
     registers: Vec<Register>,
     dir: tempfile::TempDir,
@@ -49,7 +51,8 @@ impl Sources {
         self.dir.path().join("memory")
     }
 
-    /// The options of a careful reader; `full`: with a copy of the register and the checkpoint seen last.
+    /// The options of a reader who gives all keys and a quorum; with `full`, also a copy of the register and
+    /// a memory.
     fn arguments(&self, register: &Register, full: bool) -> Vec<String> {
         let mut arguments = vec![
             format!("--trust={}", register.signer.verifier()),
@@ -86,7 +89,7 @@ fn pick(random: &mut Random, end: usize) -> usize {
     usize::try_from(random.below(end as u64)).unwrap()
 }
 
-/// An export with altered evidence, or an unaltered one.
+/// Returns an export with altered evidence, or by chance an unaltered one.
 fn evidence(
     random: &mut Random,
     register: &Register,
@@ -96,7 +99,8 @@ fn evidence(
     let mut export = if random.below(4) == 0 { register.former_export() } else { register.export() };
     let other = registers[pick(random, registers.len())].export();
     let (mut at, from, mut name) = (pick(random, EVENTS), pick(random, EVENTS), PARTS[pick(random, 3)]);
-    // Few events have a disclosed personal part, so those are chosen more often than at random.
+    // Few events have a disclosed personal part. A third of the mutants alter such a part, so that it is
+    // altered often enough.
     if let Some(seq) = register.story.person.filter(|_| random.below(3) == 0) {
         (at, name) = (usize::try_from(seq).unwrap() - 1, "personal");
     }
@@ -197,15 +201,16 @@ fn evidence(
     if export == original {
         expected = Expected::Valid;
     }
-    // If the export did not disclose the part before, the mutant hides nothing: the verifiers only have to
-    // agree.
+    // If the export did not disclose the part even before, the mutant removes nothing, so the verifiers only
+    // have to agree.
     if matches!(expected, Expected::Unchecked("parts", _)) && !opened {
         expected = Expected::Agreed;
     }
     (what, export.to_string(), expected)
 }
 
-/// An export with an older checkpoint than its events, or than the reader's copy of the register.
+/// An export with a checkpoint that is older than its events, or older than the reader's copy of the
+/// register.
 fn older(random: &mut Random, register: &Register, full: bool) -> (String, String, Expected) {
     let size = 100 + pick(random, 500);
     if random.below(2) == 0 {
@@ -219,7 +224,7 @@ fn older(random: &mut Random, register: &Register, full: bool) -> (String, Strin
     (format!("as of {size}"), export, expected)
 }
 
-/// Keys of the wrong kind, in the file or given by the reader.
+/// An export or arguments with a key of the wrong kind.
 fn keys(random: &mut Random, register: &Register, arguments: &mut Vec<String>) -> (String, String, Expected) {
     let mut export = register.export();
     let (signer, witness, receipts) =
@@ -261,7 +266,7 @@ fn keys(random: &mut Random, register: &Register, arguments: &mut Vec<String>) -
     (what.to_owned(), export.to_string(), Expected::Refused)
 }
 
-/// What editors and transfers make of a file.
+/// The text in a form in which editors and transfers may save it.
 fn saved(random: &mut Random, text: &str, expected: Expected) -> (String, Vec<u8>, Expected) {
     let is_json = text.starts_with('{');
     let utf_16 = |little: bool, mark: bool| -> Vec<u8> {

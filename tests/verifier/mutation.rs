@@ -1,5 +1,5 @@
-//! Every value, member and event of an export, and many of its bytes, altered in turn: each alteration is
-//! detected, the right event is named, and the twin agrees.
+//! Alters every value, member and event of an export, and many of its bytes, one at a time. Each alteration
+//! must be detected and the right event named, and the twin (the verifier in Python) must agree.
 
 use crate::fixture::{EVENTS, Register, STORIES, Story};
 use crate::twins;
@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// An altered file, the alteration, and the event at which it must be detected (`None`: not at an event).
+/// An altered file, a description of the alteration, and the event at which the verifier must detect it
+/// (`None`: it names no event).
 struct Altered {
     what: String,
     file: Vec<u8>,
     event: Option<usize>,
 }
 
-/// Alterations that disclose less and nothing false, or affect only readers without their own keys: they
-/// need not be detected, but both programs must agree on them.
+/// Alterations that need not be detected, but on which both programs must agree. They disclose less and
+/// nothing false, or they affect only readers without keys of their own.
 fn harmless(story: &Story) -> Vec<String> {
     let always = [
         "less asked: /policy/quorum",
@@ -96,7 +97,7 @@ fn altered(register: &Register) -> Vec<Altered> {
     pointers(&export, "", &mut places);
     for place in &places {
         let value = export.pointer(place).unwrap();
-        // To save time only the first three of the twelve events and the last are tried.
+        // To save time, only the first three events of the twelve and the last one are altered.
         let event = event_of(place);
         if event.is_some_and(|event| (4..EVENTS).contains(&event)) {
             continue;
@@ -115,7 +116,8 @@ fn altered(register: &Register) -> Vec<Altered> {
             Value::Array(items) => drop(items.remove(name.parse().unwrap())),
             _ => unreachable!("a parent"),
         }
-        // Without its last event a file is still valid; the tests of `complete` cover this.
+        // A file without its last event is still valid, so this removal is left out here; the tests of the
+        // check `complete` cover it.
         if *place != format!("/events/{}", EVENTS - 1) {
             add(format!("without {place}"), file, event);
         }
@@ -141,8 +143,8 @@ fn altered(register: &Register) -> Vec<Altered> {
     proofs["events"][6]["index"] = export["events"][7]["index"].clone();
     add("proof of event 8 in event 7".into(), proofs, Some(7));
 
-    // The same chain with another kind of subject: each known kind, two reserved ones, and two words that are
-    // no kind.
+    // The same chain is called a chain of another kind of subject: of each known kind, of two reserved kinds,
+    // and of two words that are no kind.
     for (kind, number) in KINDS.map(|kind| (kind.name(), kind.byte())) {
         let mut other = export.clone();
         other["subject"]["kind"] = json!(kind);
@@ -196,7 +198,7 @@ fn altered(register: &Register) -> Vec<Altered> {
     found
 }
 
-/// Single altered bytes, spread over the whole file, except the quorum's digit.
+/// Alters single bytes, spread over the complete file. The digit of the quorum is left out.
 fn bytes(register: &Register) -> Vec<Altered> {
     let whole = register.export().to_string().into_bytes();
     let quorum = String::from_utf8_lossy(&whole).find("\"quorum\":").unwrap() + "\"quorum\":".len();
@@ -306,7 +308,8 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     trust.quorum = None;
     trust.register = Some(register.mirror());
     for file in &files {
-        // Each file is checked with the same memory; the twin stores the newer checkpoint.
+        // Each file is checked with the same memory. The memory is written anew each time, because the twin
+        // stores the newer checkpoint in it.
         std::fs::write(&memory, register.earlier(400).to_string()).unwrap();
         trust.memory =
             ormantrace::services::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());

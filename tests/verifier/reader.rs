@@ -1,5 +1,6 @@
-//! A reader who has one more thing than the file (a newer checkpoint, keys of two kinds, the seal in hand),
-//! or a file that another program has saved. Each file is checked by both programs, which must agree.
+//! Checks by a reader who has more than the file itself (a newer checkpoint, keys of two kinds, the seal in
+//! hand), and checks of files that another program has saved. Each file is checked by the verifier and by its
+//! twin in Python, which must agree.
 
 use crate::fixture::{EVENTS, Register, STORIES, Story, morning};
 use crate::{failed_at, outcome, twins};
@@ -8,7 +9,7 @@ use ormantrace::services::verifier::report::{Check, Outcome, Report, Verdict};
 use ormantrace::services::verifier::{Memory, Trust, verify};
 use serde_json::{Value, json};
 
-/// Our report, after the twin has agreed with it.
+/// Returns the verifier's report. Asserts that the twin's report is the same.
 #[track_caller]
 fn both(data: &[u8], trust: &Trust) -> Report {
     let report = verify(data, trust).report;
@@ -56,7 +57,8 @@ fn an_old_export_is_counted_to_the_newest_checkpoint_that_the_reader_has() {
     let newest = Memory::Seen(register.note.to_string().into_bytes());
     let copy = Some(register.mirror());
 
-    // The copy of the register is newer, whether the memory is or not.
+    // The copy of the register is newer than the file's checkpoint. The result is the same without a memory
+    // and with a memory of the newest checkpoint.
     for memory in [Memory::None, newest.clone()] {
         let report = checked(&old, &Trust { register: copy.clone(), memory, ..register.trust() });
         assert_eq!(report.verdict(), Verdict::Incomplete, "{report}");
@@ -66,14 +68,14 @@ fn an_old_export_is_counted_to_the_newest_checkpoint_that_the_reader_has() {
         said(&report, "Valid as far as shown.\n");
         assert!(!report.holds() && report.to_json()["valid"] == false);
     }
-    // Without a later event of this chain the file is complete, and the report still calls its checkpoint
-    // older.
+    // If the register has no later event of this chain, the file is complete. The report still states that
+    // its checkpoint is older.
     let late = register.events[EVENTS - 1].index + 1;
     let report = checked(&register.earlier_export(late), &Trust { register: copy, ..register.trust() });
     assert_eq!(report.verdict(), Verdict::Valid, "{report}");
     said(&report, &format!("the file's checkpoint is older, of size {late}"));
 
-    // The memory is newer than the copy, which therefore cannot show that nothing follows.
+    // The memory is newer than the copy of the register, so the copy cannot show that no later event exists.
     let (_dir, copy) = register.earlier_mirror(400);
     let trust = Trust { register: Some(copy.clone()), ..register.trust() };
     let report = checked(&old, &trust);
@@ -82,7 +84,7 @@ fn an_old_export_is_counted_to_the_newest_checkpoint_that_the_reader_has() {
     assert_eq!(failed_at(&report, Check::Complete), [None], "{report}");
     said(&report, "renew the copy");
 
-    // A copy with a checkpoint that no trusted key has signed, of another register, or without one.
+    // The copy has a checkpoint that no trusted key has signed, a checkpoint of another register, or none.
     let folder = copy.folder().join("checkpoint");
     let signed = |origin: &str, signer| {
         let tree = Checkpoint::parse(register.earlier(400).text()).unwrap();
@@ -118,13 +120,13 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
         );
         assert_eq!(checked(&file, &register.trust()).verdict(), Verdict::Valid);
     }
-    // A file of the present format has `until` if its reader's access has ended. A file that lacks events and
-    // has no `until` was cut.
+    // In the present format, a file has `until` if the access of its reader has ended. A file that lacks
+    // events and has no `until` was therefore cut.
     let report = checked(&cut(register.export()), &trust);
     assert_eq!(failed_at(&report, Check::Complete), [Some(8)], "{report}");
     said(&report, "the register has 12 events of this chain, the file shows 7\n");
     said(&checked(&until, &register.trust()), claim);
-    // Nothing follows: the claim is true of this register, and the file is complete.
+    // The register has no event after the one that `until` names, so the file is complete.
     let mut whole = register.export();
     whole["until"] = json!(EVENTS);
     assert_eq!(checked(&whole, &trust).verdict(), Verdict::Valid);
@@ -169,7 +171,7 @@ fn a_kind_of_chain_that_is_not_known_is_refused_by_name() {
 fn a_key_has_the_role_of_its_flag_and_no_other() {
     let register = Register::new();
     let (own, receipts) = (register.signer.verifier().clone(), register.receipts.verifier().clone());
-    // A checkpoint signed by the receipt key alone, under that key's name.
+    // This checkpoint is signed only by the receipt key, and under the name of that key.
     let tree = Checkpoint::parse(register.note.text()).unwrap();
     let text = Checkpoint::new(receipts.name(), tree.size, tree.root).unwrap().to_string();
     let forged = Note::sign(text, &[&register.receipts], morning()).unwrap().to_string();
@@ -179,8 +181,8 @@ fn a_key_has_the_role_of_its_flag_and_no_other() {
     for report in [checked(&export, &both_keys), both(forged.as_bytes(), &both_keys)] {
         assert_eq!(failed_at(&report, Check::Checkpoint), [None], "{report}");
     }
-    // The same keys for genuine files: a receipt needs the receipt key, given with --receipts, and no
-    // register key.
+    // Genuine receipts verify with the same two keys. A receipt needs the receipt key, given with --receipts,
+    // and no register key.
     let only = Trust { receipts: vec![receipts.clone()], ..Trust::default() };
     for trust in [&both_keys, &only] {
         assert_eq!(checked(&register.receipt(), trust).verdict(), Verdict::Valid);
@@ -237,7 +239,8 @@ fn a_file_is_of_one_kind() {
     inside["receipt"]["proof"] = json!([]);
     assert_eq!(failed_at(&checked(&inside, &trust), Check::Format), [None]);
 
-    // The receipt lists its leaves apart from the response's events: each event must be one of the leaves.
+    // The receipt may list its leaves in a member of its own. Then each event of the response must be one of
+    // these leaves.
     let hashes: Vec<Value> =
         receipt["events"].as_array().unwrap().iter().map(|one| one["hash"].clone()).collect();
     let mut apart = receipt.clone();
@@ -295,7 +298,7 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
         let report = checked(&export, &trust(seal));
         assert_eq!(report.verdict(), Verdict::Valid, "{report}");
     }
-    // Another log's seal, and the one that this log had before event 9.
+    // The reader gives the seal of another log, and the seal that this log had before event 9.
     for (seal, words) in [
         ("KZ-0000004", "the file is about seal KZ-0000009, not KZ-0000004"),
         ("KZ-0000001", "seal KZ-0000001 was replaced"),
@@ -306,8 +309,8 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
         assert_eq!(failed_at(&report, Check::About), [None], "{report}");
         said(&report, words);
     }
-    // An event with a hidden public part may have replaced the seal, and a text that does not match its
-    // commitment proves nothing: the check fails in both cases.
+    // The check of the seal fails in two more cases: the public part of an event is hidden, because this
+    // event may have replaced the seal; or a text does not match its commitment, so it proves nothing.
     let mut hidden = export.clone();
     let part = hidden["events"][10]["parts"]["public"].as_object_mut().unwrap();
     part.remove("salt");

@@ -1,4 +1,5 @@
-//! Independent programs that check the same: the twin in Python, and Go's reference implementation.
+//! Independent programs with which the verifier is compared: the twin, a verifier in Python, and Go's
+//! reference implementation.
 
 use ormantrace::services::verifier::report::Report;
 use serde_json::Value;
@@ -6,8 +7,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A Python with an Ed25519 package. It is required where `ORMANTRACE_PYTOOLS` is set (CI); elsewhere the
-/// test prints that it is missing.
+/// A Python with an Ed25519 package. It is required if `ORMANTRACE_PYTOOLS` is set, as in CI; otherwise the
+/// test only prints that it is missing.
 pub fn python() -> Option<OsString> {
     let tools = std::env::var_os("ORMANTRACE_PYTOOLS").map(|tools| PathBuf::from(tools).join("bin/python"));
     let python = tools.clone().map_or_else(|| OsString::from("python3"), PathBuf::into_os_string);
@@ -20,7 +21,7 @@ pub fn python() -> Option<OsString> {
     None
 }
 
-/// The twin's reports on files, one per file.
+/// Runs the twin on some files; returns one report per file.
 pub fn twin(python: &OsString, arguments: &[String], files: &[PathBuf]) -> Vec<Value> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify_export.py");
     let output =

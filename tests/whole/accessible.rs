@@ -1,4 +1,5 @@
-//! The pages as axe-core judges them: names, roles, order, contrast, in light and dark.
+//! axe-core checks the accessibility of all pages: names, roles, order and contrast, in the light and the
+//! dark colour scheme.
 //!
 //! Needs Chromium and the script of axe-core, which `.ci/axe` fetches into `target/axe`. Without them the test
 //! prints a note and passes, unless `ORMANTRACE_CHROMIUM_NEEDED` and `ORMANTRACE_AXE_NEEDED` are set, as in CI.
@@ -53,7 +54,7 @@ fn pages(document: &Value) -> Vec<String> {
     pages
 }
 
-/// What axe-core finds on the open page, one line each.
+/// The errors that axe-core reports for the open page, one line each.
 fn findings(browser: &mut Browser) -> Vec<String> {
     let found = browser.value(
         "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations.map(one => \
@@ -88,7 +89,7 @@ fn axe_finds_nothing_on_any_page() {
     }
     assert!(judged > 100, "only {judged} pages");
     assert!(found.is_empty(), "{}", found.join("\n"));
-    // axe-core does find an error: an image without a text.
+    // This shows that axe-core reports errors: an image without a text is one.
     browser.value("document.querySelector('main').append(document.createElement('img'))");
     assert!(findings(&mut browser).iter().any(|line| line.starts_with("critical image-alt")));
 }

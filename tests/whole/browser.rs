@@ -27,7 +27,8 @@ pub fn browser(folder: &std::path::Path) -> Option<Browser> {
     Some(Browser::start(&program, folder))
 }
 
-/// Signs that a script ran or was blocked: a dialog, an exception, a console line.
+/// The `DevTools` events that show that a script ran or was blocked: a dialog, an exception or a line on the
+/// console.
 fn ran(events: &[Value]) -> Vec<String> {
     let told = [
         "Page.javascriptDialogOpening",
@@ -44,7 +45,7 @@ fn ran(events: &[Value]) -> Vec<String> {
     of.map(Value::to_string).collect()
 }
 
-/// Fails if the browser sent a request to any other server.
+/// Fails if the browser sent a request to any other server than the tested one.
 #[track_caller]
 fn only_us(events: &[Value], address: SocketAddr) {
     for event in events.iter().filter(|event| event["method"] == "Network.requestWillBeSent") {
@@ -54,7 +55,7 @@ fn only_us(events: &[Value], address: SocketAddr) {
     }
 }
 
-/// The organisations of a small world in which every text is script.
+/// The organisations of a small world in which every text is markup with a script.
 struct Scripted {
     address: SocketAddr,
     next: std::cell::Cell<u32>,
@@ -69,7 +70,7 @@ impl Scripted {
         answer.json()
     }
 
-    /// Creates an organisation; returns its token. Its name is script, and so is its key's label.
+    /// Creates an organisation; returns its token. Its name is the script, and so is the label of its key.
     fn party(&self, bin: &str, role: &str) -> String {
         let body = json!({"bin": bin, "name": SCRIPT, "kind": "legal_entity", "roles": [role]});
         let made = self.post("/v1/organizations", TOKEN, &body);
@@ -115,7 +116,7 @@ fn script_in_every_text_runs_nowhere() {
         }),
     );
     let seals: Vec<String> = (1..=5).map(|n| format!("PL-{n:05}")).collect();
-    // A code of another issuer, with every character that GS1 allows in a serial number.
+    // Codes of another issuer. Their serial numbers are markup, written with characters that GS1 allows.
     let offered: Vec<Value> = seals
         .iter()
         .enumerate()
@@ -193,7 +194,8 @@ fn script_in_every_text_runs_nowhere() {
     let (mut opened, mut shown) = (0, 0);
     let mut look = |browser: &mut Browser, path: &str| {
         let mut told = browser.open(&format!("http://{address}{path}"));
-        // The Content Security Policy is in force: even script already in the page may not run.
+        // Checks that the Content Security Policy is in force: not even a script that is already in the page
+        // may run.
         browser.value(
             "(() => { const make = name => document.createElementNS('http://www.w3.org/1999/xhtml', name); \
              const s = make('script'), i = make('img'); s.textContent = 'window.ran = 1'; \
@@ -217,7 +219,7 @@ fn script_in_every_text_runs_nowhere() {
         let text = browser.value("document.documentElement.textContent");
         shown += usize::from(text.as_str().is_some_and(|text| text.contains(SCRIPT)));
     }
-    // API responses opened in the browser, with the inspector's token.
+    // Opens API responses in the browser, with the inspector's token.
     browser.ask(
         "Network.setExtraHTTPHeaders",
         &json!({"headers": {"authorization": format!("Bearer {inspector}")}}),
@@ -260,7 +262,7 @@ fn pages_fit_a_phone_and_a_desk_in_three_languages() {
         "/docs/register",
         "/problems",
         "/problems/unprocessable",
-        // The longest possible code, without any place for a line break.
+        // The longest possible code. It contains no character after which a browser may break the line.
         "/verify/01095212345432132100000000000000000WWW",
     ];
     let mut wide = Vec::new();
@@ -276,7 +278,8 @@ fn pages_fit_a_phone_and_a_desk_in_three_languages() {
                 let metrics =
                     json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": mobile});
                 browser.ask("Emulation.setDeviceMetricsOverride", &metrics);
-                // Decoration may extend over the edge, where it is clipped.
+                // Elements with `aria-hidden` are decoration. They may extend over the edge of the page,
+                // where they are clipped.
                 let seen = browser.value(
                     "(() => { const w = document.documentElement.clientWidth; \
                      const over = [...document.querySelectorAll('body *')].filter(e => { \

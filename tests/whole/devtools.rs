@@ -35,7 +35,7 @@ pub fn installed() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts it with a new profile in `folder`.
+    /// Starts Chromium with a new profile in `folder`.
     pub fn start(program: &Path, folder: &Path) -> Self {
         // The protocol uses the descriptors 3 and 4, which a shell can set and safe Rust cannot.
         let script = "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
@@ -44,7 +44,8 @@ impl Browser {
         command.args([
             "--headless=new",
             "--remote-debugging-pipe",
-            // CI runs as root, where the sandbox does not work; the pages are our own.
+            // CI runs as root, and the sandbox does not work for root. Only pages of the tested server are
+            // opened.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
@@ -103,7 +104,7 @@ impl Browser {
                 assert!(message["error"].is_null(), "{method}: {message}");
                 return message["result"].take();
             }
-            // A dialog blocks the page until it is answered.
+            // A dialog blocks the page until it is answered, so it is dismissed at once.
             if message["method"] == "Page.javascriptDialogOpening" {
                 self.events.push_back(message);
                 self.next += 1;
@@ -155,7 +156,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium is requested to close itself first: if it were killed, its child processes would outlive
+        // Chromium is first requested to close itself. If it were killed, its child processes would outlive
         // it.
         self.session = None;
         let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");

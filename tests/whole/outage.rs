@@ -27,7 +27,7 @@ enum Target {
     Tcp(String),
 }
 
-/// A proxy to the database that can be cut: its connections break, and new ones are refused.
+/// A proxy to the database. It can be cut: then its connections break, and new ones are refused.
 struct Way {
     port: u16,
     open: Arc<AtomicBool>,
@@ -43,7 +43,8 @@ impl Way {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if open.load(Ordering::SeqCst) {
-                    // If connecting fails, the client's connection stays open without a response until `cut`.
+                    // If the proxy cannot connect to the database, the client's connection stays open without
+                    // a response until `cut`.
                     let _ = join(&client, &target);
                     streams.lock().expect("no panic").push(client);
                 }
@@ -64,7 +65,7 @@ impl Way {
     }
 }
 
-/// Copies both ways until one side ends, then ends the other.
+/// Copies bytes in both directions until one side ends, and then closes the other side.
 fn join(client: &TcpStream, target: &Target) -> io::Result<()> {
     client.set_nodelay(true)?;
     let (there, back): (Box<dyn Read + Send>, Box<dyn Write + Send>);
@@ -95,7 +96,7 @@ fn join(client: &TcpStream, target: &Target) -> io::Result<()> {
     Ok(())
 }
 
-/// A proxy to a test's database, and the database URL through it.
+/// Returns a proxy to a test's database, and the database URL that leads through it.
 fn way_to(db: &TestDb) -> (Way, String) {
     let url = db.url();
     let options: PgConnectOptions = url.parse().expect("an address");
@@ -122,7 +123,7 @@ struct Seen {
     stop: AtomicBool,
     /// Successful rounds of each worker.
     good: [AtomicUsize; WRITERS + READERS],
-    /// 503 responses of each worker (and 409 `in-progress`).
+    /// Number of responses of each worker with 503, or with 409 `in-progress`.
     unavailable: [AtomicUsize; WRITERS + READERS],
 }
 
@@ -132,7 +133,7 @@ impl Seen {
     }
 }
 
-/// Fails unless this is a 503 of the right form.
+/// Fails unless the response is a 503 of the documented form.
 #[track_caller]
 fn not_now(answer: &Answer) {
     let kind = answer.problem(503);
@@ -141,8 +142,8 @@ fn not_now(answer: &Answer) {
     assert!((1..=60).contains(&after), "{answer:?}");
 }
 
-/// Records repeatedly that one log is stored. A request that was not executed is sent again under its
-/// idempotency key until it is.
+/// Records again and again that one log is stored. Each request is sent again with its idempotency key until
+/// it has been executed.
 fn write(address: SocketAddr, worker: usize, seen: &Seen) -> usize {
     let log = format!("DEMO-{:06}", worker + 1);
     let now = ormantrace::base::units::utc_text(ormantrace::base::clock::Clock::system().now());
@@ -157,7 +158,7 @@ fn write(address: SocketAddr, worker: usize, seen: &Seen) -> usize {
                 assert_eq!(answer.json()["events"].as_array().map(Vec::len), Some(1), "{answer:?}");
                 break;
             }
-            // The first attempt with this key may still be running, or being rolled back after its
+            // The first request with this key may still be running, or may be in a rollback because its
             // connection broke.
             if answer.status == 409 {
                 assert_eq!(answer.problem(409), "in-progress", "{answer:?}");

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Time between two bytes of a slow sender: far below every idle timeout.
+/// Pause between two bytes of a slow sender. It is far below every idle timeout.
 const DRIP: Duration = Duration::from_millis(20);
 
-/// Sends the start, then one byte after another until the server closes; returns the response.
+/// Sends `start` and then one byte after another until the server closes; returns the response.
 fn drip(address: SocketAddr, start: &[u8]) -> Vec<u8> {
     let stream = connect(address);
     let mut write = stream.try_clone().expect("cloned");
@@ -19,7 +19,8 @@ fn drip(address: SocketAddr, start: &[u8]) -> Vec<u8> {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let since = Instant::now();
-            // The first write after the end of the connection may still succeed; a later one fails.
+            // The first write after the server has closed the connection may still succeed; a later one
+            // fails.
             while write.write_all(b"a").is_ok() {
                 assert!(since.elapsed() < PATIENCE, "the server never closes");
                 std::thread::sleep(DRIP);
@@ -66,7 +67,7 @@ fn slow_peers_are_disconnected_and_others_are_served() {
             }
             served
         });
-        // Each of them eight times at once, as an attacker would.
+        // Starts eight clients of each kind at once, as an attacker would.
         let mut peers = Vec::new();
         for _ in 0..8 {
             peers.push(scope.spawn(move || assert_eq!(stall(address, b""), b"", "nothing sent")));
@@ -108,7 +109,7 @@ fn odd_but_lawful_requests_are_served_and_greedy_ones_refused() {
     let server = Running::start(data.path(), &["--operator-token", TOKEN]);
     let address = server.address;
 
-    // Three requests in one write: three responses in their order.
+    // Three requests in one write get three responses, in the same order.
     let one = |path: &str, end: &str| format!("GET {path} HTTP/1.1\r\nhost: orman.test\r\n{end}\r\n");
     let piped = one("/healthz", "") + &one("/v1/me", "") + &one("/v1/regions", "connection: close\r\n");
     let said = String::from_utf8(stall(address, piped.as_bytes())).expect("text");

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// `FIRST` runs before all other commands, because they need its results. `LAST` runs after all others,
-/// because it cancels, revokes or voids what they need.
+/// The operations in `FIRST` run before all others, because the others need their results. Those in `LAST`
+/// run after all others, because they cancel, revoke or void what the others need.
 const FIRST: [&str; 3] = ["create_key", "create_felling_ticket", "extend_felling_ticket"];
 const LAST: [&str; 3] = ["cancel_felling_ticket", "revoke_key", "void_seal"];
 
-/// The operations of a page of the reference, with their commands.
+/// The ids of the operations on a page of the reference, each with its shell command.
 fn commands(page: &str) -> Vec<(String, String)> {
     let sections = page.split("<section class=\"operation\" aria-labelledby=\"").skip(1);
     sections
@@ -48,8 +48,8 @@ fn has(program: &str) -> bool {
         .is_ok_and(|code| code.success())
 }
 
-/// The file with the members of the success responses, by operation. A member that is renamed, or gets
-/// another type, differs from it; `openapi.json` states only what the types promise.
+/// The file that lists the members of the success responses, by operation. The test fails if a member is
+/// renamed or gets another type, even where `openapi.json` permits it.
 fn answers_file() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/whole/answers.txt")
 }
@@ -78,7 +78,7 @@ fn add_members(members: &mut BTreeMap<String, BTreeSet<&'static str>>, at: &str,
     }
 }
 
-/// The entry of an operation in the file.
+/// The lines for one operation in the file of [`answers_file`].
 fn members(id: &str, body: &[u8]) -> String {
     let Ok(json) = serde_json::from_slice::<Value>(body) else {
         return format!("{id}: {}\n", if body.is_empty() { "nothing" } else { "no JSON" });
@@ -127,7 +127,7 @@ fn every_command_of_the_reference_works_on_the_demonstration() {
     for (id, command) in &commands {
         assert!(command.contains("http://orman.test/v1/"), "{id}: {command}");
         let command = command.replace("http://orman.test", &format!("http://{}", server.address));
-        // Like curl, but with a failure for an error of the server.
+        // Runs the real curl, but with a failure if the server returns an error.
         let script = format!("set -e\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n{command}");
         let output = Command::new("sh").arg("-c").arg(script).current_dir(&folder).output().expect("a shell");
         answers.insert(id, members(id, &output.stdout));

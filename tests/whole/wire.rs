@@ -1,4 +1,4 @@
-//! Requests byte by byte, each on a new connection.
+//! HTTP requests that a test writes byte by byte, each on a new connection.
 
 use crate::support::process::PATIENCE;
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The first response in these bytes; `None` if they do not begin with one.
+    /// Parses the response at the beginning of these bytes; `None` if they do not begin with a response.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
@@ -53,7 +53,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Reads until the server closes. A reset counts as a close, a read timeout does not.
+/// Reads until the server closes the connection. A reset counts as closing; a read timeout fails the test.
 #[track_caller]
 pub fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut said = Vec::new();
@@ -96,7 +96,7 @@ pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
     send(address, &request(&format!("GET {path}"), token, None))
 }
 
-/// Every byte of a text as a percent escape.
+/// Writes every byte of a text as a percent escape.
 pub fn percent(text: &str) -> String {
     text.bytes().fold(String::new(), |mut escaped, byte| {
         let _ = write!(escaped, "%{byte:02X}");

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 
 /// How far outside the outline a position is still accepted, in metres.
 ///
-/// The outline is coarse: about one vertex per 130 km of border, most coordinates rounded to 0.1° (about
-/// 11 km), so it can be wrong by that much. It only has to notice a position in another country or on another
-/// continent, not to decide the border. Bishkek and Tashkent, which are just across it, count as outside.
+/// The outline is coarse: about one vertex per 130 km of border, most coordinates rounded to 0.1° (about 11
+/// km), so it can be wrong by that much. The check only has to notice a position in another country or on
+/// another continent, not to decide on which side of the border it is. Bishkek and Tashkent, which are just
+/// across the border, count as outside.
 pub const OUTLINE_MARGIN_M: f64 = 12_000.0;
 
 /// The outline, longitude and latitude, closed: the land border and the Caspian shore, entered by hand

@@ -24,7 +24,8 @@ pub struct Plot {
     many: bool,
 }
 
-/// Why a plot is invalid, and where: the indexes from `coordinates` to a ring or a position, none for the whole.
+/// Why a plot is invalid, and where: the indexes that lead from `coordinates` to a ring or a position, or no
+/// indexes if the error concerns the entire plot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlotError {
     /// The error.
@@ -34,7 +35,7 @@ pub struct PlotError {
 }
 
 impl PlotError {
-    /// The location, for a plot at `pointer` in a JSON body.
+    /// The JSON pointer of the error, if the plot is at `pointer` in the body.
     #[must_use]
     pub fn pointer(&self, pointer: &str) -> String {
         let Some(_) = self.path.first() else { return pointer.to_owned() };
@@ -56,7 +57,7 @@ impl From<Invalid> for PlotError {
     }
 }
 
-/// Only these two members: any other would have to be ignored, so it is refused.
+/// The members of a geometry. Any further member is refused, because it would have to be ignored.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Geometry<'a> {
@@ -125,8 +126,8 @@ impl Plot {
         Ok(())
     }
 
-    /// The path into `coordinates` of a polygon, a ring or a position. The path in a `Polygon` has no index
-    /// of the polygon.
+    /// The indexes from `coordinates` to a polygon, a ring or a position. In a `Polygon` there is no index of
+    /// the polygon, so it is left out.
     fn path(&self, path: &[usize]) -> Vec<usize> {
         path[usize::from(!self.many)..].to_vec()
     }
@@ -223,8 +224,8 @@ impl Plot {
         &self.text
     }
 
-    /// How far outside the plot a position is, in metres; 0 inside and on the border. Its accuracy is not
-    /// subtracted.
+    /// How far outside the plot a position is, in metres; 0 inside and on the border. The accuracy of the
+    /// position is not subtracted.
     #[must_use]
     pub fn distance_outside_m(&self, position: Position) -> f64 {
         let point = position.point();
@@ -279,7 +280,8 @@ fn crossing(ring: &[geo::Coord]) -> Option<usize> {
     })
 }
 
-/// Whether all positions of a ring are on one line, exactly. Other rings without area cross themselves.
+/// Whether all positions of a ring are on one line; computed exactly, with integers. Every other ring without
+/// area crosses itself, which is checked elsewhere.
 fn on_one_line(ring: &[(i32, i32)]) -> bool {
     let exact = |(x, y): (i32, i32)| (i128::from(x), i128::from(y));
     let Some((x0, y0)) = ring.first().copied().map(exact) else { return true };

@@ -135,7 +135,8 @@ impl Lang {
     }
 }
 
-/// Our language with the highest weight in an `Accept-Language` header; among equals the first.
+/// The one of our languages that has the highest weight in an `Accept-Language` header; of several with this
+/// weight, the first.
 fn preferred(header: &str) -> Option<Lang> {
     let mut best: Option<(u16, Lang)> = None;
     for range in header.split(',') {

@@ -11,8 +11,9 @@ static_loader! {
     static LOCALES = {
         locales: "./locales",
         fallback_language: "kk",
-        // Isolation characters are for mixed directions of writing; our languages are all left to right, and
-        // the JSON response should contain no invisible characters. Pages isolate untrusted text with <bdi>.
+        // fluent's isolation characters are for texts of mixed writing directions, which our languages do not
+        // need, and the JSON response should contain no invisible characters. Pages isolate untrusted text
+        // with <bdi>.
         customise: |bundle| bundle.set_use_isolating(false),
     };
 }
@@ -68,7 +69,8 @@ fn look_up(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String
     };
     let values: HashMap<&str, Value<'_>> =
         values.iter().map(|(name, value)| (*name, value.clone())).collect();
-    // No fallback to another language: a page in two languages is worse than a failing test.
+    // There is no fallback to another language: a test fails if a sentence is missing, which is better than a
+    // page in two languages.
     let text = LOCALES.lookup_single_language(id, key, Some(&values)).ok()?;
     // Long sentences are wrapped in the files; the line breaks are not part of the text.
     Some(text.replace('\n', " "))
@@ -95,8 +97,8 @@ mod tests {
         ),
     ];
 
-    /// The names of the values, and the cases a sentence distinguishes (except plural forms, which depend
-    /// on the language).
+    /// Collects the names of the values of a sentence, and the cases that it distinguishes (except plural
+    /// forms, which depend on the language).
     fn inputs(pattern: &Pattern<&str>, into: &mut BTreeSet<String>) {
         for element in &pattern.elements {
             let PatternElement::Placeable { expression } = element else { continue };

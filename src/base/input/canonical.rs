@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 impl Document<'_> {
-    /// Writes the content so that insignificant differences vanish: the order of keys, spaces, escapes,
-    /// and how a number is written (`0.330` and `33e-2` are equal). It is JSON, but made for hashing, not
-    /// for people: numbers look odd. UUIDs are in lower case: some clients send them in capitals, others change
-    /// the case between two tries. The order of a list, and `null` against absence, are significant.
+    /// Writes the content so that insignificant differences vanish: the order of keys, spaces, escapes, and
+    /// how a number is written (`0.330` and `33e-2` are equal). It is JSON, but made for hashing, not for
+    /// people: numbers look odd. UUIDs are in lower case: some clients send them in capitals, others change
+    /// the case between two tries. Two differences are significant: the order of a list, and whether a member
+    /// is `null` or absent.
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut text = String::with_capacity(self.source.len() + self.decoded.len());
         write(self.root(), &mut text);
@@ -19,7 +20,8 @@ impl Document<'_> {
 }
 
 impl Node<'_> {
-    /// An object as JSON text, in the form of [`Document::write_canonical`]. Else `wrong-type`.
+    /// An object as JSON text, in the form of [`Document::write_canonical`]. Any other value is refused with
+    /// `wrong-type`.
     pub fn json(self) -> Result<String, Invalid> {
         if self.kind() != Kind::Object {
             return Err(self.wrong_type("an object"));

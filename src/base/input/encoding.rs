@@ -30,9 +30,9 @@ const KZ_1048_NAMES: [&str; 5] = ["kz-1048", "kz1048", "strk1048-2002", "rk1048"
 ///
 /// - A byte order mark means UTF-8, whatever the content type says.
 /// - A declared `utf-8`, `windows-1251` or `kz-1048` is used.
-/// - Without either it is UTF-8. Bytes that are not UTF-8 are read as windows-1251, but only if no valid
-///   multi-byte sequence of UTF-8 occurs: one broken byte must not turn every name of a table into
-///   other letters.
+/// - Without a byte order mark or a declared encoding, the text is UTF-8. Bytes that are not UTF-8 are read
+///   as windows-1251, but only if no valid multi-byte sequence of UTF-8 occurs: one broken byte must not turn
+///   every name of a table into other letters.
 ///
 /// # Errors
 /// `unknown-charset`, `not-utf8`.

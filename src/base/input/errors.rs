@@ -1,4 +1,5 @@
-//! Errors of a request: the one that makes a body unreadable, and the field errors of a readable one.
+//! Errors of a request: [`Malformed`], which makes the entire body unreadable, and the field errors of a
+//! readable body.
 
 use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::input::Node;
@@ -15,7 +16,8 @@ pub const MAX_FIELD_ERRORS: usize = 1_000;
 /// `too-many-values`, `too-large`, `not-csv`, `unknown-charset`, `not-a-query`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// Line (from 1) and character in it (from 1, as text) of the body, or the query parameter.
+    /// The line of the body (from 1) and the number of the character in this line (from 1, written as text),
+    /// or the query parameter.
     pub at: Location,
     /// Stable code.
     pub code: &'static str,
@@ -34,7 +36,7 @@ impl Malformed {
         let before = &source[..offset.min(source.len())];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let line = before.split(|byte| *byte == b'\n').count();
-        // Continuation bytes of a UTF-8 character do not count as columns in an editor.
+        // Editors count characters, so the continuation bytes of a UTF-8 character are not counted.
         let characters = before[line_start..].iter().filter(|byte| **byte & 0xC0 != 0x80).count();
         let at = Location::Cell {
             line: u64::try_from(line).unwrap_or(u64::MAX),
@@ -63,7 +65,8 @@ impl From<Malformed> for FieldError {
 pub struct Errors {
     entries: Vec<FieldError>,
     more: usize,
-    /// Columns that a table lacks, with the codes reported for them: each is one error, not one for each row.
+    /// Columns that a table lacks, with the codes reported for them, so that a missing column is reported
+    /// once and not again for each row.
     missing: Vec<(Location, &'static str)>,
 }
 
@@ -114,8 +117,9 @@ impl Errors {
         self.add(|| FieldError::invalid(node.at_field(name), invalid));
     }
 
-    /// The value, if there were no errors; otherwise all errors, and if there were more than
-    /// [`MAX_FIELD_ERRORS`], a last one with code `too-many-errors` and the number of the others.
+    /// Returns the value if there were no errors, otherwise all errors. If there were more than
+    /// [`MAX_FIELD_ERRORS`], the last one has the code `too-many-errors` and the number of those that are not
+    /// listed.
     pub fn finish<T>(self, read: Option<T>) -> Result<T, Vec<FieldError>> {
         let Self { mut entries, more, .. } = self;
         match read {
@@ -172,7 +176,8 @@ fn sort_cells(entries: &mut [FieldError]) {
     });
 }
 
-/// The errors of one request, of all checks that it did not pass. Each list has its limit, and so has their sum.
+/// The errors of one request, from all checks that it did not pass. The number of errors in each list is
+/// limited, and so is the number of all errors.
 #[derive(Debug, Default)]
 pub struct RequestErrors {
     /// Well-formed but invalid: 422.
@@ -210,7 +215,7 @@ impl RequestErrors {
         Ok(())
     }
 
-    /// 409 if all are conflicts with the present state, otherwise 422 with all of them.
+    /// 409 if all errors are conflicts with the present state, otherwise 422 with all of them.
     #[must_use]
     pub fn into_error(self) -> Error {
         let Self { mut invalid, conflict } = self;
@@ -220,7 +225,7 @@ impl RequestErrors {
         if all_conflicts { Error::Conflict(entries) } else { Error::Invalid(entries) }
     }
 
-    /// Succeeds if there are none.
+    /// Succeeds if there are no errors.
     ///
     /// # Errors
     /// As [`RequestErrors::into_error`].

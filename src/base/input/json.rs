@@ -31,7 +31,7 @@ impl<'s> Document<'s> {
         let source = std::str::from_utf8(bytes).map_err(|error| {
             Malformed::in_text(bytes, error.valid_up_to(), "not-utf8", "The body is not valid UTF-8.")
         })?;
-        // A value takes some 16 bytes in typical bodies.
+        // In typical bodies there is a value for every 16 bytes or so.
         let items = Vec::with_capacity((bytes.len() / 16).min(MAX_VALUES));
         let mut parser =
             Parser { source, at: 0, built: Builder { items, decoded: String::new() }, keys: Vec::new() };
@@ -233,7 +233,7 @@ impl Parser<'_> {
             return Ok(());
         }
         let mut keys = self.keys.split_off(first);
-        // By text, then by position, so that the second of two equal keys is reported.
+        // The keys are sorted by text, then by position, so that the second of two equal keys is reported.
         keys.sort_unstable_by(|a, b| self.key_text(*a).cmp(self.key_text(*b)).then(a.cmp(b)));
         match keys.windows(2).find(|pair| self.key_text(pair[0]) == self.key_text(pair[1])) {
             Some(pair) => Err(self.duplicate(pair[1])),
@@ -281,7 +281,8 @@ impl Parser<'_> {
         Ok(self.built.leaf(Kind::Decoded, parent, start..self.built.decoded.len(), position))
     }
 
-    /// Skips to the end of a plain stretch of a string: a quote, a backslash or a control character.
+    /// Skips the characters of a string that need no handling, up to a quote, a backslash or a control
+    /// character.
     fn run(&mut self) {
         let rest = &self.source.as_bytes()[self.at..];
         let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));

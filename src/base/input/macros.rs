@@ -122,7 +122,7 @@ macro_rules! read_field {
     };
 }
 
-/// Within `impl Read`: a value that is read completely or not at all.
+/// The part of `impl Read` for a type that is read completely or not at all.
 macro_rules! whole {
     () => {
         type Partial = Self;

@@ -25,7 +25,8 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
     let exponent = parts.exponent.ok_or_else(too_long)?;
     let (integer, fraction) = (parts.integer, parts.fraction);
     let mut digits = format!("{integer}{fraction}");
-    // Position of the decimal point, counted from the left of `digits`.
+    // The position of the decimal point when the number is written without its exponent, counted from the
+    // left of `digits`.
     let point = i64::try_from(integer.len()).unwrap_or(i64::MAX).saturating_add(exponent);
     let longest = i64::try_from(MAX_LENGTH).unwrap_or(i64::MAX);
     if !(-longest..=longest).contains(&point) {
@@ -52,7 +53,8 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
 
 /// A number in a cell or query parameter: `-`, digits, a point (in a table also a comma), digits.
 ///
-/// No exponent: a spreadsheet writes one where it has dropped digits. No thousands separator.
+/// An exponent is refused, because a spreadsheet writes one where it has dropped digits. A thousands
+/// separator is refused, too.
 pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
     if text.len() > MAX_LENGTH {
         return Err(too_long());
@@ -89,8 +91,8 @@ pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
     Ok(Cow::Owned(number))
 }
 
-/// Writes a JSON number so that equal values are equal bytes: `1.50`, `15e-1` and `0.15E1` all `15e-1`.
-/// A number that is too long to be valid is written unchanged.
+/// Writes a JSON number so that equal values are equal bytes: `1.50`, `15e-1` and `0.15E1` are all written as
+/// `15e-1`. A number that is too long to be valid is written unchanged.
 pub(super) fn write_normal(text: &str, out: &mut String) {
     let parts = Parts::of(text).unwrap_or_else(|| Parts::without_exponent(text));
     let Some(exponent) = parts.exponent.filter(|_| text.len() <= MAX_LENGTH) else {
@@ -105,7 +107,7 @@ pub(super) fn write_normal(text: &str, out: &mut String) {
         out.push('0');
         return;
     }
-    // At most 64 characters, so neither length can overflow the i128.
+    // The text has at most 64 characters, so its lengths are small and the sum cannot overflow an i128.
     let exponent = i128::from(exponent) - i128::try_from(parts.fraction.len()).unwrap_or_default()
         + i128::try_from(dropped).unwrap_or_default();
     if parts.negative {
@@ -122,7 +124,7 @@ struct Parts<'t> {
     negative: bool,
     integer: &'t str,
     fraction: &'t str,
-    /// `None` if it does not fit in an i64.
+    /// `None` if the exponent does not fit in an i64.
     exponent: Option<i64>,
 }
 

@@ -6,7 +6,8 @@ use crate::base::error::{FieldError, Location};
 use crate::base::percent;
 use std::borrow::Cow;
 
-/// Maximum number of parameters. No route has more than ten; each is compared with all before it.
+/// Maximum number of parameters. No route has more than ten. The limit is needed because each parameter is
+/// compared with all before it.
 const MAX_PARAMETERS: usize = 100;
 
 impl Document<'_> {
@@ -54,7 +55,7 @@ fn decode(text: &str, parameter: &str) -> Result<String, Malformed> {
         code,
         detail: Cow::Borrowed(detail),
     };
-    // A plus is a blank, as in a form.
+    // In a query, as in a submitted form, a plus sign means a blank.
     let bytes = percent::decode(&text.replace('+', " "))
         .ok_or_else(|| malformed("not-a-query", "`%` must be followed by two hexadecimal digits."))?;
     if bytes.contains(&0) {

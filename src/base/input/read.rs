@@ -9,8 +9,9 @@ use uuid::{Uuid, Variant};
 
 /// A value that can be read from untrusted input.
 ///
-/// `None` always comes with at least one error in `errors`. `Some` may too, if the error does not
-/// prevent making the value, so that later checks can find more. Only [`Errors::finish`] decides.
+/// `None` always comes with at least one error in `errors`. `Some` may come with errors, too, if they do not
+/// prevent making the value; later checks can then find more errors. Only [`Errors::finish`] decides whether
+/// the request is valid.
 pub trait Read: Sized {
     /// What is left of a value with errors: the readable members of a struct of `input!` that declares a partial
     /// struct, the readable items of a list. Any other value is read completely or not at all, and has
@@ -93,13 +94,13 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-/// For `input!`: no rule about more than one field.
+/// The check of a type in `input!` that has no rule about more than one field: it does nothing.
 pub const fn no_rule<T>(_: &mut T, _: Node<'_>, _: &mut Errors) {}
 
 /// A list with limits on its number of items: `[1..=5000]` in `input!`.
 pub trait Bounded: Read {
-    /// Reads if there are `min` to `max` items, else refuses with `too-few` or `too-many`. The items of
-    /// a refused list are not read.
+    /// Reads the list if it has `min` to `max` items, otherwise refuses it with `too-few` or `too-many`. The
+    /// items of a refused list are not read.
     fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self::Partial>;
 }
 
@@ -142,9 +143,9 @@ impl ParseText for String {
     }
 }
 
-/// RFC 3339 with its offset (`not-a-time`). Truncated to microseconds, the precision of the chain and the
-/// database: clocks send more digits than they measure. No leap seconds, which neither of the two
-/// supports; years 1 to 9999.
+/// RFC 3339 with its offset; anything else is refused with `not-a-time`. The time is truncated to
+/// microseconds, the precision of the chain and the database: clocks send more digits than they measure. Leap
+/// seconds are refused, because neither the chain nor the database supports them. The year is 1 to 9999.
 impl ParseText for DateTime<FixedOffset> {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         DateTime::parse_from_rfc3339(text)
@@ -184,7 +185,8 @@ impl ParseText for Uuid {
     }
 }
 
-/// Clients choose these: only version 4 or 7 (`wrong-uuid-version`), so that two clients' ids do not collide.
+/// Clients choose these ids. Only versions 4 and 7 are accepted (`wrong-uuid-version`), so that the ids of
+/// two clients do not collide.
 impl ParseText for ids::OperationId {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         let id = Uuid::parse_text(text)?;
@@ -210,7 +212,7 @@ id_texts!(OrganizationId, KeyId, TicketId, LineId, SealBatchId, HarvestId, LogId
 
 macro_rules! whole_numbers {
     ($($integer:ty),+) => {$(
-        /// A whole number, also as `3.0` or `3e2` (`not-an-integer`, `out-of-range`).
+        /// A whole number, which may be written as `3.0` or `3e2` (`not-an-integer`, `out-of-range`).
         impl ParseNumber for $integer {
             fn parse_number(digits: &str) -> Result<Self, Invalid> {
                 let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -228,7 +230,8 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u16, u32, u64, i16, i32, i64);
 
-/// Exactly as sent, trailing zeros count as scale; more digits than a decimal has (28) are `too-many-digits`.
+/// The decimal exactly as it was sent: zeros at its end count for its scale. More digits than a decimal has
+/// (28) are refused with `too-many-digits`.
 impl ParseNumber for Decimal {
     fn parse_number(digits: &str) -> Result<Self, Invalid> {
         Self::from_str_exact(digits)
@@ -327,7 +330,7 @@ fn refuse_unknown(object: Node<'_>, key: &str, names: &[&'static str], errors: &
         detail = format!("{detail} Did you mean `{near}`?");
     }
     let invalid = Invalid::new(object.unknown_code(), detail);
-    // The response contains the name only if it is short, so that a megabyte of it is not echoed.
+    // The error contains the name only if it is short, so that a name of a megabyte is not sent back.
     if shown.len() == key.len() {
         errors.refuse_field(object, key, invalid);
     } else {
@@ -335,7 +338,8 @@ fn refuse_unknown(object: Node<'_>, key: &str, names: &[&'static str], errors: &
     }
 }
 
-/// The one of `names` that `word` probably means: at most a third of its letters mistyped.
+/// The name in `names` that the client probably meant by `word`: at most a third of the name's letters are
+/// mistyped.
 #[must_use]
 pub fn did_you_mean(word: &str, names: &[&'static str]) -> Option<&'static str> {
     if word.len() > 100 {

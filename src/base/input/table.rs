@@ -6,8 +6,8 @@ use super::{Document, Malformed, did_you_mean};
 use crate::base::error::{FieldError, Location};
 use std::borrow::Cow;
 
-/// Maximum number of columns. No template has more than 30; a header of a million names would be compared
-/// with all of them.
+/// Maximum number of columns. No template has more than 30. The limit is needed because the names of a header
+/// are compared with each other, which takes too long for a header of a million names.
 const MAX_COLUMNS: usize = 1_000;
 
 /// The columns of a CSV body, and where each goes in the equivalent JSON.
@@ -94,12 +94,14 @@ impl CellLocations {
         }
     }
 
-    /// Whether the header lacks the column of the field at `path`, so that its absence is one error.
+    /// Whether the header lacks the column of the field at `path`. The missing column is then one error, not
+    /// one for each row.
     pub(super) fn lacks(&self, path: &[&str]) -> bool {
         self.column(path).is_some_and(|column| !self.present[column])
     }
 
-    /// The index of the column that a field is made from; of a field made from several columns, the first.
+    /// The index of the column that a field is made from. If it is made from several columns, this is the
+    /// first of them.
     fn column(&self, path: &[&str]) -> Option<usize> {
         let (shared, path) = self.rest(path);
         let columns = || self.layout.columns.iter().enumerate().filter(|(_, column)| column.shared == shared);
@@ -108,7 +110,8 @@ impl CellLocations {
         exact.or_else(group).map(|(index, _)| index)
     }
 
-    /// Whether the field belongs to the request and not to a row, and its path within the request or the row.
+    /// Whether the field belongs to the request and not to a row; and the field's path within the request or
+    /// the row.
     fn rest<'p, 's>(&self, path: &'p [&'s str]) -> (bool, &'p [&'s str]) {
         match path.split_first() {
             Some((first, rest)) if *first == self.layout.rows => (false, rest),
@@ -119,13 +122,14 @@ impl CellLocations {
 
 /// A CSV body, read as text but not yet matched to a [`Layout`].
 ///
-/// - Separator `,`, `;` or tab: that of a first line `sep=;`, else the most frequent one in the header line.
+/// - Separator: the one of `,`, `;`, tab and `|` that a first line such as `sep=;` names. Without such a
+///   line: the one of `,`, `;` and tab that is the most frequent in the header line.
 /// - Encoding: see `super::encoding`.
 /// - The first line names the columns, in any order and case.
-/// - Cells are trimmed; an empty one is an absent field. A line break inside a cell is refused: no
-///   field has one, and a quote that is not closed looks the same. Empty lines are skipped.
-/// - Empty cells at the end of a row may be left off, and separators may follow its last cell: spreadsheets
-///   look at blocks of 16 lines to decide how many cells a line gets.
+/// - Cells are trimmed; an empty one is an absent field. A line break inside a cell is refused: no field has
+///   one, and a quote that is not closed looks like a line break in a cell. Empty lines are skipped.
+/// - Empty cells at the end of a row may be left off, and separators may follow its last cell: a spreadsheet
+///   that writes CSV decides for each block of 16 lines how many cells these lines get.
 #[derive(Debug)]
 pub struct Table {
     header: Vec<String>,
@@ -291,7 +295,8 @@ impl Table {
                 None if name.is_empty()
                     && self.rows.iter().all(|(_, row)| row.get(cell).is_none_or(str::is_empty)) =>
                 {
-                    // Spreadsheets export empty columns next to a table.
+                    // This column has neither a name nor values. Spreadsheets export such columns next to a
+                    // table, so it is ignored.
                 }
                 None => {
                     let names: Vec<_> = layout.header().collect();
@@ -355,7 +360,8 @@ fn write_members(built: &mut Builder, object: u32, leaves: &[Leaf<'_>]) -> u32 {
     u32_of(names.len())
 }
 
-/// Finds the line of each record: the CSV reader's position is before the empty lines that it skips.
+/// Finds the line of each record. The position that the CSV reader gives for a record is before the empty
+/// lines that it skips, so they are counted here.
 struct LineFinder<'t> {
     text: &'t [u8],
     at: usize,
@@ -375,7 +381,7 @@ impl LineFinder<'_> {
     }
 }
 
-/// The separator: the most frequent of the three in the header line, outside quotes.
+/// The separator: that of `,`, `;` and tab which is the most frequent in the header line, outside quotes.
 fn separator(text: &str) -> u8 {
     let mut quoted = false;
     let mut seen = [(b',', 0), (b';', 0), (b'\t', 0)];
@@ -391,18 +397,20 @@ fn separator(text: &str) -> u8 {
             }
         }
     }
-    // The first of equally frequent ones, so that a single column is read with commas.
+    // `max_by_key` returns the last maximum, so the order is reversed: of equally frequent separators the
+    // first one is taken, and a table with a single column is read with commas.
     seen.into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(sign, _)| sign)
 }
 
-/// The separator that a first line like `sep=;` names, which spreadsheets read and write.
+/// The separator that a first line such as `sep=;` names. Spreadsheets read and write such lines.
 fn named_separator(text: &str) -> Option<u8> {
     let line = text.trim_start_matches(['\r', '\n']).split(['\r', '\n']).next()?;
     let line = line.trim_start_matches('"');
     let (name, sign) = line.split_at_checked(4)?;
     let rest = sign.get(1..)?;
     let sign = *sign.as_bytes().first()?;
-    // A spreadsheet that saves such a file again adds separators, one for each further column.
+    // A spreadsheet that saves a file with a `sep=` line again adds separators to this line, one for each
+    // further column.
     let alone = rest.bytes().all(|byte| byte == sign || byte == b'"' || byte == b' ');
     (name.eq_ignore_ascii_case("sep=") && alone && matches!(sign, b',' | b';' | b'\t' | b'|')).then_some(sign)
 }
@@ -415,7 +423,8 @@ fn workbook(bytes: &[u8]) -> Option<&'static str> {
     if !bytes.starts_with(b"PK\x03\x04") {
         return None;
     }
-    // The parts of the archive are named in its directory, which is not compressed.
+    // An archive lists its parts in a directory at its end, which is not compressed, so their names can be
+    // searched for.
     let holds = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);
     Some(if holds(b"application/vnd.oasis.opendocument.spreadsheet") {
         "an OpenDocument spreadsheet (ods)"

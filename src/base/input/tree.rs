@@ -1,7 +1,8 @@
 //! A request's content as a flat list of values in the order in which they were sent, and views into it.
 //!
-//! One flat list instead of nested maps: a body of 5 MB costs one growing allocation, and a value
-//! refers to its parent, so that a pointer is computed only for a refused value.
+//! One flat list instead of nested maps: a body of 5 MB costs one growing allocation. Each value stores the
+//! index of its parent. The JSON pointer of a value is computed from these indexes, and only when the value
+//! is refused.
 
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::input::{Errors, Read, number, table::CellLocations};
@@ -14,14 +15,15 @@ pub(super) enum Kind {
     False,
     /// A number; the span in the source.
     Number,
-    /// A text without escapes; the span in the source.
+    /// A text without escapes. The span refers to the source.
     Text,
-    /// A text that had escapes; the span in the decoded text.
+    /// A text that had escapes. The span refers to the decoded text.
     Decoded,
-    /// A cell of a table or a query parameter, read as text or as number; the span in the decoded text.
+    /// A cell of a table, or a query parameter. It can be read as text or as a number. The span refers to the
+    /// decoded text.
     Cell,
     List,
-    /// Members follow as key (a `Text` or `Decoded`), value, key, value.
+    /// The members follow as key, value, key, value. A key is a `Text` or a `Decoded`.
     Object,
 }
 
@@ -32,9 +34,10 @@ pub(super) struct Item {
     /// Index of the value after this one and its contents.
     pub next: u32,
     pub start: u32,
-    /// Bytes of a text or number, children of a container.
+    /// The number of bytes of a text or number; the number of items or members of a list or object.
     pub len: u32,
-    /// In a list of JSON: the position there. In a table: the line, 0 if only the parent has one.
+    /// In a list of JSON: the position of the value in the list. In a table: the line of the value; 0 if only
+    /// its parent has a line.
     pub position: u32,
 }
 
@@ -53,7 +56,8 @@ pub struct Document<'s> {
     pub(super) decoded: String,
     pub(super) items: Vec<Item>,
     pub(super) origin: Origin,
-    /// Errors of form that do not prevent reading on: a duplicate column, a row that is too long.
+    /// Errors of form that do not prevent the rest from being read: a duplicate column, a row that is too
+    /// long.
     pub(super) errors: Vec<FieldError>,
 }
 
@@ -104,7 +108,8 @@ pub(super) fn usize_of(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-/// The inverse; sources beyond 4 GiB are refused before any span is made.
+/// The inverse of [`usize_of`]. It always fits, because sources beyond 4 GiB are refused before any span is
+/// made.
 pub(super) fn u32_of(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
@@ -151,7 +156,7 @@ impl<'d> Node<'d> {
         Invalid::new("wrong-type", format!("Expected {expected}, found {}.", self.type_name()))
     }
 
-    /// The text of a string, a cell or a query parameter. Else `wrong-type`.
+    /// The text of a string, a cell or a query parameter. Any other value is refused with `wrong-type`.
     pub fn text(self) -> Result<&'d str, Invalid> {
         let item = self.item();
         match item.kind {
@@ -204,7 +209,8 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// The members of an object, in the order sent; no key appears twice. Else `wrong-type`.
+    /// The members of an object, in the order in which they were sent; no key appears twice. Any other value
+    /// is refused with `wrong-type`.
     pub fn members(self) -> Result<Members<'d>, Invalid> {
         let item = self.item();
         match item.kind {
@@ -274,7 +280,7 @@ impl<'d> Node<'d> {
         self.item().kind
     }
 
-    /// The text of any scalar as in the source.
+    /// The text of a number, a string, a cell or a query parameter, without any conversion.
     pub(super) fn raw(self) -> &'d str {
         self.document.text_of(self.item())
     }

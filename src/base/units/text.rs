@@ -17,8 +17,9 @@ pub type Note = Text<1_000>;
 impl<const MAX: usize> Text<MAX> {
     /// Normalises and checks.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        // Normalisation (NFC) combines at most four characters into one. So a text of more than 4 × MAX
-        // characters is too long after it as well, and is refused before the work.
+        // Normalisation (NFC) combines at most four characters into one. A text of more than 4 × MAX
+        // characters would therefore still be too long after normalisation, so it is refused without
+        // normalising it.
         if text.trim().chars().nth(MAX * 4).is_some() {
             return Err(Self::too_long());
         }
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_name_is_composed_and_trimmed() {
-        // й written as и and a combining breve.
+        // The first name has й written as и and a combining breve, which NFC combines into one character.
         let name = Text::<200>::parse("  Семеи\u{306} орманы\u{a0}").unwrap();
         assert_eq!(name.as_str(), "Семей орманы");
         assert_eq!(serde_json::to_string(&name).unwrap(), "\"Семей орманы\"");

@@ -22,8 +22,8 @@ pub fn serialize_utc<S: serde::Serializer>(
 /// (Government resolution of 19 January 2024).
 pub const KAZAKHSTAN_OFFSET_MINUTES: i16 = 300;
 
-/// When something happened: the instant, and the local offset as sent, which is stored and shown but decides
-/// nothing.
+/// When something happened: the instant, and the local offset as sent, which is stored and shown, and which
+/// no rule uses.
 ///
 /// Equal and ordered by the instant first, then the offset.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -301,8 +301,8 @@ impl crate::base::input::ParseText for Moment {
 impl crate::base::input::Read for Moment {
     crate::base::input::whole!();
 
-    /// A `+` in a query means a blank, so clients that do not escape it send `…T00:00:00 05:00`: there, a blank
-    /// before the offset is read as the plus.
+    /// A `+` in a query means a blank, so clients that do not escape it send `…T00:00:00 05:00`. In a query,
+    /// therefore, a blank before the offset is read as the plus.
     fn read_partial(
         node: crate::base::input::Node<'_>,
         errors: &mut crate::base::input::Errors,

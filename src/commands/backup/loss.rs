@@ -1,4 +1,5 @@
-//! The register that still exists elsewhere, compared with a backup, and the records that only it has.
+//! Compares a backup with a register that still exists elsewhere, and finds the records that only that
+//! register has.
 
 use super::manifest::RegisterState;
 use super::{Failure, register};
@@ -20,9 +21,9 @@ pub struct Elsewhere {
     pub folder: Folder,
     /// Its newest signed checkpoint.
     pub state: RegisterState,
-    /// Whether it is the publisher's folder, not a copy of the published files alone.
+    /// Whether the folder is the publisher's own, and not a copy of the published files alone.
     pub is_publishers: bool,
-    /// The keys that are accepted for it.
+    /// The public keys; one of them must have signed the checkpoints of this register.
     pub keys: Vec<VerifierKey>,
 }
 
@@ -63,7 +64,7 @@ impl Elsewhere {
 pub struct Loss {
     /// The old register.
     pub old: RegisterState,
-    /// Leaves of the backup: the index of the first lost leaf.
+    /// Number of leaves in the backup. This is also the index of the first lost leaf.
     pub from: u64,
     /// Where the old folder is now.
     pub kept: PathBuf,
@@ -91,13 +92,14 @@ enum Subject {
         id: Uuid,
         seal: Option<String>,
     },
-    /// No event of it is in the backup.
+    /// The backup has no event of the subject.
     Unknown,
     /// The event itself is in the backup; only its leaf is lost.
     InBackup,
 }
 
-/// Finds out what the leaves from `from` on were, if the restored database knows their subjects.
+/// Finds out which records the leaves from index `from` on were, as far as the restored database knows their
+/// subjects.
 ///
 /// # Errors
 /// Errors from the database.

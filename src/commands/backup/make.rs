@@ -74,7 +74,8 @@ async fn write(
     })
     .await?;
 
-    // The counts are of the snapshot that is dumped.
+    // The events and leaves are counted in the same snapshot that `pg_dump` dumps below, so the manifest
+    // matches the dump.
     let mut snapshot = owner.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut *snapshot).await?;
     let made_at = clock.now();
@@ -156,7 +157,8 @@ impl Counts {
         )
         .fetch_one(&mut *db)
         .await?;
-        // Not checked at build time: the table is the migrator's, and no migration creates it.
+        // This query is not checked at build time, because sqlx's migrator creates the table
+        // `_sqlx_migrations`, and no migration does.
         let schema = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
         Ok(Self {
             events: row.events,

@@ -30,7 +30,8 @@ pub struct Manifest {
     /// Leaves of the register in the dump. The restored database can continue a register of at most this
     /// size.
     pub leaves: u64,
-    /// The newest checkpoint of the register's copy; none if there was no register.
+    /// The newest checkpoint of the register that was copied into the backup; `None` if there was no
+    /// register.
     pub register: Option<RegisterState>,
     /// Names of the files in `keys/`.
     pub keys: Vec<String>,

@@ -39,7 +39,7 @@ pub struct RestoreOptions {
     pub register_dir: Option<PathBuf>,
     /// Folder of a register that still exists, to compare the backup with.
     pub register: Option<PathBuf>,
-    /// Whether to restore although that register has more leaves than the backup.
+    /// Whether to restore although the register in the folder `register` has more leaves than the backup.
     pub accept_loss: bool,
     /// The name of the register that begins after a loss.
     pub new_origin: Option<String>,
@@ -69,7 +69,7 @@ struct Plan {
     verifiers: Vec<VerifierKey>,
     /// The name of the new register, if leaves are lost.
     new_origin: Option<String>,
-    /// The publisher's lock on the old register, while its folder is moved away.
+    /// The publisher's lock on the old register. It is held while the register's folder is moved away.
     lock: Option<Lock>,
     clock: Clock,
 }
@@ -166,9 +166,9 @@ async fn check(settings: &DatabaseSettings, published: Option<Published>) -> Res
 
 /// What was done to the register.
 struct Placed {
-    /// If the backup's register continues: its folder and size.
+    /// The folder and the size of the backup's register, if that register continues.
     continues: Option<(PathBuf, u64)>,
-    /// If a new register was begun: where the old folder is kept, and the new register's key.
+    /// Where the old folder was moved or left, and the new register's key, if a new register was begun.
     begun: Option<(PathBuf, VerifierKey)>,
     /// What to compare the database with.
     published: Option<Published>,
@@ -223,7 +223,8 @@ impl Plan {
         keys
     }
 
-    /// The key of the backup with this name, if it signs the backup's register.
+    /// Reads the key file `name` from the backup. Returns `None` if this key does not sign the backup's
+    /// register.
     fn register_key(&self, name: &str) -> Option<Signer> {
         let text = fs::read_to_string(self.options.dir.join("keys").join(name)).ok()?;
         let signer = Signer::parse(text.trim_end()).ok()?;
@@ -234,7 +235,9 @@ impl Plan {
         (of_register && signer.verifier().kind() == Kind::Text).then_some(signer)
     }
 
-    /// Keys that exist already must be those of the backup; without keys in the backup, they must exist.
+    /// Checks the keys in the data directory. A key that exists there must be identical to the key of the
+    /// same name in the backup. If the backup contains no keys, the marking key and the receipt key must
+    /// exist there.
     fn check_keys(&self) -> Result<(), Failure> {
         for name in &self.manifest.keys {
             let path = self.keys_dir.join(name);
@@ -259,7 +262,8 @@ impl Plan {
         fs::read(&path).map_err(at(&path))
     }
 
-    /// Compares the backup with the register that still exists, and decides where the register will be.
+    /// Compares the backup with the register that still exists, if one is given. Decides in which folder the
+    /// register will be after the restore, and whether a new register must begin.
     fn compare(&mut self) -> Result<(), Failure> {
         let Some(dir) = &self.options.register else {
             if !is_empty(&self.target)? {
@@ -328,7 +332,9 @@ impl Plan {
         Ok(())
     }
 
-    /// Leaves the register in its place, copies the backup's, or begins a new one.
+    /// Puts the register into its folder. There are three cases: the publisher's folder still exists and
+    /// stays where it is; the register is copied from the backup; or a new register begins, because leaves
+    /// were lost.
     fn place_register(&self) -> Result<Placed, Failure> {
         if let (Some(elsewhere), Some(origin)) = (&self.elsewhere, &self.new_origin) {
             return self.begin(elsewhere, origin);
@@ -356,8 +362,8 @@ impl Plan {
         Ok(Placed { continues, begun: None, published })
     }
 
-    /// Keeps the old register (a publisher's folder gets a name with the date), and begins a register with a
-    /// new name and key.
+    /// Begins a register with a new name and key. The old register stays readable: a publisher's folder is
+    /// renamed to a name with the date, and a copy stays where it is.
     fn begin(&self, elsewhere: &Elsewhere, origin: &str) -> Result<Placed, Failure> {
         let folder = elsewhere.folder.root();
         let kept =

@@ -11,8 +11,9 @@ use std::fmt::Write;
 /// The guide for a server at `url` (without a trailing slash). `program` is the path of the executable, since
 /// after `cargo run` it is not in PATH. The text is the same at every start.
 pub fn text(url: &str, program: &str) -> String {
-    let mut out =
-        String::from("\nThe demonstration is ready. Its keys are public: never put real data into it.\n");
+    let mut out = String::from(
+        "\nThe demonstration is ready. Everyone knows its API keys: never put real data into it.\n",
+    );
     out.push_str("\nKeys\n");
     for participant in Participant::ALL {
         // The token has a column of its own, so that it can be copied. The name comes last: it may be wider

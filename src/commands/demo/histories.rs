@@ -19,11 +19,11 @@ pub const SOLD: RangeInclusive<u32> = 91..=100;
 pub const RESEALED: u32 = 110;
 /// Its new seal.
 pub const NEW_SEAL: u32 = 186;
-/// Its seal is void, and there is no new one.
+/// The seal of this log is void, and the log has not received a new one.
 pub const UNSEALED: u32 = 111;
-/// Inspected: not what was recorded.
+/// The inspector recorded that this log differs from what the events state.
 pub const MISMATCHED: u32 = 114;
-/// Offered to the sawmill, which has not answered yet.
+/// This log was offered to the sawmill, which has neither accepted nor rejected the offer.
 pub const OFFERED: u32 = 117;
 
 /// Makes the histories.
@@ -87,7 +87,8 @@ async fn seals_change(script: &mut Script) -> Result<(), Failure> {
             .await?;
     }
     let more = json!({ "new_seal_number": seal(NEW_SEAL), "reason": "Тасығанда түсіп қалды" });
-    // Three minutes in the future: within the five that a client's clock may be ahead.
+    // -0.05 hours means three minutes after the fixed day: later than the voiding above, which is recorded at
+    // the current time. The API accepts a time that is up to five minutes ahead of the server's clock.
     event(script, Participant::Harvester, "seal_replaced", RESEALED..=RESEALED, -0.05, more).await?;
     let more = json!({ "new_seal_number": seal(NEW_SEAL + 1), "reason": "Шытынаған" });
     event(script, Participant::Harvester, "seal_replaced", 112..=112, 20.0, more).await
@@ -173,7 +174,8 @@ async fn offers(script: &mut Script) -> Result<(), Failure> {
         offer_to(Participant::Sawmill, "both"),
     )
     .await?;
-    // Sold but left in the yard; and lent to be sorted, but not sold.
+    // Log 118 is sold but stays in the harvester's yard. Log 119 is handed over to be sorted, but is not
+    // sold.
     event(
         script,
         Participant::Harvester,

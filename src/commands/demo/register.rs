@@ -28,7 +28,8 @@ pub struct Register {
 }
 
 impl Register {
-    /// Starts both; `data_dir` contains their keys and the state of the witness.
+    /// Starts the publisher and the witness. `data_dir` contains the keys of both and the state of the
+    /// witness.
     ///
     /// # Errors
     /// Why there is no register; the likely cause is a folder that belongs to another database.
@@ -74,7 +75,7 @@ impl Register {
         Ok(Self { stop: vec![stop_publisher, stop_witness], tasks: vec![publishing, witnessing] })
     }
 
-    /// Stops both, after they finish the writes in progress.
+    /// Stops the publisher and the witness, after they finish the writes in progress.
     pub async fn stop(self) {
         for (stop, task) in self.stop.into_iter().zip(self.tasks) {
             // Sending fails if the task has ended already.

@@ -34,7 +34,8 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script with times relative to the creation of the first organisation: the same on a later run.
+    /// Creates a script with times relative to the creation of the first organisation. That time is stored in
+    /// the database, so a later run uses the same times.
     pub(super) async fn new(app: &App, router: Router) -> Result<Self, Error> {
         let day = sqlx::query_scalar!(r#"SELECT min(created_at) AS "day!" FROM organization"#)
             .fetch_one(&app.pool)
@@ -90,7 +91,8 @@ impl Script {
     async fn send(&self, request: axum::http::Result<Request<Body>>) -> Result<(u16, Value), Failure> {
         let broken = |why: String| Failure::Library(Error::Unavailable(why.into()));
         let request = request.map_err(|error| broken(error.to_string()))?;
-        // Without a subscriber: log lines would hide the guide, and a rejection is reported with its step.
+        // The request runs without a trace subscriber, because log lines would hide the guide. A rejection is
+        // still reported, with the name of the step.
         let pending = self.router.clone().oneshot(request).with_subscriber(NoSubscriber::default());
         let response = match pending.await {
             Ok(response) => response,
@@ -101,7 +103,8 @@ impl Script {
         Ok((status, serde_json::from_slice(&body.to_bytes()).unwrap_or_default()))
     }
 
-    /// Gives an organisation its fixed key. The one step without the API, which makes only random keys.
+    /// Gives an organisation its fixed key. This is the only step that does not use the API, because the API
+    /// creates only random keys.
     pub(super) async fn give_key(
         &self,
         participant: Participant,

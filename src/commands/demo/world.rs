@@ -15,17 +15,18 @@ use std::ops::RangeInclusive;
 
 /// Pine logs of the first harvest.
 pub const PINE: RangeInclusive<u32> = 1..=150;
-/// Birch logs of the first harvest: more than their line permits, within tolerance.
+/// Birch logs of the first harvest. Their volume exceeds that of their ticket line, within the tolerance.
 pub const BIRCH: RangeInclusive<u32> = 151..=180;
 /// Stacks of firewood.
 pub const STACKS: RangeInclusive<u32> = 181..=185;
-/// Seals of the harvester that are on no log; the last one is voided in the last step.
+/// Seals that the harvester uses for none of its harvests. The first two replace other seals later; the last
+/// one is voided in the last step.
 pub const SPARE: RangeInclusive<u32> = 186..=200;
 /// Aspen logs of the trader.
 pub const ASPEN: RangeInclusive<u32> = 201..=280;
 /// Sanitary fellings of the forest owner.
 pub const SANITARY: RangeInclusive<u32> = 301..=330;
-/// Seals allotted: to the harvester, the trader and the forest owner.
+/// Seals given: to the harvester, the trader and the forest owner.
 const ALLOTTED: [(Participant, RangeInclusive<u32>); 3] = [
     (Participant::Harvester, 1..=200),
     (Participant::Trader, 201..=300),
@@ -35,7 +36,7 @@ const ALLOTTED: [(Participant, RangeInclusive<u32>); 3] = [
 /// serials in every database; their signatures differ.
 const MINT: [u8; 32] = *b"ormantrace demonstration serials";
 
-/// Whether the last step, and therefore every step, was done.
+/// Whether the last step was done. Then all steps were done, because they run in order.
 pub async fn is_complete(script: &Script) -> Result<bool, Failure> {
     let last = seal(*SPARE.end());
     let (status, seal) = script.get(Participant::Operator, &format!("/v1/seals/{last}")).await?;
@@ -97,7 +98,8 @@ struct Tickets {
 async fn tickets(script: &mut Script) -> Result<Tickets, Failure> {
     let line = |species: &str, wood: &str, volume_m3: Value| json!({ "species": species, "wood": wood, "volume_m3": volume_m3 });
     let pine = line("pinus_sylvestris", "commercial", share_of(PINE, "1.3"));
-    // The marked volume is 3 % more than permitted: an error of estimation, not fraud.
+    // The permitted volume is 97 % of the harvested volume, so the marked volume is 3 % above it: a usual
+    // error of estimation, which the tolerance covers.
     let birch = line("betula_pendula", "commercial", share_of(BIRCH, "0.97"));
     let firewood = line("betula_pendula", "firewood", json!(40));
     let aspen = line("populus_tremula", "commercial", share_of(ASPEN, "1.15"));

@@ -56,12 +56,14 @@ impl SeqSet {
 /// A batch of which some seals were read, in the order of their numbers.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// The content of its first event, if that exists and can be read.
+    /// The content of the batch's first event; `None` if there is no such event or it cannot be read.
     pub first: Option<BatchChange>,
-    /// Lists of which some seals were read and others not yet, by seq of their event: one for each transfer
-    /// with seals on both sides of the current number.
+    /// Lists of which some seals were read and others not yet, by the seq of the event that commits to the
+    /// list. While seals are read in the order of their numbers, each transfer that has seals both before and
+    /// after the current number has such a list.
     open: BTreeMap<i32, List>,
-    /// Events with a complete list, and voiding events that the moves of a seal name.
+    /// Events that the rows confirm: events with a complete list, and voiding events to which a seal's moves
+    /// refer.
     confirmed: SeqSet,
 }
 
@@ -83,7 +85,7 @@ impl Batch {
         }
     }
 
-    /// Notes that the moves of a seal name the event that voids it.
+    /// Records that a seal's moves refer to the voiding event `seq`.
     pub(super) fn voided(&mut self, seq: i32) {
         self.confirmed.set(seq);
     }
@@ -174,13 +176,14 @@ mod tests {
         assert!(is_complete(&batch, &done) && batch.open.is_empty(), "the list is dropped");
         batch.list(2, &done, "SE-00007", None);
         assert!(!is_complete(&batch, &done), "one seal more");
-        // The list is also incomplete if the additional seals would form a matching list of their own.
+        // If every seal is added twice, the second pass builds a matching list once more. The event still
+        // counts as incomplete.
         let mut batch = Batch::default();
         for number in ["SE-00001", "SE-00004", "SE-00001", "SE-00004"] {
             batch.list(2, &done, number, None);
         }
         assert!(!is_complete(&batch, &done));
-        // The list is also incomplete if a seal that is not in the list comes first.
+        // The event also counts as incomplete if a seal that does not belong to its list is added first.
         let one = transfer(&["SE-00004"]);
         let mut batch = Batch::default();
         batch.list(2, &one, "SE-00001", None);

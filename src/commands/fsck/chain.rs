@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Events that have lost their personal part, by the id of the row that held it.
+/// Events without their personal part, by the id of the row that held this part.
 pub(super) type Missing = HashMap<Uuid, Vec<(Uuid, i32)>>;
 
 /// A partly checked chain: what the check of the next event needs to know about the events before it.
@@ -76,7 +76,7 @@ impl Chain {
                 self.salt_fits &= *ref_index == 0 || own.is_none();
                 self.compare_leaf(report, event, leaf, entry);
             } else if !self.prevs.is_empty() || leaf.is_some() {
-                let detail = "its hash does not match its content, time of receipt and previous hash";
+                let detail = "its hash does not match its content, received_at and previous hash";
                 report.event(Code::EventAltered, self.subject, event.seq, detail);
                 if let (Some(entry), Some(_)) = (entry_of(event, &refs, &self.prevs), leaf) {
                     self.compare_leaf(report, event, leaf, &entry);
@@ -106,7 +106,8 @@ impl Chain {
         }
     }
 
-    /// Reports what only all events of the chain show: whether the subject's salt fits them.
+    /// Called after the last event. Reports an error if the salt stored with the subject does not match the
+    /// refs of the chain's events.
     pub(super) fn finish(&self, report: &mut Report<'_>) {
         if !self.salt_fits {
             let event = Some((self.subject, 1));

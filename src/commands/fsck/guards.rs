@@ -37,7 +37,7 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report<'_>) -> sql
     Ok(())
 }
 
-/// Reads only the catalogue, and no row of the program's own tables.
+/// Reads the guards from the catalogue of the database. It reads no row of the program's own tables.
 ///
 /// # Errors
 /// Errors from the database.
@@ -87,11 +87,13 @@ struct TableRow {
 struct TriggerRow {
     of: String,
     name: String,
-    /// `A` always, `O` unless the session replicates, `R` only if it does, `D` never.
+    /// When the trigger runs (`pg_trigger.tgenabled`): `A` always, `O` except in sessions that apply
+    /// replicated changes, `R` only in such sessions, `D` never.
     enabled: String,
     shape: i32,
     internal: bool,
-    /// Whether it has no condition and no list of columns, and runs the migrations' function.
+    /// Whether the trigger has no condition and no list of columns, and runs the function that the migrations
+    /// define.
     plain: bool,
 }
 

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Harvests per snapshot; one harvest may have 5,000 logs.
+/// Number of harvests that are read in one snapshot. It is low because one harvest may have 5,000 logs.
 const HARVESTS: i64 = 50;
 
 /// The values and totals that the first events of a harvest's logs give.

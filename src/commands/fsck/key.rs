@@ -28,8 +28,8 @@ struct Key {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The keys that the events of an organisation's chain have made so far. Memory: one entry for each key,
-/// which also has a row in the database; other events take none.
+/// The keys that the events of an organisation's chain have made so far. It needs memory only for the keys,
+/// each of which also has a row in the database; other events need none.
 #[derive(Default)]
 pub(super) struct Keys(BTreeMap<Uuid, Key>);
 

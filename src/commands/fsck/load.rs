@@ -50,7 +50,8 @@ impl EventRow {
         serde_json::from_str(self.public()).ok()
     }
 
-    /// Its type; `None` if the public part cannot be read or names no type of its kind of subject.
+    /// The event's type; `None` if the public part cannot be read, or names a type that its kind of subject
+    /// does not have.
     pub(super) fn event_type(&self) -> Option<EventType> {
         self.named()?.event_type()
     }
@@ -124,7 +125,8 @@ pub(super) struct Loaded {
     pub duplicates: Vec<(Uuid, i32)>,
 }
 
-/// What is read in one snapshot: complete chains, or a section of a chain that is longer than a page.
+/// The part of the database that is read in one snapshot: complete chains, or a section of a chain that is
+/// longer than a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     /// The subjects.
@@ -151,7 +153,7 @@ impl Page {
     }
 }
 
-/// The next page, with at most `reader.rows` events and as many leaves.
+/// Determines the next page, with at most `reader.rows` events and as many leaves.
 pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx::Result<Page> {
     let offset = reader.rows;
     if seq == i32::MIN {
@@ -172,7 +174,8 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
             return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false });
         }
     }
-    // The chain of `low` alone, or what is left of it, fills a page.
+    // The chain of `low`, or the part of it from `seq` on, has more events or leaves than a page, so the page
+    // is a section of this chain.
     let next = sqlx::query_scalar!(
         r#"SELECT LEAST(
                (SELECT seq FROM event WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1),
@@ -183,8 +186,8 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
     )
     .fetch_one(&mut *reader.db)
     .await?;
-    // Without its primary key, the table may have more than a page of rows with one seq: the check must still
-    // advance.
+    // If the table has lost its primary key, it may have more rows with one seq than a page allows. The page
+    // then contains at least this seq, so that the check does not repeat the same page forever.
     if let Some(high) = next.map(|next| next.saturating_sub(1).max(seq)).filter(|high| *high < i32::MAX) {
         return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), continues: true });
     }

@@ -28,9 +28,9 @@ pub(super) struct History {
     pub ticket: Option<(Uuid, i32, Hash)>,
 }
 
-/// Folds the events of a chain into its state, with the code that the server uses to record them. Memory: the
-/// present state, eight bytes per reversal, and one entry for each seal and each past party of the log, which
-/// have a row each.
+/// Folds the events of a chain into its state, with the code that the server uses to record them. In memory
+/// it has the present state, eight bytes for each reversal, and one entry for each seal and each past party
+/// of the log; each seal and past party also has a row in the database.
 #[derive(Default)]
 pub(super) struct Fold {
     /// The result of the events so far; `None` before the first event, or if the first seq is not 1.
@@ -40,13 +40,14 @@ pub(super) struct Fold {
     unreadable: bool,
 }
 
-/// For each reversal on a page, by its seq: the state before the page, without the events reversed by then.
+/// Start states for the reversals on a page, by the seq of the reversal: the state before the page's first
+/// event, computed without the events that this reversal or an earlier one reverses.
 pub(super) type ReversalStates = BTreeMap<u32, LogState>;
 
 impl Fold {
     /// Applies the next events, in order.
     ///
-    /// `rewound` holds the start states of those reversals that undo an event before `events`.
+    /// `rewound` contains the start state of each reversal that undoes an event before `events`.
     pub(super) fn apply_events(
         &mut self,
         report: &mut Report<'_>,
@@ -152,7 +153,8 @@ impl Fold {
         while let Some(row) = before.try_next().await? {
             let content = content(row.seq, row.public.as_deref(), row.business.as_deref());
             for (reversal, state) in &mut states {
-                // These events were readable before. If one was altered since, there is no state.
+                // The events were readable when an earlier page was checked. If one was altered since then,
+                // the reversal gets no start state.
                 let next = content
                     .as_ref()
                     .ok()
@@ -277,7 +279,7 @@ pub(super) fn expected_row(
     ]
 }
 
-/// Rows that belong to logs, by log id; also used for rows of other subjects.
+/// Rows by the id of the subject that they belong to, usually a log.
 pub(super) type RowsBySubject = HashMap<Uuid, Vec<Row>>;
 
 /// Compares the seals that a log has or had. `rows` are the rows of `log_seal` that name the log.

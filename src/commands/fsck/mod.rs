@@ -96,8 +96,8 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     Ok(report.finish())
 }
 
-/// Checks that every table without a declared key has a valid primary key too; `unique` checks the keys that
-/// migrations declare.
+/// Checks that each table has a valid primary key. Tables with a key that the migrations declare are left out
+/// here, because `unique` checks those.
 async fn check_keys(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<()> {
     let without = sqlx::query_scalar!(
         r#"SELECT c.relname::text AS "table!" FROM pg_class c

@@ -1,5 +1,6 @@
-//! Checks write requests: every event that a row of `operation` names exists and was recorded by it. That
-//! every event is named by its write request is checked with the events (`sweep`).
+//! Checks the write requests (table `operation`): each event that such a row names must exist and must have
+//! been recorded by this write request. The reverse, that the write request of each event names that event,
+//! is checked with the events (`sweep`).
 
 use super::Failure;
 use super::report::{Code, Report};
@@ -7,7 +8,7 @@ use super::row::{Expected, Row, compare};
 use super::snapshot::Reader;
 use uuid::Uuid;
 
-/// Write requests per snapshot; one may name 5,000 events.
+/// Number of write requests that are read in one snapshot. One write request may name 5,000 events.
 const WRITE_REQUESTS: i64 = 500;
 
 /// Checks all write requests.
@@ -55,7 +56,8 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 let detail = "subjects and seqs name no events";
                 report.find(Code::StateDiffers, "operation", &key, None, detail);
             }
-            // `sweep` compares `kind` and `created_at` with the events; the other two columns are the key.
+            // Nothing is left to compare in these four columns: `sweep` compares `kind` and `created_at` with
+            // the events, and the other two columns are the key.
             let expected_row = ["organization_id", "operation_id", "kind", "created_at"]
                 .map(|name| (name, Expected::CheckedElsewhere));
             compare(report, "operation", &key, None, &expected_row, &Row::parse(&row.row));

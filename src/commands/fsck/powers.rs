@@ -1,14 +1,14 @@
 //! Checks what the roles may do beyond their rights on tables, and with which settings their sessions begin.
 //! The service and the publisher must own nothing, and must have no attribute and no membership that gives
-//! them further rights. No stored setting may put another relation before a table of ours or turn triggers
-//! off.
+//! them further rights. No stored setting may turn triggers off, or make a session find another relation
+//! instead of one of the program's tables.
 
 use super::report::{Code, FsckError};
 use crate::db::roles::{OWNER, PUBLISHER, SERVICE};
 use sqlx::PgConnection;
 
-/// Reports unexpected owners, powers and settings. On a given server, the role of `session_user` counts as
-/// the owner, even if it is named like the service or the publisher.
+/// Reports unexpected owners, powers and settings. On a server given by `DATABASE_URL`, the role of
+/// `session_user` counts as the owner, even if it has the name of the service's or the publisher's role.
 pub(super) async fn check(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<FsckError>> {
     let mut errors = owners(db, tables).await?;
     errors.extend(roles(db, tables).await?);
@@ -77,7 +77,8 @@ async fn roles(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<Fsc
     .bind([SERVICE, PUBLISHER])
     .fetch_all(&mut *db)
     .await?;
-    // A superuser counts as a member of every role.
+    // Superusers are left out (`NOT r.rolsuper`): they count as members of every role, and the query above
+    // has already reported them.
     let memberships: Vec<(String, String)> = sqlx::query_as(
         "SELECT r.rolname::text, o.rolname::text
          FROM pg_catalog.pg_roles r
@@ -107,8 +108,8 @@ async fn roles(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<Fsc
 /// Reports settings, stored in the database or in the server's files, that decide what sessions see or which
 /// triggers run.
 async fn settings(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<FsckError>> {
-    // On a given server, the login may be a member of the owner role and act as the owner through a stored
-    // `role` setting: that is no error.
+    // On a server given by `DATABASE_URL`, the login role may be a member of the owner role and may act as
+    // the owner through a stored setting of `role`. Such a setting is not an error.
     let stored: Vec<(String, String)> = sqlx::query_as(
         "SELECT coalesce(d.datname::text, '*') || '/' || coalesce(r.rolname::text, '*'), c.setting
          FROM pg_catalog.pg_db_role_setting s

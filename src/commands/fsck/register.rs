@@ -22,7 +22,8 @@ const MAX_REPORTED_GAP: i64 = 10_000;
 pub struct Published {
     /// Its folder.
     pub folder: PathBuf,
-    /// One of these keys must have signed its checkpoint; if empty, one of the keys that the folder names.
+    /// The published checkpoint must be signed by one of these keys. If the list is empty, it must be signed
+    /// by one of the keys that the folder names.
     pub keys: Vec<VerifierKey>,
 }
 
@@ -251,8 +252,8 @@ impl Files {
     fn finish(self, report: &mut Report<'_>, leaves: i64) {
         self.compare_roots(report);
         let leaves = u64::try_from(leaves).unwrap_or_default();
-        // If leaves are lost, both the published checkpoint and the next one show it; only the larger one is
-        // reported.
+        // If the database has lost leaves, both the published checkpoint and the one to be published next may
+        // be larger than the database. Only the larger of the two is reported.
         let largest =
             self.signed.iter().filter(|signed| signed.size > leaves).max_by_key(|signed| signed.size);
         if let Some(checkpoint) = largest {

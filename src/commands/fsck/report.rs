@@ -8,7 +8,7 @@ use uuid::Uuid;
 vocabulary! {
     /// Kind of an fsck error. The words are stable: scripts may rely on them.
     pub enum Code: "unknown-finding-code" {
-        /// An event's hash does not match its content, its time of receipt and the previous hash.
+        /// An event's hash does not match its content, its `received_at` and the previous hash.
         EventAltered = "event-altered",
         /// An event is missing.
         EventMissing = "event-missing",
@@ -197,7 +197,7 @@ impl<'w> Report<'w> {
         self.watch.found(FsckError { code, table, key: key.to_string(), event, detail: detail.into() });
     }
 
-    /// Passes on a line that is no error.
+    /// Passes a line to the [`Watch`] that an administrator should read and that is no error.
     pub(super) fn list(&mut self, line: &str) {
         self.watch.listed(line);
     }

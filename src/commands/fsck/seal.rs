@@ -22,7 +22,8 @@ use uuid::Uuid;
 /// one transfer changes many seals at once.
 const BATCHES: i64 = 200;
 const SEALS: i64 = 10_000;
-/// Attempts for such a range. The last one uses a single snapshot, so that it always completes.
+/// How often the check of a range with more rows than a page is attempted. An attempt fails if a batch
+/// changes meanwhile. The last attempt uses a single snapshot, so that it always completes.
 const MAX_ATTEMPTS: u32 = 3;
 /// Moves per snapshot when moves without a seal are searched.
 const MOVES: i64 = 50_000;
@@ -149,8 +150,8 @@ impl Pass {
             if is_last || self.renews {
                 reader.end().await?;
             }
-            // Verifying signatures takes time: if each page has its own snapshot, it runs after the snapshot
-            // has ended.
+            // Verifying signatures takes time. If each page has its own snapshot, the signatures are
+            // therefore verified after the snapshot has ended.
             for seal in &seen {
                 seal.check_code(report, rings.get(&seal.batch), ring);
             }
@@ -163,7 +164,8 @@ impl Pass {
         }
     }
 
-    /// Begins a new snapshot. Returns whether the batches are unchanged; if not, the snapshot is ended.
+    /// Begins a new snapshot, and returns whether the batches are unchanged. If they have changed, the
+    /// snapshot is ended at once.
     async fn renew(&self, reader: &mut Reader<'_>) -> Result<bool, Failure> {
         reader.begin().await?;
         let same = self.heads(reader).await? == self.heads;
@@ -230,7 +232,7 @@ impl Pass {
         Ok(seals.fetch_all(&mut *reader.db).await?)
     }
 
-    /// The events that the moves of a page name.
+    /// Reads the events to which the moves on a page refer.
     async fn moved(
         &self,
         reader: &mut Reader<'_>,
@@ -366,7 +368,8 @@ fn take(
 }
 
 impl Seal {
-    /// The seal as registered; adds it to the list of its batch.
+    /// Creates the state of a seal as it was registered, and adds the seal to the list of its batch's first
+    /// event.
     fn begin(found: &SealRow, batch: Option<&mut Batch>) -> Self {
         let row = Row::parse(&found.row);
         let mut holder = None;

@@ -6,9 +6,10 @@ use uuid::Uuid;
 /// Which snapshots a check reads in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshots {
-    /// Its own: a read-only transaction for every few thousand rows.
+    /// The check begins its own snapshots: a read-only transaction for every few thousand rows.
     Short,
-    /// The caller's transaction, which has begun already: nothing changes during the check.
+    /// The check runs in a transaction that the caller has begun already, so nothing changes during the
+    /// check.
     Callers,
 }
 
@@ -23,8 +24,8 @@ impl Range {
     /// From `low` up to, but not including, `next`; up to the greatest id if `next` is `None`.
     pub(super) fn before(low: Uuid, next: Option<Uuid>) -> Self {
         let high = next.map_or(Uuid::max(), |next| Uuid::from_u128(next.as_u128().saturating_sub(1)));
-        // Without its primary key, a table may have more than a page of rows with one id: the check must
-        // still advance.
+        // If the table has lost its primary key, it may have more rows with one id than a page allows. The
+        // range then contains at least this id, so that the check does not repeat the same range forever.
         Self { low, high: high.max(low) }
     }
 

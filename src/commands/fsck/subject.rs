@@ -12,14 +12,15 @@ use crate::evidence::chain::bytes::SubjectKind;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// The result of the events so far. Its size does not depend on the number of events alone; see each type.
+/// The result of the events so far. Its size grows only with some kinds of events; the types in the variants
+/// state with which.
 pub(super) enum State {
     Log(Box<log::Fold>),
     Ticket(ticket::Changes),
     /// The row of a batch follows from its first event; a separate pass checks its seals.
     Batch,
     Organization(key::Keys),
-    /// For kinds of subject that have no table.
+    /// For a kind of subject that has no table of its own.
     None,
 }
 
@@ -35,7 +36,8 @@ impl State {
     }
 }
 
-/// The parts of a subject that depend on its kind, which its row or its first event gives.
+/// The parts of a subject's check that depend on its kind. They exist once the kind is known from the
+/// subject's row or from its first event.
 pub(super) struct KindState {
     pub kind: SubjectKind,
     pub chain: Chain,
@@ -58,7 +60,7 @@ pub(super) struct Last {
 /// A partly checked subject.
 pub(super) struct Subject {
     pub id: Uuid,
-    /// Its first event; `None` before any was read.
+    /// The subject's first event; `None` before any event was read.
     pub first: Option<EventRow>,
     /// The newest event read so far.
     pub last: Option<Last>,
@@ -71,7 +73,7 @@ impl Subject {
         Self { id, first: None, last: None, known: None }
     }
 
-    /// Notes the first and the newest of the events read.
+    /// Records the first and the newest of the events read so far.
     pub(super) fn passed(&mut self, events: &[EventRow]) {
         if let (None, Some(first)) = (&self.first, events.first()) {
             self.first = Some(first.clone());

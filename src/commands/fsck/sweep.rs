@@ -21,8 +21,8 @@ use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Checks all subjects. Returns the events that have lost their personal part, and what the chains of altered
-/// logs count against felling tickets.
+/// Checks all subjects. Returns the events that have lost their personal part, and the volumes that altered
+/// logs count against felling tickets by their chains.
 pub(super) async fn check(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
@@ -65,7 +65,8 @@ struct Names {
     /// Hashes of the ticket events that harvests were checked against, and of the events on earlier pages
     /// that this page corrects.
     hashes: Hashes,
-    /// Start states of the reversals that undo an event on an earlier page.
+    /// For each reversal of an event on an earlier page: the state from which the reversal computes its
+    /// result.
     rewound: ReversalStates,
     /// Organisations by key.
     keys: HashMap<Uuid, Option<Uuid>>,
@@ -408,7 +409,8 @@ impl Sweep<'_, '_, '_> {
             (Some(row), ..) => {
                 let detail = "no event is about it";
                 self.report.find(Code::RowUnexplained, row.kind.name(), id, Some((id, 1)), detail);
-                // The rows that belong to it have no event either; `run` reports them at the end of the page.
+                // The other rows that belong to this subject have no event either; `run` reports them at the
+                // end of the page.
             }
             (None, ..) => {}
         }
@@ -474,7 +476,8 @@ impl Sweep<'_, '_, '_> {
         };
         let at = Some((subject, last.seq));
         let Some(state) = state else {
-            // The event that causes this has an error of its own. No column of the row is compared then.
+            // The event that cannot be read or applied has an error of its own. Without a state, no column of
+            // the row is compared.
             let detail = "its events do not give a state to compare it with";
             self.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
             return;

@@ -20,14 +20,14 @@ use uuid::Uuid;
 /// Tickets per snapshot.
 const TICKETS: i64 = 100;
 
-/// The changes by the events of a ticket after its first event.
+/// The changes that the later events of a ticket make to the values of its first event.
 #[derive(Default)]
 pub(super) struct Changes {
     felling_until: Option<String>,
     removal_until: Option<String>,
-    /// When it was cancelled, from the newest event that cancels it.
+    /// When the ticket was cancelled, by the newest event that cancels it.
     cancelled: Option<Expected>,
-    /// Whether one of them could not be read.
+    /// Whether one of the events could not be read.
     unreadable: bool,
 }
 
@@ -91,9 +91,10 @@ pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&
     ])
 }
 
-/// The volumes that altered logs count against felling tickets by their chains, where their rows state
-/// something else. The error is reported for the log; the line of the ticket is correct if it matches the
-/// chains. One entry per altered log; `None` if it counts against no ticket.
+/// The volumes that altered logs count against felling tickets. A log is altered here if its row differs from
+/// its chain; the chain decides, because `fsck` reports the error for the log, and the line of the ticket is
+/// correct if it matches the chains. There is one entry per altered log; `None` if the log counts against no
+/// ticket.
 #[derive(Default)]
 pub(super) struct CountedVolumes(BTreeMap<Uuid, Option<Counted>>);
 
@@ -191,7 +192,8 @@ async fn check_range(
     .await?;
     let mut marked: BTreeMap<(Uuid, Uuid), Decimal> = BTreeMap::new();
     for row in sums {
-        // If a volume is NaN, the sum is NaN and does not parse; -1 differs from every valid volume.
+        // If a volume is NaN, the sum is NaN and cannot be parsed. It is replaced by -1, which differs from
+        // every valid volume, so that an error is reported.
         let sum = row.sum.parse().unwrap_or(Decimal::NEGATIVE_ONE);
         marked.insert((row.ticket, row.line_id.unwrap_or_default()), sum);
     }

@@ -21,7 +21,8 @@ pub(super) fn declared() -> Vec<Declared> {
     MIGRATOR.iter().flat_map(|migration| in_sql(migration.sql.as_str())).collect()
 }
 
-/// The declarations of one migration: one in a line, within `CREATE TABLE`.
+/// Returns the keys and constraints that one migration declares. They are found line by line: each line
+/// within `CREATE TABLE` declares at most one.
 fn in_sql(sql: &str) -> Vec<Declared> {
     let (mut found, mut table) = (Vec::new(), None);
     for line in sql.lines() {
@@ -32,7 +33,8 @@ fn in_sql(sql: &str) -> Vec<Declared> {
         let parts = line.split_once(" PRIMARY KEY").map(|parts| (true, parts));
         let parts = parts.or_else(|| line.split_once(" UNIQUE").map(|parts| (false, parts)));
         let (Some(table), Some((primary, (before, after)))) = (table, parts) else { continue };
-        // Either a constraint of the table, with a list of columns, or one of the column that begins the line.
+        // A constraint of the table is followed by its list of columns. A constraint of a single column has
+        // no list; the line then begins with the name of the column.
         let list = after.trim_start().strip_prefix('(').and_then(|rest| rest.split(')').next());
         let columns = list.or_else(|| before.split_whitespace().next()).unwrap_or_default();
         let mut columns: Vec<String> = columns.split(',').map(|column| column.trim().to_owned()).collect();

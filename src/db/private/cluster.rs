@@ -180,7 +180,8 @@ impl Cluster {
                 shown(&folder.restoring())
             )));
         }
-        // Created before any connection is possible, by the lock holder: a process that joins finds them.
+        // The lock holder creates the passwords before any connection is possible, so a process that joins
+        // the cluster finds them.
         if if_absent == IfAbsent::Make {
             for role in [OWNER, SERVICE, PUBLISHER] {
                 folder.password(role, true)?;
@@ -208,7 +209,7 @@ impl Cluster {
     /// Stops the server and waits until it has ended.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
-            // Sending fails only if the supervising task has ended already, and with it the server.
+            // Sending fails only if the supervising task, and so the server, has ended already.
             let _ = stop.send(());
         }
         let _ = self.supervisor.await;
@@ -326,7 +327,8 @@ impl Server {
         match postmaster::check_pid_file(&cluster).map_err(unreadable)? {
             PidFileState::Nothing | PidFileState::Dead => {}
             PidFileState::Deceptive => {
-                // Without the file, PostgreSQL itself no longer checks for workers of the earlier server.
+                // When the pid file is removed, PostgreSQL itself no longer checks for workers of the earlier
+                // server, so this waits for them first.
                 postmaster::wait_for_workers(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)?;
                 fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable)?;
             }
@@ -350,14 +352,15 @@ impl Server {
         let messages = File::create(&path).map_err(failed)?;
         let mut shell = self.folder.command(Path::new("/bin/sh"));
         shell.args(["-c", START_SCRIPT, "sh"]).arg(self.programs.path("postgres")).arg("-D").arg(&cluster);
-        // Set on the command line, so that no configuration file can change them.
+        // These settings are given on the command line, so that no configuration file can change them.
         let set = |name: &str, value: &str| ["-c".to_owned(), format!("{name}={value}")];
         shell.args(set("listen_addresses", "")).args(set("port", &PORT.to_string()));
         shell.args(set("unix_socket_permissions", "0700"));
         shell.args(set("unix_socket_directories", &list_item(&self.socket_dir)));
         shell.stdout(messages.try_clone().map_err(failed)?).stderr(messages).stdin(Stdio::piped());
         let mut command = Command::from(shell);
-        // Otherwise Ctrl-C in the terminal would stop the server while requests are still being drained.
+        // The server is in a process group of its own. Otherwise Ctrl-C in the terminal would stop it while
+        // requests are still being drained.
         command.process_group(0);
         let mut child = command.spawn().map_err(failed)?;
         let watcher =
@@ -452,7 +455,7 @@ impl Running {
 
     async fn stop(mut self) {
         for signal in [Signal::INT, Signal::QUIT] {
-            // The child has not been waited for, so its pid cannot have been reused.
+            // The child process has not been waited for, so its pid cannot have been reused.
             if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok())
                 && let Err(error) = postmaster::send(pid, signal)
             {

@@ -187,7 +187,7 @@ impl Folder {
     /// Removes a short folder that was only for the socket, after the server has stopped.
     pub(in crate::db) fn remove_socket_dir(&self, dir: &Path) {
         if dir != self.run() {
-            // If it is missing or contains other files, it is left as it is.
+            // A folder that does not exist or contains other files cannot be removed; this error is ignored.
             let _ = fs::remove_dir(dir);
         }
     }
@@ -296,7 +296,8 @@ impl Folder {
     /// Lets PostgreSQL's user enter the data directory, by changing the directory's owner. Does so
     /// only if the directory is new, or belongs to root and contains only files of this program.
     fn hand_over(&self, made: bool) -> Result<(), OpenError> {
-        // PostgreSQL has run here before; if it no longer can, it reports that itself.
+        // PostgreSQL has run in this directory before, so nothing is changed. If PostgreSQL can no longer
+        // enter the directory, it reports that itself.
         if self.cluster().exists() {
             return Ok(());
         }
@@ -313,7 +314,8 @@ impl Folder {
         )))
     }
 
-    /// Tries to enter instead of comparing modes: access lists and mount options count too.
+    /// Whether PostgreSQL's user can enter the directory. A process of this user tries it, because comparing
+    /// modes is not enough: access lists and mount options count, too.
     fn enterable(&self) -> bool {
         let mut try_it = self.command(Path::new("/bin/sh"));
         try_it.args(["-c", "cd \"$0\""]).arg(&self.root).stdout(Stdio::null()).stderr(Stdio::null());

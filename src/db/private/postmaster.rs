@@ -24,7 +24,7 @@ pub struct Postmaster {
     pub socket_dir: PathBuf,
     /// The port in the socket's name.
     pub port: u16,
-    /// Whether it accepts connections; if not, it is starting, recovering or stopping.
+    /// Whether the server accepts connections; if not, it is starting, recovering or stopping.
     pub ready: bool,
 }
 
@@ -33,8 +33,8 @@ pub struct Postmaster {
 pub enum PidFileState {
     /// No such file: no server runs here.
     Nothing,
-    /// The file names a dead process, or a single-user session (a negative number): PostgreSQL
-    /// handles both itself.
+    /// The file names a dead process, or a single-user session (a negative number): PostgreSQL handles both
+    /// cases itself.
     Dead,
     /// The file names a zombie, a live process that is not a server of this cluster, or no valid
     /// pid. PostgreSQL would take the process for a server, or fail to read the file.
@@ -87,7 +87,8 @@ pub fn check_pid_file(cluster: &Path) -> io::Result<PidFileState> {
         Process::Gone => return Ok(PidFileState::Dead),
         Process::Zombie => return Ok(PidFileState::Deceptive),
         Process::In(dir) => dir == cluster,
-        // Without /proc, the cluster path in the pid file's second line is the best evidence.
+        // On a system without `/proc`, the second line of the pid file, the path of the cluster, is the best
+        // evidence.
         Process::Server => claim.cluster == cluster,
         Process::Other => false,
     };
@@ -99,9 +100,9 @@ enum Process {
     Zombie,
     /// Alive, and this is its working directory.
     In(PathBuf),
-    /// Alive and named postgres; its working directory cannot be read.
+    /// The process is alive and is named postgres; its working directory cannot be read.
     Server,
-    /// Alive and named something else; its working directory cannot be read.
+    /// The process is alive and has another name; its working directory cannot be read.
     Other,
 }
 
@@ -203,7 +204,7 @@ fn workers_in(cluster: &Path) -> Vec<i32> {
     .collect()
 }
 
-/// Sends a signal. A process that no longer exists is a success too.
+/// Sends a signal. If the process no longer exists, that is a success, too.
 pub(in crate::db) fn send(pid: i32, signal: Signal) -> io::Result<()> {
     match Pid::from_raw(pid).map(|pid| kill_process(pid, signal)) {
         None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
@@ -253,11 +254,13 @@ mod tests {
         let (_dir, cluster) = folder();
         let mut child =
             Command::new("true").current_dir(&cluster).stdout(Stdio::piped()).spawn().expect("runs");
-        // End of file on its output means that it exits. It has not been waited for, so it becomes a zombie.
+        // The end of file on its output means that the process is exiting. It becomes a zombie, because it is
+        // not waited for yet.
         let mut output = Vec::new();
         io::Read::read_to_end(&mut child.stdout.take().expect("piped"), &mut output).expect("read");
         claim(&cluster, child.id(), "ready");
-        // Shortly before it is a zombie it has no working directory, and then it counts as dead.
+        // The process may not be a zombie yet. Shortly before, it has no working directory, and then it
+        // counts as dead.
         assert!(matches!(
             check_pid_file(&cluster).expect("readable"),
             PidFileState::Deceptive | PidFileState::Dead

@@ -45,7 +45,7 @@ impl LockedHead {
         }
     }
 
-    /// Decodes the columns `salt` and `head_…` of a subject's row, which the caller has just locked.
+    /// Decodes the columns `salt` and `head_…` of a subject's row. The caller has just locked this row.
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if one of them cannot be decoded.
@@ -116,11 +116,11 @@ pub struct Draft {
     pub personal: Option<Arc<Personal>>,
     /// Type, as in the public part.
     pub event_type: &'static str,
-    /// The organisation that records it, as in the business part.
+    /// The organisation that records the event, as in the business part.
     pub organization: Uuid,
     /// The operation id of the write request, as in the business part.
     pub operation: Uuid,
-    /// The claimed time, as in the business part.
+    /// The time at which the event happened, as the client states it; the same as in the business part.
     pub occurred_at: DateTime<Utc>,
     /// Region, as in the public part.
     pub region: Option<&'static str>,
@@ -134,13 +134,13 @@ pub struct NewHead {
     pub kind: SubjectKind,
     /// The subject.
     pub id: Uuid,
-    /// Salt of the subject's ref (for the row of a new subject).
+    /// The salt of the subject's ref, for the row of a new subject.
     pub salt: Salt,
     /// Number of events now.
     pub seq: u32,
     /// Hash of the event just added.
     pub hash: Hash,
-    /// When the event just added was received; never earlier than the event before it.
+    /// When the added event was received; never earlier than the event before it.
     pub received_at: DateTime<Utc>,
 }
 

@@ -115,7 +115,7 @@ impl SubjectKind {
             .find(|kind| kind.byte() == byte)
     }
 
-    /// Its name in an export, which is also the name of the table of such subjects. `log` includes
+    /// The name of this kind in an export. The table of such subjects has the same name. `log` includes
     /// stacks.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -147,7 +147,8 @@ pub enum Part {
 #[derive(Clone, Copy)]
 pub struct Secret(pub [u8; 32]);
 
-/// 32 bytes without which the text behind a commitment cannot be guessed; disclosed with that text.
+/// 32 bytes without which the text of a part cannot be guessed from its commitment. They are disclosed with
+/// this text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Salt(pub [u8; 32]);
 
@@ -266,7 +267,8 @@ impl Entry {
         Self(bytes)
     }
 
-    /// `H(0x00 || entry)`: the event's hash, the next one's `prev`, and its RFC 6962 leaf hash.
+    /// `H(0x00 || entry)`: the event's hash. It is also `prev` of the next event, and the RFC 6962 leaf hash
+    /// of this one.
     #[must_use]
     pub fn link(&self) -> Hash {
         let mut hasher = Sha256::new();
@@ -281,7 +283,8 @@ impl Entry {
         &self.0
     }
 
-    /// Whether the layout is the one that this type reads; the other members mean nothing if it is not.
+    /// Whether the entry has the layout that this type reads. If not, the values that the other methods
+    /// return mean nothing.
     #[must_use]
     pub fn is_known_version(&self) -> bool {
         self.0[0] == Self::VERSION

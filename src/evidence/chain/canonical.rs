@@ -41,7 +41,8 @@ fn write_value(value: &Value, out: &mut String) {
             out.push(']');
         }
         Value::Object(members) => {
-            // Sorted here, because serde_json keeps insertion order if any crate enables `preserve_order`.
+            // The members are sorted here, because serde_json keeps insertion order if any crate enables
+            // `preserve_order`.
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by(|a, b| a.0.encode_utf16().cmp(b.0.encode_utf16()));
             out.push('{');

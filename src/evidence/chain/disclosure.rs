@@ -230,7 +230,8 @@ impl Evidence<'_> {
 }
 
 impl StoredEvent {
-    /// The bytes that its hash covers, recomputed from the stored row; `subject_ref` is its subject's ref.
+    /// The entry of the event, the bytes that its hash covers, recomputed from the stored row. `subject_ref`
+    /// is the ref of the event's subject.
     #[must_use]
     pub fn entry(&self, subject_ref: Hash) -> Entry {
         let commitment = |part, text: &str| commit(part, &self.secret.salt(part), text);
@@ -242,13 +243,14 @@ impl StoredEvent {
         Entry::new(subject_ref, self.seq, self.received_at, self.prev, record)
     }
 
-    /// The event for a reader who may see the parts that `open` names; `subject_ref` is its subject's ref.
+    /// The event for a reader who may see the parts that `open` names. `subject_ref` is the ref of the
+    /// event's subject.
     #[must_use]
     pub fn shown(self, subject_ref: Hash, open: Disclosure) -> DisclosedEvent {
         DisclosedEvent { event: self, subject_ref, open, hashes_only: false }
     }
 
-    /// Everything needed to recompute its hash; the parts that `open` names are disclosed.
+    /// Everything that is needed to recompute the event's hash. The parts that `open` names are disclosed.
     #[must_use]
     pub fn evidence(&self, subject_ref: Hash, open: Disclosure) -> Evidence<'_> {
         fn disclose<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> DisclosedPart<'t> {
@@ -284,8 +286,8 @@ impl StoredEvent {
     }
 }
 
-/// Members of a canonical object in their order, which is the order of their names. This crate defines
-/// the names, and none needs escapes.
+/// Members of a canonical object in their order, which is the order of their names. This crate defines the
+/// names, and none of them contains a character that needs an escape.
 struct Members<'t>(Vec<(&'t str, &'t RawValue)>);
 
 impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
@@ -382,8 +384,8 @@ fn is_decimal(name: &str) -> bool {
 #[derive(Debug)]
 enum Member<'t, O> {
     Stored(&'t RawValue),
-    /// The objects that the public and the business part have under one name. If both objects have a member,
-    /// that of the business part is used.
+    /// The objects that the public and the business part have under one name. A member that both objects have
+    /// is taken from the business part.
     Joined(&'t RawValue, &'t RawValue),
     Put(O),
 }
@@ -395,7 +397,8 @@ enum Member<'t, O> {
 #[derive(Debug)]
 pub struct EventMembers<'t, O> {
     members: Vec<(&'t str, Member<'t, O>)>,
-    /// Values of the public part under names that the business part has too; its values replace them.
+    /// Values of the public part under names that the business part has, too. The values of the business part
+    /// are used instead of them.
     covered: Vec<(&'t str, &'t RawValue)>,
 }
 
@@ -461,7 +464,7 @@ impl<'t, O: Serialize> EventMembers<'t, O> {
         }
     }
 
-    /// Takes a value out, for another place in the response.
+    /// Removes a value from the members, so that it can be written at another position in the response.
     pub fn take(&mut self, name: &'t str) -> Option<ApiValue<'t>> {
         match self.remove(name)? {
             Member::Stored(value) => Some(ApiValue { name, value }),
@@ -521,7 +524,7 @@ impl<O: Serialize> Serialize for EventMembers<'_, O> {
     }
 }
 
-/// Two objects serialised as one. If both have a member of one name, that of the second is used.
+/// Two objects serialised as one. A member that both have is taken from the second.
 struct Joined<'t>(&'t RawValue, &'t RawValue);
 
 impl Serialize for Joined<'_> {

@@ -28,9 +28,9 @@ pub struct StoredEvent {
     pub public: String,
     /// Canonical text of the business part.
     pub business: String,
-    /// Commitment to the personal part, if there is, or was, one.
+    /// The commitment to the personal part, if the event has, or had, one.
     pub personal_commitment: Option<Hash>,
-    /// The personal part; `None` if there never was one, or before [`Chain::open`] adds it.
+    /// The personal part. `None` if the event never had one, and also before [`Chain::open`] adds it.
     pub personal: Option<Personal>,
 }
 
@@ -64,7 +64,7 @@ impl Disclosure {
     pub const ALL: Self = Self { public: true, business: true, personal: true };
     /// Everything except the personal part.
     pub const BUSINESS: Self = Self { public: true, business: true, personal: false };
-    /// Only the commitments, which are enough to recompute the hashes.
+    /// No part is disclosed, only the commitments, which are enough to recompute the hashes.
     pub const CLOSED: Self = Self { public: false, business: false, personal: false };
 }
 
@@ -141,12 +141,12 @@ impl ChainPages {
 }
 
 /// One page of a chain: the events after `start`, up to and including `up_to`, but at most [`PAGE`], with
-/// their personal parts, not yet opened. A missing event is an error, so that no response is shorter than
-/// the chain. The outer error is a database error while reading events. The inner one is a corrupt row, or a
-/// database error while reading personal parts.
+/// their personal parts, not yet opened. A missing event is an error, so that no response is shorter than the
+/// chain.
 ///
 /// # Errors
-/// As above.
+/// The outer error is a database error while reading events. The inner error is a corrupt row, or a database
+/// error while reading personal parts.
 pub async fn read_page(
     db: &mut PgConnection,
     subject: Uuid,
@@ -184,7 +184,7 @@ struct Row {
     business: String,
     personal_commitment: Option<Vec<u8>>,
     personal_id: Option<Uuid>,
-    /// The personal part and its secret; `None` if it was erased, or was not queried.
+    /// The text of the personal part; `None` if it was erased, or was not queried.
     person: Option<String>,
     person_secret: Option<Vec<u8>>,
 }
@@ -311,7 +311,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Checks that it has exactly the events after `after`, up to and including `up_to`.
+    /// Checks that this chain has exactly the events after `after`, up to and including `up_to`.
     fn check_complete(&self, after: u32, up_to: u32) -> Result<()> {
         if self.events.iter().map(|event| event.seq).eq(after.saturating_add(1)..=up_to) {
             return Ok(());

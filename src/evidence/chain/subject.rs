@@ -13,12 +13,12 @@ pub struct Subject {
     pub id: Uuid,
     /// Salt of its ref.
     pub salt: Salt,
-    /// Number of events in its chain when it was read.
+    /// Number of events in the subject's chain when the row was read.
     pub events: u32,
 }
 
 impl Subject {
-    /// Decodes the columns `salt` and `head_seq` of its row.
+    /// Decodes the columns `salt` and `head_seq` of the subject's row.
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if one of them cannot be decoded.
@@ -29,7 +29,7 @@ impl Subject {
         Ok(Self { kind, id, salt, events })
     }
 
-    /// Its ref, which names it in each entry of its chain.
+    /// The subject's ref, the hash that names the subject in each entry of its chain.
     #[must_use]
     pub fn reference(&self) -> Hash {
         subject_ref(self.kind, self.id, &self.salt)

@@ -6,11 +6,11 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use std::ops::{Deref, DerefMut};
 
-/// Begins a write transaction with two settings. Its statements take columns as arrays: by default PostgreSQL
-/// would plan them anew each time, which takes twice as long as running them; hence generic plans. A generic
-/// plan that was made while a table was small would scan the complete table after it has grown; hence no
-/// sequential scans. List queries need plans for their own parameters, so the settings are made for the
-/// transaction and not for the connection. They are sent with BEGIN in one message.
+/// Begins a write transaction with two settings. Its statements take columns as arrays. By default PostgreSQL
+/// would plan such a statement anew each time, which takes twice as long as running it; so the plans are
+/// generic. A generic plan that was made while a table was small would scan the complete table after it has
+/// grown; so there are no sequential scans. List queries need plans for their own parameters, so the settings
+/// are made for the transaction and not for the connection. They are sent with BEGIN in one message.
 const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
 
 /// A write transaction. Writes take `&mut Tx`, so a write outside a transaction does not compile.
@@ -26,7 +26,7 @@ pub struct Tx<'c> {
 /// Events of one write request, in the order of its response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leaves {
-    /// Their hashes, which are also their leaf hashes.
+    /// The hashes of the events, which are also their leaf hashes.
     pub hashes: Vec<Hash>,
     /// When the last of them was received.
     pub received_at: DateTime<Utc>,
@@ -67,8 +67,8 @@ impl Tx<'_> {
         &self.leaves
     }
 
-    /// Records an event of this write request: for [`crate::evidence::chain::append()`], and for a request
-    /// that was already executed.
+    /// Records an event of this write request: a new one, from [`crate::evidence::chain::append()`] or from
+    /// group commit, or one that the first execution of a repeated request made.
     pub fn record_leaf(&mut self, hash: Hash, received_at: DateTime<Utc>) {
         self.leaves.push(hash, received_at);
     }

@@ -5,8 +5,8 @@ use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use chrono::{DateTime, Utc};
 
-/// Reserves a device's number for a write request. The caller must recognise a repeated request before this
-/// call: here it would conflict with its own number.
+/// Reserves a device's number for a write request. The code that calls this must have recognised a repeated
+/// request before: here it would conflict with the number that the first execution reserved.
 ///
 /// # Errors
 /// [`Error::Conflict`] with `device-seq-used` if the device used that number before.

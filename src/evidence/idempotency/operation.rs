@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Domain separator: keeps this lock's keys apart from those of idempotency keys.
+/// Domain separator: with it, the keys of this lock differ from those for idempotency keys.
 const LOCK: &[u8] = b"ormantrace/operation\0";
 
 /// The events that a write request made, in the order of the request.
@@ -44,7 +44,7 @@ pub async fn reserve(
 ) -> Result<Option<OperationEvents>> {
     let Some(operation) = sent else { return Ok(None) };
     let lock = lock_of(organization, operation);
-    // Does not wait: waiting requests would hold the pool's connections.
+    // The lock is not waited for, because waiting requests would hold the pool's connections.
     let acquired = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)
         .await?;

@@ -38,7 +38,8 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
         return Ok(());
     }
     let mut tx = owner.begin().await?;
-    // Locked before anything else is read, so that a backfill by another process meanwhile is seen.
+    // The row is locked before anything else is read, so that a backfill that another process has made in the
+    // meantime is seen.
     let register = sqlx::query!("SELECT size, complete FROM register FOR UPDATE").fetch_one(&mut *tx).await?;
     if register.complete {
         return Ok(());

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 /// Maximum number of leaves in one round.
 const BATCH: u32 = 8192;
-/// Leaves per query of a comparison: 16 tiles.
+/// Number of leaves that one query of a comparison reads: 16 tiles.
 const COMPARED: u32 = 4096;
 /// Backoff after a failure of the disk or the database: the first, and the maximum.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -104,7 +104,8 @@ pub enum PublishError {
     /// The register in the folder cannot be extended.
     #[error("{0}")]
     Writer(#[from] TreeWriterError),
-    /// The key may have signed these leaves before, but there is no last signed checkpoint.
+    /// The database has leaves and the key existed before, so the key may have signed these leaves, but there
+    /// is no last signed checkpoint.
     #[error(
         "Nothing is signed in {} yet, but the key existed before and the database has {leaves} leaves. If the \
          register was published before, its folder is lost, and starting again would create a second history: \
@@ -186,8 +187,8 @@ fn received_at(entry: &[u8; ENTRY_LEN]) -> i64 {
     Entry::from(*entry).received_at()
 }
 
-/// The time since which the published register is behind. It is stored, so that the lag grows while no round
-/// succeeds.
+/// The time since which the published register is behind the database. It is stored, so that the lag grows
+/// while no round succeeds.
 #[derive(Clone, Copy, Debug)]
 struct Behind {
     /// In µs since 1970: when the oldest unpublished event was received; if all are published, the start of
@@ -254,7 +255,7 @@ impl Publisher {
             || folder.published().map_err(TreeWriterError::Disk)?.is_some();
         let (keys, made) = load_keys(&settings, &folder)?;
         let keys = Arc::new(Keys::new(keys)?);
-        // A key that has just been created has signed nothing before.
+        // A key that this call has just created cannot have signed anything before.
         let needs_empty_database = !(begun || made || settings.begin);
         let writer = if needs_empty_database {
             None
@@ -331,13 +332,14 @@ impl Publisher {
                         biased;
                         () = &mut stop => break None,
                         entries = &mut reading => break Some(entries),
-                        // The lag matters most while the database does not respond.
+                        // The lag is also reported while a read takes long: it matters most when the database
+                        // does not respond.
                         () = tokio::time::sleep(LOG_EVERY) => behind.report(&clock),
                     }
                 }
             };
             let Some(next) = next else { break };
-            // From here to the publication, `stop` interrupts nothing.
+            // From here until the checkpoint is published, `stop` interrupts nothing.
             let round = match next {
                 Ok(entries) => {
                     behind.unpublished(&entries);
@@ -508,7 +510,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The keys, and whether they have just been created.
+/// The keys that sign, and whether they have just been created.
 fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>, bool), PublishError> {
     if let [only] = settings.keys.as_slice()
         && !only.exists()

@@ -34,7 +34,8 @@ fn settings(dir: &Path, witnesses: Vec<WitnessAddress>, quorum: usize) -> Publis
         witness_ca: None,
         quorum,
         quick: false,
-        // Some keys here are created before their publisher, which has no database to compare with.
+        // Some tests create the key before they open the publisher. Without `begin`, the publisher would
+        // first check that the database has no leaves, but these tests have no database.
         begin: true,
         poll: Duration::from_millis(10),
     }
@@ -138,7 +139,8 @@ async fn a_witness_is_met_where_it_is() {
         assert_eq!(witness.size_of(ORIGIN), to);
         assert_eq!(standing(dir)["witnessed_by"], serde_json::json!(["witness2.example"]));
     }
-    // Two histories: folder and database were both restored from a backup, and other records added since.
+    // Two histories of one register: folder and database were both restored from a backup, and then other
+    // records were added.
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::copy(dir.join("register.key"), elsewhere.path().join("register.key")).unwrap();
     let mut other = open(elsewhere.path(), settings(elsewhere.path(), vec![address.clone()], 1)).unwrap();
@@ -201,7 +203,8 @@ async fn a_witness_that_never_answers_delays_nothing() {
             round.await;
         }
     }
-    // The request to the witness is still running, and does not delay later leaves either.
+    // The first request to the witness is still running. It does not delay the publication of later leaves
+    // either.
     publisher.round(&entries(300, 301)).await.unwrap();
     assert_eq!(size(), Some(301));
     assert!(!given_up.load(Ordering::SeqCst), "it was waited for to its end");
@@ -237,7 +240,7 @@ async fn a_forged_countersignature_is_not_kept() {
     assert!(!policy.check(&published).unwrap().quorum, "the line is gone, and the rest is good");
 }
 
-/// The lag is that of the oldest event not yet published, and grows while nothing succeeds.
+/// The lag is that of the oldest event that is not yet published, and it grows while no round succeeds.
 #[test]
 fn how_far_it_is_behind() {
     let received = |seconds: i64| {
@@ -303,7 +306,7 @@ fn settings_that_cannot_be() {
     let second = open(dir, settings(dir, vec![], 0)).unwrap_err();
     assert!(matches!(second, PublishError::InUse { .. }), "{second}");
     drop(first);
-    // Once created, the key needs no --origin; once lost, it is not replaced.
+    // After the key was created, `--origin` is not needed. A key that was lost is not replaced by a new one.
     drop(open(dir, nameless).unwrap());
     std::fs::remove_file(dir.join("register.key")).unwrap();
     let lost = open(dir, settings(dir, vec![], 0)).unwrap_err().to_string();

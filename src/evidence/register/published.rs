@@ -34,11 +34,11 @@ pub struct PublishedState {
     pub checkpoint: Checkpoint,
     /// The register's keys, witnesses and quorum.
     pub policy: Policy,
-    /// How many of the witnesses have cosigned it.
+    /// How many of the witnesses have cosigned the checkpoint.
     pub witnesses: usize,
 }
 
-/// Why no proof can be made. The message is for the program's log.
+/// Why no proof can be made. The message is for the trace, not for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {
     /// A file cannot be read.
@@ -73,7 +73,8 @@ impl Published {
     /// # Errors
     /// If the files cannot be read, or do not match each other.
     pub fn read(&self) -> Result<Option<Arc<PublishedState>>, PublishedError> {
-        // A key may be replaced between reading the two files; then they match on the second try.
+        // A key may be replaced between the reads of the two files. The files then do not match, but they
+        // match when they are read again.
         self.read_once().or_else(|_| self.read_once())
     }
 

@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// When this many leaves are committed, a round starts early; also the maximum number of leaves of one round.
+/// The maximum number of leaves of one round. When this many leaves are committed, a round starts early.
 pub const FULL: usize = 1_000;
-/// If the oldest leaf waits longer, new writes are refused: the receipts promise one minute.
+/// If the oldest leaf in the queue has waited longer than this, new writes are refused, because the receipts
+/// promise one minute.
 pub const MAX_LAG: Duration = Duration::from_secs(30);
 /// How long a reading of an empty queue is valid.
 const EMPTY_READING_TTL: Duration = Duration::from_secs(5);
@@ -58,20 +59,22 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// A queue without a reading yet; writes are accepted without one for [`MAX_LAG`]. `signer` signs the
-    /// receipts.
+    /// A queue without a reading. Until [`MAX_LAG`] has passed, writes are accepted without one. `signer`
+    /// signs the receipts.
     #[must_use]
     pub fn new(signer: Signer) -> Self {
         Self::begun_at(signer, Instant::now())
     }
 
-    /// As [`Queue::new`], with the time without a reading counted from `begun`, which may be in the future.
+    /// The same as [`Queue::new`], but the time without a reading is counted from `begun`, which may be in
+    /// the future.
     #[must_use]
     pub fn begun_at(signer: Signer, begun: Instant) -> Self {
         Self::build(signer, Vec::new(), begun)
     }
 
-    /// As [`Queue::new`], with the public keys that signed receipts earlier: receipts outlive their key.
+    /// The same as [`Queue::new`], with the public keys that signed earlier receipts, because receipts are
+    /// used longer than the key that signed them.
     #[must_use]
     pub fn after(signer: Signer, former: Vec<VerifierKey>) -> Self {
         Self::build(signer, former, Instant::now())
@@ -136,7 +139,7 @@ impl Queue {
         }
     }
 
-    /// Resolves when this process has committed a full round of leaves since the last one began.
+    /// Resolves when this process has committed enough leaves for a full round since the last round began.
     pub(super) async fn full(&self) {
         self.0.full.notified().await;
     }

@@ -84,10 +84,10 @@ pub struct Promise {
     pub root: Hash,
 }
 
-/// Why a receipt is not valid, or not for these leaves.
+/// Why a receipt is not valid, or does not cover these leaves.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
-    /// Not a note, or not validly signed by a known key.
+    /// The text is not a note, or no known key has validly signed it.
     #[error(transparent)]
     Note(#[from] NoteError),
     /// A note that is not a receipt.
@@ -125,7 +125,8 @@ impl Promise {
         let count = decimal(line()?).ok_or(malformed("its number of leaves"))?;
         let root = from_base64(line()?).ok_or(malformed("its root"))?;
         let promise = Self { received_at, count, root };
-        // The signer never writes another spelling, or additional lines.
+        // The signer never writes the lines in another form and never adds lines, so the text must be exactly
+        // the same.
         if promise.text(name) != note.text() {
             return Err(malformed("its lines are not those of a receipt"));
         }

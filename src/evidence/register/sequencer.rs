@@ -1,16 +1,16 @@
 //! The sequencer: gives events their leaf indexes in the register, after their transactions.
 //!
-//! Every instance runs one; a lock on the row of table `register` lets only one work at a time. A round
-//! is one transaction: rows are deleted from the queue, get the next indexes in the order of their ids,
-//! and are inserted as leaves. So an event is either in the queue or in the register, even if the process
-//! or the database is killed.
+//! Every instance runs one; a lock on the row of table `register` lets only one work at a time. A round is
+//! one transaction: rows are deleted from the queue, get the next indexes in the order of their ids, and are
+//! inserted as leaves. So an event is either in the queue or in the register, even if the process or the
+//! database is killed.
 //!
-//! Queue ids are assigned before commit, so a lower id may become visible later than a higher one: a
-//! reader that continues after the last id it has seen would lose that row for ever. So a round takes all
-//! rows from the register's floor upwards. The floor advances past ids only after all transactions have
-//! ended that were running when those ids were seen. The floor lets a round skip the dead index entries
-//! below it, which PostgreSQL keeps as long as any snapshot may see them. It is only an optimisation:
-//! every few seconds a round starts at zero.
+//! Queue ids are assigned before commit, so a lower id may become visible later than a higher one: a reader
+//! that continues after the last id it has seen would lose that row for ever. So a round takes all rows from
+//! a lower bound, the register's floor, upwards. The floor advances past ids only after all transactions have
+//! ended that were running when those ids were seen. The floor lets a round skip the dead index entries below
+//! it, which PostgreSQL keeps as long as any snapshot may see them. It is only an optimisation: every few
+//! seconds a round starts at zero.
 
 use super::queue::{FULL, Queue, Reading};
 use chrono::{DateTime, Utc};
@@ -65,7 +65,7 @@ pub enum Round {
         leaves: usize,
         /// Size of the register now.
         size: u64,
-        /// How long the oldest of them had waited.
+        /// How long the oldest of these leaves had waited.
         waited: Duration,
     },
 }
@@ -117,7 +117,8 @@ impl Sequencer {
                 }
                 Err(error) => {
                     counter!(FAILURES).increment(1);
-                    // Rows seen in a failed round may still be in the queue.
+                    // The candidate is dropped, because rows that were seen in a failed round may still be in
+                    // the queue.
                     self.candidate = None;
                     pause = (pause * 2).min(MAX_BACKOFF);
                     if warned_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
@@ -180,7 +181,8 @@ impl Sequencer {
         self.queue.note(reading);
         let rounds = if reading.oldest.is_some() { MAX_CONSECUTIVE_ROUNDS } else { 0 };
         for _ in 0..rounds {
-            // If another sequencer holds the lock, the reading stays: if that one hangs, the lag grows.
+            // If another sequencer holds the lock, the round ends here and the reading above remains. So if
+            // the other sequencer hangs, the lag grows.
             let Round::Placed { leaves, size, waited } = self.round(db, start).await? else { return Ok(()) };
             let more = leaves == FULL;
             self.queue.note(Reading { size, oldest: more.then_some(waited) });
@@ -201,7 +203,8 @@ impl Sequencer {
     pub async fn round(&mut self, db: &mut PgConnection, start: Start) -> sqlx::Result<Round> {
         let began = Instant::now();
         let mut tx = db.begin().await?;
-        // A separate statement: the next one must see the rows as they are once the lock is held.
+        // The row is locked in a statement of its own, so that the next statement sees the rows as they are
+        // once the lock is held.
         let held = sqlx::query!(
             r#"SELECT size, floor, sequenced_at,
                       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "oldest_running!",
@@ -309,9 +312,9 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// Connection settings of a sequencer. A visible leaf may be signed, so its commit must be on disk,
-/// whatever the server's own setting. The timeouts make a sequencer that hangs release the lock before the
-/// lag blocks writes.
+/// Connection settings of a sequencer. Once a leaf is visible to others it may be signed, so its commit must
+/// be on disk, whatever the server's own setting is. The timeouts make a sequencer that hangs release the
+/// lock before the lag blocks writes.
 fn of_sequencer(options: PgConnectOptions) -> PgConnectOptions {
     options.application_name("ormantrace-sequencer").options([
         ("synchronous_commit", "on"),

@@ -28,7 +28,7 @@ pub enum TreeWriterError {
     /// The keys cannot sign one register.
     #[error("All keys of a register must have one name and be made without --witness: {0}.")]
     Keys(String),
-    /// There is a published checkpoint, but no last signed checkpoint.
+    /// The folder has a published checkpoint, but no last signed checkpoint.
     #[error(
         "{} has a published checkpoint but no state/checkpoint: restore the folder from a copy. Starting again \
          would create a second history.", shown(.0)
@@ -121,7 +121,7 @@ pub struct TreeWriter {
 
 impl TreeWriter {
     /// Opens the folder. Signs the empty tree if nothing was ever signed there; signs the last checkpoint
-    /// again if the keys are not those that signed it. The caller holds the folder's lock.
+    /// again if these keys are not exactly those that signed it. The caller holds the folder's lock.
     ///
     /// # Errors
     /// See [`TreeWriterError`].

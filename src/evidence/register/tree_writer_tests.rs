@@ -59,9 +59,9 @@ fn it_goes_on_where_it_ended() {
     assert_eq!(remaining.len(), 3, "short tiles that became whole are gone");
 }
 
-/// Lets each file call fail in turn: with all calls after it (as in a crash), or alone (as when a full disk
-/// is cleared). After each failure the register opens, has a size that was signed, and grows to the same
-/// tree.
+/// Runs the writer once for each file-system call N, in two ways: call N and all later calls fail (as in a
+/// crash), or only call N fails (as on a full disk that is cleared afterwards). After each failure the
+/// register can be opened, has a size that was signed, and grows to the same tree.
 #[test]
 fn every_file_call_may_fail() {
     for once in [false, true] {
@@ -84,7 +84,7 @@ fn every_file_call_may_fail() {
                 grow(&mut writer, 300)?;
                 grow(&mut writer, 520)
             });
-            // The published checkpoint was signed, and is of the correct tree.
+            // The published checkpoint has the correct root for its size, in each case.
             let shown = published(&healthy).unwrap();
             assert_eq!(shown.root, root(shown.size), "call {fails_at}");
             if let Err(error) = &outcome {
@@ -132,7 +132,7 @@ fn keys_change_with_an_overlap() {
     let folder = Folder::new(temp.path());
     grow(&mut open(folder.clone(), &[1]).unwrap(), 3).unwrap();
     let old = folder.published().unwrap();
-    // If the old key is left out before both have signed, no given key verifies the last checkpoint.
+    // The old key is left out before both keys have signed. Then no given key verifies the last checkpoint.
     let refused = open(folder.clone(), &[2]).unwrap_err();
     assert!(refused.to_string().contains("give the old key too"), "{refused}");
     // Both keys sign, including the last checkpoint, although there are no new leaves.
@@ -185,7 +185,7 @@ fn a_folder_that_is_not_whole_is_refused() {
     assert!(other.contains("another root than was signed at size 300"), "{other}");
     let text = damage(&|dir| std::fs::write(dir.join("state/checkpoint"), "birch\n").unwrap());
     assert!(text.contains("is damaged"), "{text}");
-    // The state was restored from an older copy, while a newer checkpoint is published.
+    // The folder `state` was restored from an older copy, while a newer checkpoint is published.
     let older = damage(&|dir| {
         let early = tempfile::tempdir().unwrap();
         grow(&mut open(Folder::new(early.path()), &[1]).unwrap(), 256).unwrap();

@@ -1,9 +1,9 @@
-//! `ormantrace witness`: cosigns checkpoints of the configured registers, each only if it is
-//! consistent with the one before (C2SP tlog-witness, tlog-cosignature).
+//! `ormantrace witness`: cosigns checkpoints of the configured registers. It cosigns a checkpoint only if it
+//! is consistent with the last one of the same register (C2SP tlog-witness, tlog-cosignature).
 //!
-//! It stores one checkpoint per register, on disk before it responds. Two histories of one register
-//! cannot both get its signature, whatever the register's operator does. A checkpoint that is validly
-//! signed but not consistent with the stored one is stored too: the two of them prove the fraud.
+//! The witness stores one checkpoint per register, on disk before it responds. So two different histories of
+//! one register cannot both get its signature, whatever the register's operator does. A checkpoint that is
+//! validly signed but not consistent with the stored one is stored, too: the two checkpoints prove the fraud.
 
 use crate::base::clock::Clock;
 use crate::base::config::shown;
@@ -77,7 +77,7 @@ pub enum Verdict {
     Conflict(u64),
     /// 422: not consistent with the stored checkpoint.
     Inconsistent,
-    /// 500: the checkpoint cannot be stored now, so it is not signed.
+    /// 500: the checkpoint cannot be stored now, so it is not cosigned.
     NotStored,
 }
 
@@ -89,8 +89,8 @@ pub struct Witness {
     signer: Signer,
     registers: Vec<VerifierKey>,
     clock: Clock,
-    /// The last checkpoint of each register. Locked while a new one is checked and written, so that two
-    /// requests cannot both extend the same one.
+    /// The last checkpoint of each register. The lock is held while a new checkpoint is checked and written,
+    /// so that two requests cannot both extend the same checkpoint.
     seen: Mutex<BTreeMap<String, Checkpoint>>,
     _lock: Lock,
 }
@@ -125,7 +125,8 @@ impl Witness {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
-            // The key that signed it may have been replaced since: only the format is checked.
+            // Only the format is checked, because the key that signed the stored checkpoint may have been
+            // replaced since.
             let read = Note::parse(&bytes)
                 .map_err(CheckpointError::from)
                 .and_then(|note| Checkpoint::parse(note.text()))
@@ -186,7 +187,7 @@ impl Witness {
         }
         if !is_consistent(size, root, new.size, new.root, &proof) {
             if new.size == size && root == new.root {
-                // The request has the stored tree; its proof should be empty and is not.
+                // The tree in the request is the stored one, so the proof has to be empty, but it is not.
                 return Verdict::Inconsistent;
             }
             self.store_evidence(&new, root, &note);
@@ -202,7 +203,8 @@ impl Witness {
         Verdict::Signed(format!("{line}\n"))
     }
 
-    /// Stores the checkpoint with only the lines of the register's own keys: any client can add other lines.
+    /// Stores the checkpoint with only the signature lines of the register's own keys, because any client can
+    /// add other lines.
     fn store_checkpoint(&self, new: &Checkpoint, note: &Note, keys: &[VerifierKey]) -> io::Result<()> {
         let note = note.only_by(keys);
         self.disk.put(&[(file_of(&self.dir, &new.origin), note.to_string().into_bytes())])

@@ -72,7 +72,7 @@ pub enum CosignError {
     /// It returned an error status.
     #[error("it returned {0}")]
     Status(StatusCode),
-    /// It has cosigned a larger tree of this register than there is here.
+    /// The witness has cosigned a larger tree of this register than this folder contains.
     #[error(
         "it has cosigned {cosigned} leaves of this register, but there are only {local} here: an older copy of the \
          register's folder, or a second history"
@@ -83,7 +83,7 @@ pub enum CosignError {
         /// The size here.
         local: u64,
     },
-    /// Its response is not a cosignature by its key.
+    /// The response of the witness is not a cosignature by the witness's key.
     #[error("its response is not a cosignature by its key")]
     Response,
     /// The proof cannot be made.
@@ -98,7 +98,7 @@ pub enum WitnessState {
     Prompt,
     /// It has not responded or failed yet.
     New,
-    /// It failed or was late, and may not respond.
+    /// The witness failed or was late, so it may not respond to the next request either.
     Nothing,
 }
 
@@ -258,8 +258,8 @@ async fn request_cosignature(
     let size = Checkpoint::parse(note.text()).map_err(|error| CosignError::Proof(error.to_string()))?.size;
     for first in [true, false] {
         if *seen > size {
-            // Reset, so that the next round sends a request again: the witness may have reported a wrong
-            // size, or may be corrected later, and this process runs for months.
+            // The assumed size is reset, so that the next round sends a request again: the witness may have
+            // reported a wrong size, or may be corrected later, and this process runs for months.
             let cosigned = std::mem::take(seen);
             return Err(CosignError::Ahead { cosigned, local: size });
         }
@@ -272,7 +272,7 @@ async fn request_cosignature(
                 *seen = size;
                 return Ok(line);
             }
-            // It has stored another size than assumed, and returns that size.
+            // The witness has stored another size than assumed, and returns that size.
             StatusCode::CONFLICT if first => {
                 let reported = std::str::from_utf8(&response.body).ok();
                 let reported = reported.and_then(|text| decimal(text.strip_suffix('\n').unwrap_or(text)));

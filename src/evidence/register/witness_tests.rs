@@ -100,13 +100,13 @@ fn a_fork_and_a_rollback_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let witness = open(dir.path()).unwrap();
     assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(300).request(0, &register()))));
-    // A checkpoint of an earlier size, in requests that state different old sizes.
+    // The witness gets a checkpoint of an earlier size, in requests that state different old sizes.
     let early = Log::new(1).at(200);
     assert_eq!(witness.add_checkpoint(&early.request(0, &register())), Verdict::Conflict(300));
     assert_eq!(witness.add_checkpoint(&early.request(200, &register())), Verdict::Conflict(300));
     let lied = request(300, &[], &early.note(&register()).to_string());
     assert!(matches!(witness.add_checkpoint(&lied), Verdict::Malformed(_)));
-    // Checkpoints of another history: first of the same size, then of a larger one.
+    // The witness gets checkpoints of another history: first of the same size, then of a larger one.
     let other = Log::new(2).at(300);
     assert_eq!(witness.add_checkpoint(&other.request(300, &register())), Verdict::Conflict(300));
     let evidence = file_of(dir.path(), ORIGIN).with_extension("refused");
@@ -194,8 +194,9 @@ fn what_cannot_be_remembered_is_not_signed() {
     assert_eq!(witness.size_of(ORIGIN), 0);
 }
 
-/// The disk fails at one call and all after it, for each call in turn: a cosigned checkpoint was synced to
-/// disk before, and the witness opens again with the old checkpoint or the new.
+/// Runs the witness once for each file-system call N; in run N, call N and all later calls fail. A checkpoint
+/// is cosigned only if every call succeeds, so it was synced to disk before. After each run, the witness
+/// opens with the complete old checkpoint or the complete new one.
 #[test]
 fn what_is_signed_was_remembered_whatever_call_fails() {
     use crate::evidence::tlog::disk::Call::{self, Create, Rename, Sync, SyncDir, Write};
@@ -226,7 +227,7 @@ fn what_is_signed_was_remembered_whatever_call_fails() {
     }
 }
 
-/// The folder itself, and evidence against a register, are synced too.
+/// The folder itself is synced, and so is stored evidence against a register.
 #[test]
 fn a_folder_and_evidence_last() {
     use crate::evidence::tlog::disk::Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};

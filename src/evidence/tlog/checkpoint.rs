@@ -15,7 +15,8 @@ pub struct Checkpoint {
     pub size: u64,
     /// Root hash over the leaves.
     pub root: Hash,
-    /// Lines after the first three (origin, size, root). This program writes none, but preserves those read.
+    /// Lines after the first three (origin, size, root). This program writes no such lines, but preserves
+    /// those that it reads.
     pub extensions: Vec<String>,
 }
 
@@ -31,7 +32,7 @@ pub enum CheckpointError {
     /// Signed, but not by the register's key.
     #[error("the register itself has not signed it")]
     NotByRegister,
-    /// The origin is not the name of the key that signed it.
+    /// No register key that signed the note has the origin as its name.
     #[error("it is of the register {0}, whose key this is not")]
     OtherOrigin(String),
 }
@@ -112,7 +113,8 @@ pub struct Policy {
 pub struct VerifiedCheckpoint {
     /// Its content.
     pub checkpoint: Checkpoint,
-    /// Names of the policy's witnesses that have cosigned it, with the times of their cosignatures.
+    /// Names of the policy's witnesses that have cosigned the checkpoint, with the times of their
+    /// cosignatures.
     pub witnesses: Vec<(String, DateTime<Utc>)>,
     /// Whether the policy's quorum is reached.
     pub quorum: bool,

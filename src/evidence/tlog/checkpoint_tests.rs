@@ -73,7 +73,7 @@ fn who_has_signed_and_who_has_witnessed() {
         seen.witnesses,
         [("witness4.example".to_owned(), now()), ("witness2.example".to_owned(), now())]
     );
-    // Without the register's signature, witnesses are not enough.
+    // Cosignatures of witnesses are not enough without the register's signature.
     let only = Note::sign(text.clone(), &[&witnesses[0], &witnesses[1]], now()).unwrap();
     assert_eq!(policy.check(&only), Err(NoteError::Unsigned.into()));
     let confused = Policy { registers: policy.witnesses.clone(), ..policy.clone() };

@@ -23,7 +23,7 @@ pub(super) fn sign(secret: &ed25519_dalek::SigningKey, text: &str, now: DateTime
     [time.to_be_bytes().as_slice(), &secret.sign(&message(time, text)).to_bytes()].concat()
 }
 
-/// The time of a valid cosignature; `None` if it is not by this key over this text.
+/// The time in a cosignature; `None` if the signature is not by this key over this text.
 #[must_use]
 pub(super) fn verify(
     key: &ed25519_dalek::VerifyingKey,

@@ -1,7 +1,8 @@
-//! Writes files so that a crash at any moment leaves either the old content or the new.
+//! Writes files so that a crash at any moment leaves either the complete old content or the complete new
+//! content.
 //!
-//! Every call that changes the disk passes a gate, where a test can make the disk fail or end the
-//! process; in production there is no gate.
+//! Every call that changes the disk first calls a gate, a function with which a test can make the disk fail
+//! or end the process. In production there is no gate.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -56,7 +57,8 @@ impl Disk {
         Self::default()
     }
 
-    /// The machine's disk behind a gate. A call that the gate refuses fails; a refused write is half done.
+    /// The machine's disk behind a gate. If the gate refuses a call, the call fails. A refused write is done
+    /// by half, as in a crash.
     #[must_use]
     pub fn gated(gate: impl Fn(Call, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self { gate: Some(Arc::new(gate)) }
@@ -85,7 +87,8 @@ impl Disk {
     }
 
     fn put_one(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        // The same name every time, so that a leftover of a crash is overwritten.
+        // The temporary file of a path always has the same name, so that a file which a crash left behind is
+        // overwritten.
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(".new");
@@ -106,7 +109,7 @@ impl Disk {
     pub fn put_secret(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         self.make_private_dir(folder)?;
-        // A random name, so that two concurrent writers do not write to the same temporary file.
+        // The temporary file has a random name, so that two concurrent writers do not write to the same file.
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
         let draft = folder.join(format!(".key-{}", hex::encode(nonce)));

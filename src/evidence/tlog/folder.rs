@@ -28,7 +28,7 @@ pub struct Folder {
 /// Why the last signed checkpoint was not replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum SwapError {
-    /// It is not the expected one: another publisher signs in this folder too.
+    /// The last signed checkpoint is not the expected one: another publisher signs in this folder, too.
     #[error("another publisher has signed in this folder")]
     Changed,
     /// An I/O error.

@@ -42,7 +42,7 @@ fn what_is_written_is_read_again() {
     assert_eq!(tree.inclusion(17).unwrap().len(), 10);
     assert_eq!(folder.entry(599, 600).unwrap(), entry(599));
     assert_eq!(folder.entry(600, 600).unwrap_err().kind(), io::ErrorKind::NotFound);
-    // An old partial tile is read from the beginning of the full one.
+    // The old name of a partial tile still works: it returns the beginning of the full tile.
     let full = Tile::parse("tile/0/000").unwrap();
     let short = Tile::parse("tile/0/000.p/200").unwrap();
     let before = folder.tile(&short).unwrap();
@@ -68,8 +68,8 @@ fn only_what_is_expected_is_replaced() {
     assert_eq!(folder.published().unwrap(), None);
 }
 
-/// The disk fails at one call and all after it, for each call in turn: the folder then has the old
-/// content or the new, never half of it.
+/// Runs the write once for each file-system call N; in run N, call N and all later calls fail. After each
+/// run, the last signed checkpoint is the old one or the new one, and its complete tree can be read.
 #[test]
 fn a_crash_at_any_call_leaves_old_or_new() {
     let mut survived = 0;
@@ -131,8 +131,8 @@ fn every_kind_of_call_passes_the_gate() {
     assert_eq!(folder.keys().unwrap(), Some(b"{}".to_vec()));
 }
 
-/// The disk fails at one call and all after it, for each call in turn: then there is no key, or a
-/// complete one that no other key replaces.
+/// Writes a secret once for each file-system call N; in run N, call N and all later calls fail. After each
+/// run, there is either no key file, or a complete one that no other key replaces.
 #[test]
 fn a_secret_that_is_cut_off_is_none_or_whole() {
     use Call::{Create, Link, MakeDir, Remove, Sync, SyncDir, Write};

@@ -150,7 +150,7 @@ impl VerifierKey {
         self.key.to_bytes()
     }
 
-    /// The verified signature, if this key made it over this text.
+    /// Verifies a signature over a text. `None` if it was not made by this key.
     fn verify<'a>(&'a self, text: &str, signature: &[u8]) -> Option<Verified<'a>> {
         let time = match self.kind {
             Kind::Text => {
@@ -200,7 +200,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// From a seed of 32 bytes.
+    /// Makes a signer from the 32 bytes of its secret key (the seed).
     ///
     /// # Errors
     /// If the name is not valid.
@@ -340,13 +340,13 @@ impl SignatureLine {
         Ok(Self { name: name.to_owned(), id: u32::from_be_bytes(*id), bytes: bytes.to_vec() })
     }
 
-    /// Name of the key that it claims to be by; not verified.
+    /// The name of the key that the line states as its signer; not verified.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it claims to be by this key; not verified.
+    /// Whether the line states this key as its signer; not verified.
     #[must_use]
     pub fn is_by(&self, key: &VerifierKey) -> bool {
         self.id == key.id && self.name == key.name
@@ -403,7 +403,8 @@ impl Note {
             return Err(malformed("it is longer than a million bytes"));
         }
         let full = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
-        // Programs that save or transfer a text cause these: each gets its own sentence.
+        // The next three errors are typical of programs that save or transfer a text, so each has its own
+        // message.
         if full.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
             return Err(malformed("it is empty"));
         }
@@ -461,7 +462,7 @@ impl Note {
             if claimed.peek().is_none() || verified.iter().any(|known| line.is_by(known.key)) {
                 continue;
             }
-            // An id has only 32 bits: two known keys may share one, so try both.
+            // An id has only 32 bits, so two known keys may share one: all of them are tried.
             let valid = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
             verified.push(valid.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
         }

@@ -52,7 +52,7 @@ fn countersignatures_are_over_their_time() {
     assert_eq!(line.bytes[..8], now().timestamp().to_be_bytes());
     let bare = cosignature::verify(&witness.verifier().key, text, &line.bytes);
     assert_eq!(bare, Some(now()));
-    // With another time the signature is not valid.
+    // The time is signed, too, so a cosignature with another time is not valid.
     line.bytes[7] ^= 1;
     let mut forged = Note::sign(text.to_owned(), &[&log], now()).unwrap();
     forged.add(line);

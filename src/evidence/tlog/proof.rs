@@ -28,7 +28,7 @@ pub struct Proof {
     pub extra: Option<Vec<u8>>,
     /// Index of the leaf, from 0.
     pub index: u64,
-    /// From the leaf's sibling up to the root's child.
+    /// The hashes of the proof, from the leaf's sibling up to the root's child.
     pub hashes: Vec<Hash>,
     /// The checkpoint that it proves inclusion in.
     pub checkpoint: Note,
@@ -43,7 +43,7 @@ pub enum ProofError {
     /// Its checkpoint is not accepted.
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
-    /// The hashes do not lead from the record to the checkpoint's root.
+    /// The root computed from the record and the hashes is not the checkpoint's root.
     #[error("the record is not number {index} of the register at size {size}")]
     NotIncluded {
         /// The index that it claims.

@@ -85,7 +85,7 @@ proptest! {
         bytes[at] = byte;
         if let Ok(read) = Proof::parse(&bytes) {
             prop_assert_eq!(read.to_string().into_bytes(), bytes.clone());
-            // Only the unsigned extra data may differ in a proof that still holds.
+            // If the changed proof is still valid, the change is in the extra data, which is not signed.
             let extra = bytes.split(|b| *b == b'\n').nth(1).map_or(0, <[u8]>::len) + 23;
             if read.verify(leaves[5], &policy).is_ok() {
                 prop_assert!(same || at < extra);

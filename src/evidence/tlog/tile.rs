@@ -1,8 +1,9 @@
 //! Tiles: the tree in files that never change (C2SP tlog-tiles).
 //!
-//! A tile holds 256 hashes of one row: row 0 has the leaves, row `r` the roots over full tiles of
-//! row `r - 1`. The last tile of a row may be partial. Its name contains its width, so that a wider
-//! one is another file. Entries are stored in bundles with the same numbering as the tiles of row 0.
+//! A tile holds 256 hashes of one row: row 0 has the leaves, row `r` the roots over full tiles of row `r -
+//! 1`. The last tile of a row may be partial. The name of a partial tile contains its width, the number of
+//! its hashes, so that a wider tile is another file. Entries are stored in bundles with the same numbering as
+//! the tiles of row 0.
 
 use super::tree::{Frontier, root_of};
 use super::{MAX_SIZE, decimal};
@@ -27,7 +28,8 @@ pub enum Row {
     Hashes(u8),
 }
 
-/// One file of the tree: its row, its index in the row, and how many of its 256 places are taken.
+/// One file of the tree: its row, its index in the row, and its width, the number of hashes or entries in it
+/// (256 if it is full).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tile {
     row: Row,
@@ -49,8 +51,8 @@ impl Tile {
         ((1..=WIDTH).contains(&width) && index <= max_index).then_some(Self { row, index, width })
     }
 
-    /// The tile with position `position` of a row, in a tree of `size` leaves; `None` if the tree has no
-    /// such position.
+    /// The tile that contains the hash or entry at `position` of a row, in a tree of `size` leaves; `None` if
+    /// the row has no such position.
     #[must_use]
     pub fn holding(row: Row, position: u64, size: u64) -> Option<Self> {
         let width = u64::from(WIDTH);
@@ -81,7 +83,7 @@ impl Tile {
         .collect()
     }
 
-    /// Whether a tree of `size` leaves has all of this tile's places.
+    /// Whether a tree of `size` leaves has all hashes or entries of this tile.
     #[must_use]
     pub fn is_within(&self, size: u64) -> bool {
         let last = self.index * u64::from(WIDTH) + u64::from(self.width) - 1;
@@ -100,13 +102,13 @@ impl Tile {
         self.index
     }
 
-    /// How many places are taken, 1 to 256.
+    /// How many hashes or entries the tile has, 1 to 256.
     #[must_use]
     pub fn width(&self) -> u16 {
         self.width
     }
 
-    /// Whether it is full: all 256 places are taken.
+    /// Whether the tile is full: it has 256 hashes or entries.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.width == WIDTH
@@ -159,7 +161,7 @@ impl Tile {
             }
             index = index.checked_mul(1000)?.checked_add(three.parse().ok()?)?;
         }
-        // Leading groups of zeros would be a second spelling.
+        // A path with leading groups of zeros would be a second spelling of the same tile, so it is refused.
         Self::new(row, index, width).filter(|tile| tile.to_string() == path)
     }
 }
@@ -395,7 +397,7 @@ impl Builder {
         });
     }
 
-    /// The partial last tile of each row: with the tiles from `push`, the complete tree.
+    /// The partial last tile of each row. These tiles and those from `push` are the complete tree.
     #[must_use]
     pub fn unfilled(&self) -> Vec<(Tile, Vec<u8>)> {
         let content = |tile: Tile| match tile.row() {

@@ -180,7 +180,8 @@ fn split(from: u64, to: u64) -> u64 {
     from + (1 << (to - from - 1).ilog2())
 }
 
-/// The hash over the leaves `from … to - 1`, a range made by [`split`].
+/// The hash over the leaves `from … to - 1`. The range must be one that [`split`] makes, so that it is made
+/// of complete nodes.
 fn range<E>(from: u64, to: u64, node: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
     let mut complete = Vec::new();
     let mut from = from;
@@ -194,8 +195,8 @@ fn range<E>(from: u64, to: u64, node: &mut impl FnMut(u32, u64) -> Result<Hash, 
     Ok(from_right.fold(last, |right, left| node_hash(left, &right)))
 }
 
-/// The root that an inclusion proof leads to; `None` if the proof does not have the length for this
-/// index and size. The proof is valid if this is a trusted root.
+/// The root that an inclusion proof leads to; `None` if the proof has a wrong length for this index and size.
+/// The proof is valid if the result is a trusted root.
 #[must_use]
 pub fn root_from_inclusion(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> Option<Hash> {
     if index >= size {
@@ -349,7 +350,8 @@ mod tests {
             let (tree, root) = (&leaves[..size], naive::root(&leaves[..size]));
             assert_eq!(edge.root(), root);
             assert_eq!(Frontier::at(size as u64, nodes(tree)).unwrap(), edge);
-            // All indexes of small trees; of larger ones a sample that shifts with the size.
+            // All indexes of small trees are checked; of larger trees, a sample that differs from size to
+            // size.
             for index in (0..size).filter(|index| size < 40 || (index + size) % 19 == 0) {
                 let path = inclusion(index as u64, size as u64, nodes(tree)).unwrap();
                 assert_eq!(path, naive::path(index, tree), "{index} of {size}");

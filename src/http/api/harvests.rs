@@ -33,8 +33,8 @@ input! {
         /// Dry run: the same errors, findings and balance, but nothing is stored, and ids and hashes are left out.
         pub dry_run: Option<bool>,
         /// The ticket, for a CSV body.
-        // Only a string here: its value is parsed as a field of the harvest, so an error in it is reported
-        // once, as an error of that field.
+        // The type is only a string: the value is parsed later, as a field of the harvest, so that an error
+        // in it is reported once, as an error of that field.
         #[param(value_type = Option<String>, format = Uuid)]
         pub felling_ticket_id: Option<String>,
     }
@@ -49,7 +49,7 @@ input! {
     }
 }
 
-/// A parameter for a CSV body only: with JSON no value is valid.
+/// The type of a parameter that only a CSV body may have: with a JSON body every value of it is refused.
 #[derive(Clone, Debug)]
 pub enum CsvOnly {}
 
@@ -104,7 +104,7 @@ pub async fn create_harvest(
         Parsed::Complete(write) => write,
         Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, &locations).await?.into()),
     };
-    // Frees the body as sent, which may have 5 MB and is not needed any more.
+    // This frees the body as it was sent, which may have 5 MB and is not needed any more.
     drop(envelope);
     if dry_run == Some(true) {
         return rehearse(&app, &caller, &input, &write.fingerprint, &locations).await;
@@ -275,7 +275,8 @@ pub async fn get_harvest_template(
         }
         sheet.take()
     } else {
-        // Spreadsheets with these locales split at semicolons; no cell here contains one.
+        // Spreadsheets with these locales split lines at semicolons. No cell here contains a semicolon, so
+        // none needs quotes.
         let lines: Vec<String> = rows.iter().map(|row| row.join(";")).collect();
         format!("\u{feff}{}\r\n", lines.join("\r\n")).into_bytes()
     };

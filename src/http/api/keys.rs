@@ -173,8 +173,8 @@ pub async fn revoke_key(
 ) -> Result<StatusCode, Problem> {
     let id = id_in_path(&id)?;
     let actor = caller.act(app.clock.now())?;
-    // In a task of its own, which runs to its end even if the client disconnects and this handler is
-    // cancelled. Otherwise it would be open whether the key is revoked.
+    // The revocation runs in a task of its own, to its end, even if the client disconnects and this handler
+    // is cancelled. Otherwise it would be unknown after a disconnection whether the key is revoked.
     let revoking = tokio::spawn(async move {
         let mut tx = Tx::begin(&app.pool).await?;
         if key_record::revoke(&mut tx, &caller, &actor, id).await? == Revocation::LastOfOperator {

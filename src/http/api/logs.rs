@@ -33,7 +33,7 @@ pub(in crate::http) async fn visible_log(
     unresolved: UnresolvedCaller,
     code: &str,
 ) -> Result<(Reader, LogRow, Access), Problem> {
-    // No look-up for text that is not a code, or without a token: no log can be returned.
+    // If the text is not a code or no token was sent, nothing is looked up, because no log can be returned.
     if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
         let other = parsed.other_reading(code);
         for code in [Some(parsed), other].into_iter().flatten() {
@@ -272,7 +272,7 @@ pub async fn list_logs(
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
     let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items, app.clock.now()).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
-    // Between the two statements the caller may have lost full access to a log.
+    // The caller may have lost full access to a log after the ids were listed and before the rows were read.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;
     Ok(Page { items, next: page.next }.into_response(&uri))

@@ -280,8 +280,8 @@ async fn exported(
     until: Option<u32>,
     since: Option<u64>,
 ) -> Result<Response, Problem> {
-    // Read after the head of the chain, so that no event is `pending` only because the checkpoint was read
-    // earlier.
+    // The published state is read after the head of the chain. Otherwise events that were published between
+    // the two reads would be `pending`.
     let Some(state) = published_state(app).await? else { return Err(not_published_yet()) };
     let size = state.checkpoint.size;
     if since.is_some_and(|since| since > size) {
@@ -320,7 +320,8 @@ type ProvenPage = Pin<Box<dyn Future<Output = Result<Vec<ExportEvent>, Problem>>
 /// Approximate length of an event in an export, in bytes.
 const EVENT_BYTES: usize = 2_048;
 
-/// The events of `subject`. `open` decides which parts of an event are disclosed. Without evidence if `bare`.
+/// The events of `subject`. `open` decides which parts of an event are disclosed. If `bare`, the events have
+/// no evidence.
 pub(in crate::http) async fn subject_events(
     app: &App,
     caller: &Caller,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::io;
 use std::sync::Arc;
 
-/// A checkpoint is cached for only 2 s: several are published per second.
+/// A checkpoint is cached for only 2 s, because several are published per second.
 const SHORT_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=2");
 /// A tile never changes.
 const IMMUTABLE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -95,11 +95,12 @@ async fn read(
 fn respond(kind: HeaderValue, cache: HeaderValue, read: io::Result<Option<Vec<u8>>>) -> Response {
     match read {
         Ok(Some(bytes)) => {
-            // Public: a checker that runs in a page of another origin may read it too.
+            // These files are public, so a program that runs in a web page of another origin may read them,
+            // too.
             let open = (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             ([(CONTENT_TYPE, kind), (CACHE_CONTROL, cache), open], bytes).into_response()
         }
-        // Without a body: the layers turn it into a problem document.
+        // This 404 has no body; the layers add a problem document as its body.
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             tracing::error!(%error, "the register's folder cannot be read");

@@ -85,7 +85,8 @@ async fn nothing_else_is() {
     std::fs::create_dir_all(folder.root().join("state")).unwrap();
     std::fs::write(folder.root().join("state/checkpoint"), "secret").unwrap();
     std::fs::write(dir.path().join("passwords"), "secret").unwrap();
-    // The folder also has tiles beyond the published size, which may still change.
+    // The folder also has tiles that are larger than the published tree; the server must not serve them,
+    // because they may still change.
     publish(&folder, &mut builder, 600, false);
     assert!(folder.root().join("tile/0/001").exists());
     for path in [

@@ -114,7 +114,7 @@ pub(in crate::http) async fn check_one(
     client: ClientAddr,
     code: &str,
 ) -> Result<Verification, Problem> {
-    // Before any query, so that a flood of checks costs the database nothing.
+    // The limits are checked before any query, so that a flood of checks costs the database nothing.
     let permit = match unresolved.token() {
         Some(token) => {
             app.limiter.key_hits().check(token.to_bytes(), 1)?;
@@ -125,7 +125,8 @@ pub(in crate::http) async fn check_one(
     let checked = app.reads.check(&[code], unresolved.token(), &app.key_ring, app.clock.now()).await?;
     let mut checked = checked.ok_or_else(Problem::invalid_token)?;
     if let Some(token) = unresolved.token() {
-        // Only now it is known that the token is valid.
+        // The check is charged to the key only now, because before the query it was not known whether the
+        // token is valid.
         app.limiter.key_hits().charge(token.to_bytes(), 1);
     }
     let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;

@@ -36,15 +36,15 @@ impl Preference {
 /// the header. `None`: it is not accepted.
 pub type Rank = Option<(u16, u8, Reverse<usize>)>;
 
-/// The rank of a representation with the media type `name` or `also`. Only `name` counts as included in a
-/// wildcard such as `text/*`.
+/// The rank of a representation for which a client may name the media type `name` or `also`. A wildcard such
+/// as `text/*` is compared only with `name`.
 #[must_use]
 pub fn rank(headers: &HeaderMap, name: &str, also: &str) -> Rank {
     best(headers, name, also).filter(|(weight, ..)| *weight > 0)
 }
 
-/// As [`rank`], but a type that the header refuses has a rank with weight 0; `None` only if the header does
-/// not name it.
+/// The same rank as [`rank`], except that a type which the header refuses has a rank with weight 0. `None`
+/// means that the header does not name the type.
 fn best(headers: &HeaderMap, name: &str, also: &str) -> Rank {
     let group = name.split_once('/').map(|(group, _)| format!("{group}/*")).unwrap_or_default();
     let mut best: Rank = None;
@@ -55,7 +55,7 @@ fn best(headers: &HeaderMap, name: &str, also: &str) -> Rank {
             "*/*" => 0,
             _ => continue,
         };
-        // The weight of a precise name overrides that of a wildcard, also if it is lower.
+        // The weight of the more precise name applies, even if a wildcard has a higher weight.
         if best.is_none_or(|best| (precision, weight) > (best.1, best.0)) {
             best = Some((weight, precision, Reverse(place)));
         }
@@ -63,7 +63,7 @@ fn best(headers: &HeaderMap, name: &str, also: &str) -> Rank {
     best
 }
 
-/// Whether `Accept` refuses HTML by a weight of 0; a type that it does not name is not refused.
+/// Whether `Accept` refuses HTML by a weight of 0. HTML is not refused if `Accept` does not name it.
 #[must_use]
 pub fn refuses_html(headers: &HeaderMap) -> bool {
     best(headers, "text/html", "application/xhtml+xml").is_some_and(|(weight, ..)| weight == 0)

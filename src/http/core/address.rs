@@ -89,10 +89,10 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// The client's address: from the right, the first address that is not a trusted proxy.
+/// The client's address: the first address, read from the right, that is not a trusted proxy.
 ///
-/// The client may have forged the entries to the left of it. An entry that is not an
-/// address ends the search; the result is then the proxy that passed it on.
+/// The client may have forged the entries to the left of this address. An entry that is not an address ends
+/// the search; the result is then the proxy that passed it on.
 #[must_use]
 pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> ClientAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -113,8 +113,8 @@ pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Client
     ClientAddr(client)
 }
 
-/// An entry of `X-Forwarded-For`, which no standard defines: an address, with a port after it, in brackets,
-/// with a zone or in quotes, as the various proxies write it.
+/// Parses an entry of `X-Forwarded-For`. No standard defines the header, so this accepts what the various
+/// proxies write: an address, possibly with a port after it, in brackets, with a zone or in quotes.
 fn forwarded(entry: &str) -> Option<IpAddr> {
     let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
     let is_port =
@@ -127,7 +127,8 @@ fn forwarded(entry: &str) -> Option<IpAddr> {
             }
             return without_zone(host).parse().ok().map(IpAddr::V6);
         }
-        // More than one colon: an IPv6 address, which has no port unless it is in brackets.
+        // An entry with more than one colon is an IPv6 address, which has no port unless the address is in
+        // brackets.
         None => match entry.split_once(':') {
             Some((host, port)) if is_port(port) && host.contains('.') => host,
             _ => entry,
@@ -136,7 +137,7 @@ fn forwarded(entry: &str) -> Option<IpAddr> {
     without_zone(host).parse().ok()
 }
 
-/// The address without its zone (RFC 4007, 11), which means something on the proxy only.
+/// The address without its zone (RFC 4007, 11): a zone has a meaning only on the proxy itself.
 fn without_zone(address: &str) -> &str {
     address.split_once('%').map_or(address, |(address, _)| address)
 }

@@ -62,8 +62,8 @@ pub struct Inner {
     pub fingerprint_key: [u8; 32],
 }
 
-/// The listener's settings, with our problem documents for a connection above the limit and for an invalid
-/// `Host`.
+/// The listener's settings. Its responses to a connection above the limit and to an invalid `Host` are
+/// problem documents.
 #[must_use]
 pub fn server_settings() -> ServerSettings {
     let refusal = |body| Refusal { content_type: PROBLEM_JSON, body };
@@ -87,8 +87,8 @@ impl App {
     }
 
     /// A permit for a transaction on a connection of the pool. One organisation gets permits for at most half
-    /// of the connections: a harvest of 5,000 logs holds its connection so long that requests which wait for
-    /// another one can time out.
+    /// of the connections: a harvest of 5,000 logs holds its connection for so long that requests which wait
+    /// for a connection can time out.
     ///
     /// # Errors
     /// Overloaded, if transactions of the same organisation do not end in time.

@@ -1,5 +1,5 @@
-//! Authentication and role checks. A permission is an argument type: a handler without
-//! a [`Caller`] or role argument visibly checks nothing.
+//! Authentication and role checks. A handler states the permission that it needs as the type of an argument.
+//! So its signature shows what is checked: without a [`Caller`] or role argument, it requires no permission.
 
 use crate::base::token::Token;
 use crate::http::core::app::App;
@@ -32,7 +32,8 @@ fn token(parts: &Parts) -> Result<Option<Token>, Problem> {
 impl OptionalFromRequestParts<App> for Caller {
     type Rejection = Problem;
 
-    /// For public routes: no token gives `None`, an invalid token is 401 even here.
+    /// This extractor is for public routes. Without a token the result is `None`; an invalid token is
+    /// rejected with 401 on public routes, too.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(Some(caller.clone()));

@@ -1,9 +1,8 @@
 //! Limits on a request body: bytes (after decompression), time, encoding.
 //!
-//! The limits apply while a handler reads, not before: a client without a token is
-//! rejected before any byte of the body is read. The reason of a rejection is also
-//! stored outside the body, so that the layers send 408, 413 or 415 whatever error
-//! the handler made of its broken stream.
+//! The limits apply while a handler reads, not before: a client without a token is rejected before any byte
+//! of the body is read. The reason of a rejection is also stored outside the body. So the layers can send
+//! 408, 413 or 415, whatever error the handler returned when its stream of the body broke off.
 
 use crate::net::pace::{Pace, PaceMeter};
 use axum::BoxError;
@@ -25,22 +24,22 @@ use tower::util::MapRequestLayer;
 /// Why a body was not read to its end. A client error; each variant has its own status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// More bytes than the call accepts, compressed or decompressed: 413.
+    /// The body has more bytes than the route accepts, before or after decompression: 413.
     #[error("the body has more than {limit} bytes")]
     TooLarge {
         /// The call's limit in bytes.
         limit: u64,
     },
-    /// Slower than the pace, or not complete in time: 408.
+    /// The body arrives more slowly than the pace, or is not complete in time: 408.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// A `Content-Encoding` that this call does not accept: 415.
+    /// The body has a `Content-Encoding` that the route does not accept: 415.
     #[error("the body's encoding is not accepted")]
     Encoding {
         /// Whether gzip would have been accepted.
         gzip: bool,
     },
-    /// Declared as gzip, but it is not gzip or is truncated: 400.
+    /// The body is declared as gzip, but is not gzip or is truncated: 400.
     #[error("the body is not gzip")]
     BadGzip,
 }
@@ -87,7 +86,8 @@ impl BodyRules {
         self.error.get().copied()
     }
 
-    /// The number of bytes that the body may take in memory, as far as its header shows.
+    /// The maximum number of bytes that the body can take in memory: the limit, or the declared length of a
+    /// body without compression if that is less.
     #[must_use]
     pub fn expected(&self, body: &Body) -> u64 {
         let limit = self.limit.load(Ordering::Relaxed);
@@ -124,7 +124,8 @@ pub fn guard(request: Request, settings: BodySettings) -> (Request, Arc<BodyRule
     if body.is_end_stream() {
         return (Request::from_parts(parts, body), rules);
     }
-    // `remove` returns the first of several values; two encodings in a row are not supported.
+    // `remove` returns the first of several values, so a repeated header is detected before: a body with two
+    // encodings is not supported.
     let repeated = parts.headers.get_all(CONTENT_ENCODING).iter().nth(1).is_some();
     let encoding = match parts.headers.remove(CONTENT_ENCODING) {
         _ if repeated => Encoding::Other,
@@ -163,7 +164,7 @@ struct Guarded {
     ended: bool,
 }
 
-/// State that exists from the first read on.
+/// The state of a body that the handler has begun to read.
 struct Reading {
     limit: u64,
     started: Instant,
@@ -285,7 +286,8 @@ impl Guarded {
             return;
         }
         let too_slow = self.rules.error() == Some(BodyError::TooSlow);
-        // Polling would send 100 Continue and so request a body that has not been sent yet.
+        // If the client waits for 100 Continue, polling the body would send it and so request a body that has
+        // not been sent yet.
         let not_sent = self.waits_for_continue && self.reading.is_none();
         if too_slow || not_sent {
             return;

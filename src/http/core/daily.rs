@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const DAY: Duration = Duration::from_hours(24);
-/// If the map has this many keys or more, those with a full budget are removed before a new one is added.
+/// If the map has this many keys or more, the keys with a full budget are removed before a new key is added.
 const SWEEP_FROM: usize = 4_096;
 
 /// `count` a day, as a rate; `None` for 0, which means no limit.
@@ -53,23 +53,24 @@ impl<K: Copy + Eq + Hash> DailyBudgets<K> {
         Self { rate: per_day(per_day_and_key), start: Instant::now(), paid_at }
     }
 
-    /// Takes `count`, all or nothing.
+    /// Takes `count` uses from the key's budget: all of them or none.
     ///
     /// # Errors
-    /// If the key has less than that left.
+    /// If the budget has fewer than `count` uses left.
     pub fn take(&self, key: K, count: usize) -> Result<(), BudgetUsed> {
         self.take_at(key, count, self.start.elapsed(), true)
     }
 
-    /// Whether the key has `count` left; takes nothing.
+    /// Checks that the key's budget has `count` uses left, without taking any.
     ///
     /// # Errors
-    /// If the key has less than that left.
+    /// If the budget has fewer than `count` uses left.
     pub fn check(&self, key: K, count: usize) -> Result<(), BudgetUsed> {
         self.take_at(key, count, self.start.elapsed(), false)
     }
 
-    /// Takes `count`, even if less is left: for uses that are counted only after the work is done.
+    /// Takes `count` uses from the key's budget, even if fewer are left: for uses that are counted only after
+    /// the work is done.
     pub fn charge(&self, key: K, count: usize) {
         let now = self.start.elapsed();
         if let Some(rate) = self.rate {

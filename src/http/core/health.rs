@@ -60,7 +60,7 @@ impl Health {
         Self::with_members(check, Map::new)
     }
 
-    /// As [`Health::new`], with further members that `/readyz` returns while the process is ready.
+    /// The same as [`Health::new`], with further members that `/readyz` returns while the process is ready.
     pub fn with_members<F>(
         check: impl Fn() -> F + Send + Sync + 'static,
         figures: impl Fn() -> Map<String, Value> + Send + Sync + 'static,

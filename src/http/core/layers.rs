@@ -1,7 +1,6 @@
-//! The layers around every handler, from the outside in: compression of responses;
-//! the request frame (request id, span, metrics, panics, completed problems, security
-//! headers, one trace event per request); limits on concurrent requests; limits on
-//! the body.
+//! The layers around every handler, from the outside in: compression of responses; the request frame (request
+//! id, span, metrics, 500 after a panic, problems completed with path and request id, security headers, one
+//! trace line per request); limits on concurrent requests; limits on the body.
 
 use crate::http::core::accept::accept_identity;
 use crate::http::core::address::{Network, resolve};
@@ -36,8 +35,8 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
-/// For pages: our own style sheet, images and form; no scripts, nothing from other origins, no embedding in
-/// frames.
+/// The content security policy of pages. Pages may use our own style sheet, images and form; they may not
+/// have scripts, load anything from other origins, or be embedded in frames.
 pub const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                             base-uri 'none'; frame-ancestors 'none'";
 /// The headers of security that only pages have.
@@ -45,7 +44,8 @@ pub const PAGE_HEADERS: [(HeaderName, &str); 2] = [
     (CONTENT_SECURITY_POLICY, PAGE_CSP),
     (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
-/// For all other content: if a browser shows it, it may load and run nothing.
+/// The content security policy of all other responses: a browser that shows one as a document may load and
+/// run nothing for it.
 const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
 /// Settings of the layers.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ pub enum TrafficClass {
 }
 
 impl TrafficClass {
-    /// By the method and the pattern of the matched route (`None` if no route matched).
+    /// The class of a request, by its method and the pattern of its route (`None` if no route matched).
     #[must_use]
     pub fn of(method: &Method, route: Option<&str>) -> Self {
         let Some(route) = route else { return Self::Probe };
@@ -135,7 +135,7 @@ impl TrafficClass {
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// As in the header, the problem and the trace.
+    /// The id as it is written in the response header, in problems and in the trace.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -173,7 +173,8 @@ where
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(frame, around))
-        // Speed over size: the machine's two cores are needed by the database.
+        // The fastest compression is used, although its output is larger, because the database needs the
+        // machine's two cores.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(packs))
         .layer(MapRequestLayer::new(accept_identity))
 }
@@ -439,7 +440,7 @@ mod tests {
         assert_eq!(immediate("/v1/verify/KZ-0000417").await.unwrap().status(), 429);
         let delayed = send(Duration::from_hours(1));
         let mut refused = std::pin::pin!(delayed("/v1/verify/KZ-0000417"));
-        // One poll takes the request as far as the pause.
+        // One poll is enough for the refused request to reach its pause, so it has released its permit.
         assert!(refused.as_mut().now_or_never().is_none());
         assert_eq!(delayed("/verify").await.unwrap().status(), 200, "the only permit is free");
         assert!(refused.as_mut().now_or_never().is_none());

@@ -1,17 +1,16 @@
-//! The rate limit of the public check by client address, so that codes cannot be
-//! guessed and one client cannot use all capacity.
+//! The rate limit of the public check by client address, so that codes cannot be guessed and one client
+//! cannot use all capacity.
 //!
-//! Meters run per subscriber (an IPv4 address or an IPv6 /64): every check
-//! counts as a hit of a second and of a day, and a check that finds nothing also counts
-//! as a miss. A client that has used up its misses or its hits is rejected before
-//! any work is done. Mobile operators let many phones share one address, so
-//! codes that cannot be found by guessing are still answered then, from a budget of
-//! their own; any other code is rejected without a look-up, since the difference between
-//! 429 and 200 would show which codes exist. A miss is known
-//! only after the check, when several checks of a client may be running; all of
-//! them are charged, so that concurrent checks gain nothing. That is why the meter
-//! is our own: the rate-limiting crates can neither test a limit without consuming
-//! from it nor go into debt.
+//! Each subscriber (an IPv4 address or an IPv6 /64) has its own meters. Every check counts as a hit, by the
+//! second and by the day, and a check that finds nothing also counts as a miss. If a client has used up its
+//! misses or its hits, its checks are rejected before any work is done. Mobile operators let many phones
+//! share one address. So checks of codes that cannot be found by guessing are an exception: they have a
+//! budget of their own, which is used when the misses or hits are used up. Any other code is then rejected
+//! without a look-up, since the difference between 429 and 200 would show which codes exist.
+//!
+//! A miss is known only after the check, and several checks of a client may be running at that time. All of
+//! them are charged, even beyond the limit, so that concurrent checks gain nothing. That is why the meter is
+//! our own: the rate-limiting crates can neither test a limit without consuming from it nor go into debt.
 
 use crate::base::ids::KeyId;
 use crate::http::core::address::subscriber;
@@ -45,8 +44,8 @@ impl Rate {
         *at = (*at).max(now) + self.step();
     }
 
-    /// [`Rate::wait`] for `count` at once. More than the rate's own count always has to wait, so it is never
-    /// accepted.
+    /// The same as [`Rate::wait`], for `count` at once. If `count` is more than the rate's own count, there
+    /// is always a wait, so it is never accepted.
     pub(super) fn wait_many(self, at: Duration, count: usize, now: Duration) -> Option<Duration> {
         let taken = at.max(now).saturating_add(self.steps(count));
         taken.checked_sub(now + self.step() * self.count.max(1)).filter(|wait| !wait.is_zero())
@@ -192,12 +191,12 @@ impl PublicLimiter {
         &self.0.unknown_bins
     }
 
-    /// Takes one check from the subscriber's budget. If its hits or misses are used up, calls `is_genuine`,
-    /// which decides without the database whether the code cannot be found by guessing; only a check of such
-    /// a code is still accepted, from a budget of its own.
+    /// Takes one check from the subscriber's budget. If the subscriber's hits or misses are used up, calls
+    /// `is_genuine`, which decides without the database whether the code cannot be found by guessing. Only a
+    /// check of such a code is then accepted, from a budget of its own.
     ///
     /// # Errors
-    /// When to try again, if they are used up.
+    /// If the check is not accepted: when the client may try again.
     pub fn admit(&self, address: IpAddr, is_genuine: impl FnOnce() -> bool) -> Result<Permit, RetryAfter> {
         self.admit_code_at(address, self.0.start.elapsed(), is_genuine)
     }
@@ -224,9 +223,9 @@ impl PublicLimiter {
             drop(shard);
             return Ok(Permit { limiter: self.clone(), subscriber, counts_misses: true });
         };
-        // The limit of hits per second does not apply to genuine codes: a flood of other codes from the same
-        // address would use it up for them. The work is small without it: checking a signature takes less
-        // than a tenth of a millisecond, and the response to a refused check is delayed.
+        // The limit of hits per second does not apply to genuine codes, because a flood of other codes from
+        // the same address could use it up. The limit is not needed for genuine codes: checking a signature
+        // takes less than a tenth of a millisecond, and the response to a refused check is delayed.
         let has_budget = genuine.wait(meters.genuine, now).is_none();
         drop(shard);
         if !has_budget || !is_genuine() {
@@ -327,7 +326,7 @@ mod tests {
     fn thirty_misses_a_minute_and_then_one_every_two_seconds() {
         let limiter = PublicLimiter::new(LimitSettings::default());
         for n in 0..30 {
-            // One every 50 ms, so that the limit on hits (20 a second) is not reached.
+            // There is one check every 50 ms, so that the limit on hits (20 a second) is not reached.
             assert_eq!(
                 miss(&limiter, "192.0.2.1", s(10) + Duration::from_millis(50) * n),
                 Ok(()),

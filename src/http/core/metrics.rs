@@ -30,8 +30,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The process's recorder, installed once however many servers a process (a test) starts.
 ///
-/// Nothing is recorded before the first call. Returns `None` if another recorder was installed before (that
-/// one then has the metrics), or if the upkeep thread cannot be started.
+/// Nothing is recorded before the first call. Returns `None` if another recorder was installed before (the
+/// other recorder then has the metrics), or if the upkeep thread cannot be started.
 pub fn install() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE
@@ -51,7 +51,8 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             crate::evidence::register::describe_figures();
             describe_counter!(SHED, "Requests answered 503 because no permit came free, by class.");
             describe_counter!(ABORTED, "Long responses that were cut because a page could not be read.");
-            // Samples stay in memory until they are folded; without scrapes the memory must not grow.
+            // Samples stay in memory until a scrape or this thread adds them to their buckets. Without the
+            // thread and without scrapes, the memory would grow for ever.
             let folding = handle.clone();
             let spawned = std::thread::Builder::new().name("metrics".into()).spawn(move || {
                 loop {
@@ -146,7 +147,7 @@ impl Exposition {
         Self::default()
     }
 
-    /// With a gauge that is read at each scrape, such as the pool's idle connections.
+    /// Adds a gauge that is read at each scrape, such as the pool's idle connections.
     #[must_use]
     pub fn with_gauge(
         mut self,

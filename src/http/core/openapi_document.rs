@@ -128,7 +128,8 @@ fn type_files(operation: &mut Value) {
 fn list_error_codes(schemas: &mut Map<String, Value>) {
     let codes: Vec<&str> = ERROR_CODES.lines().collect();
     let description = "What is wrong with one value, for programs. Codes are stable; new ones may be added.";
-    // An open list: codes of quantities are composed, and new ones may be added within v1.
+    // The schema also allows any other string: the codes of quantities are composed (`volume-too-large`), and
+    // new codes may be added within v1.
     let words = [json!({"type": "string", "enum": codes}), json!({"type": "string"})];
     schemas.insert("ErrorCode".to_owned(), json!({"anyOf": words, "description": description}));
     if let Some(code) = schemas.get_mut("FieldError").and_then(|error| error.pointer_mut("/properties/code"))
@@ -141,7 +142,8 @@ fn reference(name: &str, description: &str) -> Value {
     json!({"$ref": format!("{SCHEMAS}{name}"), "description": description})
 }
 
-/// Replaces the one schema of all custody events by one for each type, with the members that go with it.
+/// Replaces the one schema of all custody events by one schema for each event type, with the members that
+/// this type has.
 fn split_custody_events(schemas: &mut Map<String, Value>) {
     let all = schemas["NewCustodyEvent"].take();
     let special: BTreeSet<&str> =

@@ -74,7 +74,7 @@ impl Class {
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A poisoned lock is harmless: entries are inserted whole.
+    // A poisoned lock is harmless: an entry is inserted completely or not at all.
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -149,12 +149,12 @@ impl RequestPlace {
     /// Takes the place, and waits for it within limits. `organization` is the caller's, if it is known.
     ///
     /// # Errors
-    /// Overloaded, if there is none in time.
+    /// Overloaded, if no place becomes free in time.
     pub(in crate::http) async fn take(&self, organization: Option<OrganizationId>) -> Result<(), Problem> {
         let Some(class) = self.places.class(self.class) else { return Ok(()) };
         let deadline = Instant::now() + self.places.wait;
-        // The owner's share first, so that a request beyond the share does not wait in the queue of the
-        // class.
+        // The permit of the owner's share is taken first, so that a request beyond the share does not wait in
+        // the queue of the class.
         match self.owner(organization) {
             Some(Owner::Organization(organization)) => {
                 self.acquire(class.organizations.of(organization), 1, deadline).await?;

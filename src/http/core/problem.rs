@@ -2,7 +2,8 @@
 //!
 //! A [`Problem`] has two texts. The text for the client is our own: it is written here or in the code of the
 //! violated rule. The cause (an SQL error, a panic) is in the response's extensions as [`Cause`], and
-//! [`crate::http::core::layers`] logs it once with the request id. Neither text is ever used as the other.
+//! [`crate::http::core::layers`] logs it once with the request id. Neither text is ever used in place of the
+//! other.
 //!
 //! [`ProblemType`] is the table of all problem types.
 
@@ -48,7 +49,7 @@ impl Problem {
         Self { kind, detail: detail.into(), errors: Vec::new(), headers: HeaderMap::new(), cause: None }
     }
 
-    /// With the internal cause, for the trace only.
+    /// Adds the internal cause, which is only for the trace.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
@@ -69,7 +70,7 @@ impl Problem {
         self
     }
 
-    /// With `Retry-After` in whole seconds, at least one.
+    /// Adds `Retry-After` in whole seconds, at least one.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
         self.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
@@ -93,7 +94,8 @@ impl Problem {
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// 401: an unknown, expired, revoked or malformed token; the same response for all (RFC 6750, 3.1).
+    /// 401: an unknown, expired, revoked or malformed token. The response is the same in all four cases (RFC
+    /// 6750, 3.1).
     #[must_use]
     pub fn invalid_token() -> Self {
         Self::new(ProblemType::Unauthorized, "The token is not valid: unknown, expired or revoked.")
@@ -239,7 +241,8 @@ impl Problem {
             request_id,
             errors: self.errors.iter().map(FieldErrorDocument::from).collect(),
         };
-        // Strings and numbers only: serialising cannot fail, and an empty body would still carry the status.
+        // The document has only strings and numbers, so serialising it cannot fail. If it failed
+        // nevertheless, the response would have an empty body and still the correct status.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
@@ -267,7 +270,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// One sentence for all errors: the detail of a single error, or their number.
+/// The `detail` of a problem with field errors: the detail of the error if there is only one, otherwise the
+/// number of errors.
 fn summary(errors: &[FieldError], many: &str) -> Cow<'static, str> {
     match errors {
         [] => "The request is refused.".into(),
@@ -384,8 +388,8 @@ impl From<Error> for Problem {
             stale @ Error::Stale(_) => Self::unavailable(stale.to_string()),
             Error::AlreadyDone(what) => Self::new(ProblemType::AlreadyDone, what),
             Error::Overloaded => Self::overloaded(),
-            // Some modules put the text of a driver error into it, so it is used as the cause and never shown
-            // to the client.
+            // Some modules put the text of a driver error into `cause`, so it is logged and never shown to
+            // the client.
             Error::Unavailable(cause) => Self::unavailable(cause),
             Error::OutcomeUnknown(cause) => Self::new(
                 ProblemType::OutcomeUnknown,
@@ -418,7 +422,7 @@ pub(in crate::http) fn chain(error: &dyn StdError) -> String {
     let mut source = error.source();
     while let Some(inner) = source {
         let inner_text = inner.to_string();
-        // Transparent wrappers repeat their source word for word.
+        // An error of a transparent wrapper has the same text as its source, so the text is not repeated.
         if !text.ends_with(&inner_text) {
             text.push_str(": ");
             text.push_str(&inner_text);

@@ -97,7 +97,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// A buffer with capacity for `more` bytes, the next page and the end.
+    /// A buffer with capacity for `more` bytes, for the next page, and for the text after the list.
     fn buffer(&self, more: usize) -> Vec<u8> {
         let events = usize::try_from((self.events - self.written).min(PAGE)).unwrap_or_default();
         Vec::with_capacity(more + events * self.event_bytes + self.tail.len())
@@ -107,7 +107,7 @@ impl Writer {
         self.written >= self.events
     }
 
-    /// Writes the next page. An end of the pages before the end of the list is an error.
+    /// Writes the next page. It is an error if the pages end before the list is complete.
     fn write<T: Serialize>(
         &mut self,
         page: Option<Result<Vec<T>, Problem>>,

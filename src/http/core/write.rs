@@ -1,8 +1,7 @@
-//! The path of every write to the database: the request is read completely, takes its
-//! place ([`crate::http::core::place`]) and is fingerprinted; it runs in a task of its own (a
-//! client that disconnects cancels its handler, and a write must not stop half way), in
-//! one transaction with its stored response; it is retried after a conflict with another
-//! transaction.
+//! The path of every write to the database. The request is read completely, takes its place
+//! ([`crate::http::core::place`]) and is fingerprinted. It then runs in a task of its own, because a client
+//! that disconnects cancels its handler and a write must not stop half way. The write and its stored response
+//! are one transaction, which is retried after a conflict with another transaction.
 
 use crate::base::error::{Error, FieldError, Location};
 use crate::base::ids::OrganizationId;
@@ -44,13 +43,13 @@ const MAX_ATTEMPTS: u32 = 4;
 /// Responses up to this size in bytes are stored for 90 days, larger ones for 7.
 const LARGE_RESPONSE: usize = 64 * 1024;
 
-/// What identifies a write request besides its content: its idempotency key and its fingerprint.
+/// Identifies a write request: its idempotency key, and the fingerprint of what was sent.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {
     /// The client's key, if it sent one.
     pub idempotency_key: Option<String>,
-    /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical
-    /// body. Without the secret, an erased IIN could be guessed from it.
+    /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical body. If it were a
+    /// plain hash, an erased IIN could be found by trying all IINs.
     pub fingerprint: [u8; 32],
 }
 
@@ -69,7 +68,8 @@ pub struct ParsedWrite<T, Q = NoQuery> {
 pub enum Parsed<T: Read, Q = NoQuery> {
     /// Without errors.
     Complete(ParsedWrite<T, Q>),
-    /// With errors: it is refused, after the readable part was checked against the database.
+    /// The request has errors. It is refused, but first its readable part is checked against the database, to
+    /// find further errors.
     Partial(PartialWrite<T>),
 }
 
@@ -122,7 +122,8 @@ impl WriteResponse {
     pub(in crate::http) fn with_receipt(mut self, receipt: Receipt) -> Self {
         let leaves = receipt.leaves.filter(|_| !self.hashes);
         let receipt = serde_json::to_vec(&Receipt { leaves, ..receipt }).expect("receipts serialise");
-        // The response of every write is a non-empty JSON object; its members are not serialised again.
+        // The response of every write is a non-empty JSON object. The receipt is inserted before its last
+        // brace, so that the other members need not be serialised again.
         debug_assert!(self.body.starts_with(b"{\"") && self.body.ends_with(b"}"));
         self.body.pop();
         self.body.extend_from_slice(b",\"receipt\":");
@@ -354,7 +355,7 @@ impl<T: Read> FromRequest<App> for ParsedWrite<T> {
     }
 }
 
-/// As for [`ParsedWrite`], for handlers that check what could be read of a request with errors.
+/// The same as for [`ParsedWrite`], for handlers that check what could be read of a request with errors.
 impl<T: Read> FromRequest<App> for Parsed<T> {
     type Rejection = Problem;
 
@@ -450,8 +451,9 @@ impl Task {
         let done = match self.within(&mut tx, work).await {
             Ok(Outcome::New(done)) => done,
             other => {
-                // Awaited, not left to the drop: otherwise the reservation outlives the response, and a
-                // client that repeats the request after the response gets 409 because it is "still running".
+                // The rollback is awaited here and not left to the drop of `tx`: otherwise the reservation
+                // would outlive the response, and a client that repeats the request after the response would
+                // get 409 because it is "still running".
                 let _ = tx.rollback().await;
                 return other.map(|outcome| match outcome {
                     Outcome::New(done) => done.into_response(),

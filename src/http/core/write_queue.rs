@@ -22,9 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Timeout of the two statements; after it the batch is retried once on a new connection.
+/// Timeout of all statements of a batch before its COMMIT. After the timeout, the batch is retried once on a
+/// new connection.
 const STATEMENTS_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of COMMIT; after it the outcome is unknown.
+/// Timeout of COMMIT. After the timeout, it is unknown whether the batch was committed.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Limits of a batch. The cost of a write is its number of logs.
@@ -34,14 +35,15 @@ const WRITES: BatchLimits = BatchLimits {
     queue: 1_024,
     max_queries: 64,
     cost: 500,
-    // Statements and COMMIT have timeouts of their own; this one is longer, so that no COMMIT is retried.
+    // The statements and COMMIT have their own timeouts. This one is longer than both together, so that it
+    // never ends a COMMIT, which must not be retried.
     timeout: Duration::from_mins(1),
 };
 
 /// The queue of batchable writes. Clones share it.
 pub type Writes = BatchLoader<QueuedWrite>;
 
-/// A queue to the database of `pool`, with the same role.
+/// A queue of writes to the database of `pool`. Its connection has the same role as those of `pool`.
 ///
 /// # Panics
 /// Outside a tokio runtime.
@@ -114,7 +116,8 @@ impl BatchQuery for QueuedWrite {
         self.content.0.logs.len().min(MAX_LOGS)
     }
 
-    /// Fails only while nothing can have been committed, because the batch loader retries a failed batch.
+    /// Returns an error only if nothing can have been committed, because the batch loader retries a failed
+    /// batch.
     async fn load(
         db: &mut PgConnection,
         queries: &[&Self],
@@ -161,7 +164,8 @@ impl BatchQuery for QueuedWrite {
     }
 }
 
-/// Everything between BEGIN and COMMIT; a response for each write that succeeds in the batch.
+/// Runs everything between BEGIN and COMMIT. Returns a response for each write that succeeds in the batch,
+/// and `None` for each other write.
 async fn within(tx: &mut Tx<'_>, app: &App, queries: &[&QueuedWrite]) -> Result<Vec<Option<WriteResponse>>> {
     let writes: Vec<_> = queries.iter().map(|query| query.write()).collect();
     let (batch, made) = GroupCommit::decide(tx, &writes, &app.clock).await?;
@@ -190,7 +194,8 @@ pub(in crate::http) fn done(request: &NewCustodyEvent, response: &CustodyRespons
     )
 }
 
-/// A replacement also adds an event to the old seal's batch; its hash is not in the response.
+/// The response contains the hash of every new event, except for a replacement: it also adds an event to the
+/// batch of the old seal, and the hash of this event is not in the response.
 pub(in crate::http) fn with_hashes(request: &NewCustodyEvent, done: WriteResponse) -> WriteResponse {
     if request.r#type == LogEventType::SealReplaced { done } else { done.with_hashes() }
 }

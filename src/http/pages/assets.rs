@@ -44,8 +44,8 @@ pub fn icon_path() -> String {
     ICON.path()
 }
 
-/// `GET /assets/{file}`: the file, cacheable for a year; or a bare 404, which the router turns into its
-/// problem document.
+/// `GET /assets/{file}`: the file, cacheable for a year; or a 404 without a body, which the router replaces
+/// by its problem document.
 pub async fn get_asset(Path(file): Path<String>) -> Response {
     let Some(asset) = [&STYLE, &ICON].into_iter().find(|asset| asset.name == file) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -54,7 +54,8 @@ pub async fn get_asset(Path(file): Path<String>) -> Response {
         (header::CONTENT_TYPE, asset.content_type.clone()),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // An SVG opened by itself is a document: it gets no more rights than a page.
+        // A browser that opens an SVG directly treats it as a document, so it gets no more rights than a
+        // page.
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'")),
     ];
     (headers, asset.body).into_response()

@@ -66,7 +66,7 @@ pub(super) fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
     Lang::choose(requested.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
 }
 
-/// A query parameter as entered, if it is present; an invalid one counts as absent.
+/// A query parameter as entered, if it is present. A parameter that cannot be parsed counts as absent.
 fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let query = Document::query(uri.query()).ok()?;
     let text = query.root().get(name)?.text().ok()?;
@@ -96,7 +96,8 @@ pub(in crate::http) async fn start(OriginalUri(uri): OriginalUri, headers: Heade
 pub(in crate::http) async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     let lang = language(&uri, &headers);
     let Some(code) = parameter(&uri, "code") else {
-        // A code was sent, but it is not valid text.
+        // Whether a code was sent that could not be read, because the query is malformed or the code is not
+        // valid text.
         let unreadable = uri.query().is_some_and(|query| query.contains("code="));
         return html(render_form(lang, "", unreadable.then_some(FormProblem::Unreadable)));
     };
@@ -197,7 +198,7 @@ pub async fn problems_as_pages(request: Request, next: Next) -> Response {
     let id = text(crate::http::core::layers::X_REQUEST_ID).unwrap_or_default();
     let page = html(error_page(parts.status, lang, id, retry));
     let (head, body) = page.into_parts();
-    // The length and encoding are those of the problem, not of the page.
+    // The length and encoding are those of the problem document, so they are wrong for the page.
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(CONTENT_ENCODING);
     for (name, value) in &head.headers {

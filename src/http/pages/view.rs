@@ -99,7 +99,8 @@ struct VerificationPage<'a> {
     last: Vec<Row>,
     checks: Vec<Checked<'a>>,
     register: Option<InRegister>,
-    /// Absent if the input is not a code: a typing error is no reason for suspicion.
+    /// The title of the section on what to do in case of doubt. Absent if the input is not a code, because a
+    /// typing error is no reason for suspicion.
     doubt_title: Option<String>,
     /// How to reach the inspectorate, if the administrator has set it.
     contact: Option<&'a str>,
@@ -323,7 +324,8 @@ pub fn render_verification(
         Verdict::Unknown => Symbol::Question,
     };
     let again_first = verification.verdict == Verdict::Unknown;
-    // An unknown code is shown in the form again: a mistyped code is easier to correct than to type again.
+    // An unknown code is shown in the form again, because it is easier to correct a mistyped code than to
+    // type it again.
     let form = FormState { entered: if again_first { &verification.code } else { "" }, problem: None };
     let readable =
         !verification.checks.iter().any(|check| check.code == "format" && check.outcome == Outcome::Fail);

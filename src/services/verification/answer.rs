@@ -126,7 +126,7 @@ pub enum Outcome {
     Pass,
     /// The check failed.
     Fail,
-    /// It could not be checked, or the buyer has to check it.
+    /// The server could not check it, or only the buyer can.
     Unknown,
 }
 
@@ -157,13 +157,14 @@ pub struct Check {
 /// The result of verifying the signature of a marking code (its `91` and `92` parts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signature {
-    /// Made with a key of ours, for this code.
+    /// A key of this system made the signature, for this code.
     Valid,
-    /// Names a key of ours, and does not verify.
+    /// The signature names a key of this system, but that key did not make it for this code.
     Forged,
-    /// Made with a key that we do not know: registered by the operator from elsewhere, or invented.
+    /// The signature names no key of this system. The code may be another issuer's (the operator can register
+    /// such codes too), or it may be invented.
     UnknownKey,
-    /// None was sent: a seal number, or a code without its signature.
+    /// No signature was sent: the text is a seal number, or a code without its signature.
     Absent,
 }
 
@@ -263,8 +264,8 @@ pub struct VerifiedLog {
     pub felling_ticket: String,
     /// The present status, such as `stored`.
     pub status: String,
-    /// The organisation that holds it; null if the holder is a sole trader or a farm, because that name is a
-    /// person's.
+    /// Name of the organisation that holds the timber; null if the holder is a sole trader or a farm, because
+    /// their name is the name of a person.
     pub holder_name: Option<String>,
     /// The last event.
     pub last_event: VerifiedEvent,
@@ -299,7 +300,8 @@ pub struct Verification {
     /// Absent unless requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<RegisterEntry>)]
-    // Absent means not requested; null means requested and not there.
+    // `None`, absent in JSON: not requested. `Some(None)`, null in JSON: requested, but not in the register
+    // yet.
     pub register: Option<Option<RegisterEntry>>,
 }
 
@@ -439,7 +441,8 @@ impl Verification {
     }
 }
 
-/// The checks of a registered seal on timber that is not in circulation, for the reason `why`.
+/// The checks for a registered seal that marks no timber in circulation: `why` is the verdict (`closed`,
+/// `void` or `unused`).
 fn registered(signature: Signature, why: &'static str) -> Vec<CachedJson<Check>> {
     vec![
         check("format", Outcome::Pass, "pass"),
@@ -463,8 +466,8 @@ fn cached_text(key: &'static str) -> CachedJson<Texts> {
     SENTENCES.get(key, |key| Texts::of(|lang| say(lang, key)))
 }
 
-/// The family of a parser's error code; the codes of a family share one sentence. A code that is not listed
-/// gets the general sentence: "enter it again" helps a buyer, details of the code's format do not.
+/// The family of a parser's error code; all error codes of a family share one sentence. An error code that is
+/// not listed gets the general sentence: "enter it again" helps a buyer, details of the format do not.
 fn unreadable_family(code: &str) -> &'static str {
     match code {
         "code-empty" | "seal-number-empty" => "empty",

@@ -1,5 +1,5 @@
-//! Reads the rows for codes with one statement, which uses unique keys, is the same for every verdict, and
-//! serves many requests at once. [`super::verdict`] decides on a row.
+//! Reads the row of each code. One statement serves many requests at once; it uses unique keys, and it is the
+//! same whatever the verdict will be. [`super::verdict`] decides the verdict from a row.
 
 use super::answer::Verification;
 use crate::base::error::{Error, Invalid, Result};
@@ -125,8 +125,8 @@ impl BatchQuery for SealLookup {
 pub struct Check<'t, T> {
     texts: &'t [T],
     read: Vec<Result<Code, Invalid>>,
-    /// Another spelling of each code, if it has one, for a code that is not registered as it is
-    /// ([`Code::other_reading`]).
+    /// For each text, the other reading of its code, if there is one ([`Code::other_reading`]). It counts
+    /// only if no seal is registered under the code as sent.
     respelled: Vec<Option<Code>>,
 }
 
@@ -140,7 +140,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
         Self { texts, read, respelled }
     }
 
-    /// The codes as they are, then the other spellings.
+    /// All codes as sent, then all other readings.
     fn codes(&self) -> impl Iterator<Item = &Code> {
         self.read.iter().filter_map(|code| code.as_ref().ok()).chain(self.respelled.iter().flatten())
     }

@@ -1,5 +1,5 @@
-//! Determines from its disclosed texts what a file is about: otherwise a valid file of another log would pass
-//! as the file of the log in hand.
+//! Determines what a file is about, from the texts that it discloses. Without this check, a valid file of
+//! another log would pass as the file of the log in hand.
 
 use super::Trust;
 use super::export::{Event, PARTS};
@@ -7,7 +7,7 @@ use super::json::Json;
 use super::report::{Check, Report};
 use crate::evidence::chain::bytes::{SubjectKind, commit};
 
-/// Adds the line for an export of a subject of this kind.
+/// Adds the line `about` to the report, for an export of a subject of the kind `kind`.
 pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Event]) {
     let texts: Vec<[Option<Json>; 3]> = events.iter().map(texts).collect();
     let seals = seals(&texts);
@@ -49,7 +49,8 @@ pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Ev
     }
 }
 
-/// Adds the line for a proof, which shows an entry and no text.
+/// Adds the line `about` to the report, for a proof. A proof contains an entry but no text, so it cannot show
+/// what it is about.
 pub(super) fn of_proof(report: &mut Report, trust: &Trust) {
     if trust.seal.is_none() {
         report.unchecked(Check::About, "a proof does not show which log it is of; an export does");
@@ -57,7 +58,8 @@ pub(super) fn of_proof(report: &mut Report, trust: &Trust) {
     without_text(report, trust);
 }
 
-/// Adds a failed line if the user named a seal: a file of this kind has no hashed text that names it.
+/// Adds a failed line if the user named a seal: the file is of a kind that contains no hashed text, so
+/// nothing in it can prove that it is about that seal.
 pub(super) fn without_text(report: &mut Report, trust: &Trust) {
     if let Some(asked) = &trust.seal {
         let detail = format!("the file does not show that it is about seal {asked}; an export does");
@@ -79,7 +81,7 @@ fn texts(event: &Event) -> [Option<Json>; 3] {
 struct Seal<'t> {
     number: &'t str,
     identification: Option<&'t str>,
-    /// The event, from 1, that puts it on the log.
+    /// Number of the event, from 1, that put the seal on the log.
     event: usize,
 }
 
@@ -87,7 +89,8 @@ impl Seal<'_> {
     fn is(&self, asked: &str) -> bool {
         normal(self.number) == normal(asked)
             || self.identification.is_some_and(|identification| {
-                // In a marking code, a group separator ends the identification.
+                // `asked` may be a complete marking code, in which a group separator follows the
+                // identification.
                 let rest = asked.trim_matches(BLANK).strip_prefix(identification);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\u{1d}'))
             })

@@ -14,7 +14,7 @@ pub(super) struct FileClaims<'a> {
     pub keys: &'a [VerifierKey],
     pub witnesses: &'a [VerifierKey],
     pub quorum: usize,
-    /// A size, and a consistency proof from the tree of that size to the checkpoint's tree.
+    /// The size of an earlier tree, and the consistency proof from that tree to the checkpoint's tree.
     pub consistency: Option<(u64, &'a [Hash])>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn check(
     Some(checkpoint)
 }
 
-/// A note, and the checkpoint in it; no signature is verified.
+/// Parses a signed note and the checkpoint in it; verifies no signature.
 pub(super) fn parse(note: &[u8]) -> Result<(Note, Checkpoint), String> {
     let note = Note::parse(note).map_err(|error| error.to_string())?;
     match Checkpoint::parse(note.text()) {
@@ -62,7 +62,8 @@ fn signature(
     let Checkpoint { origin, size, .. } = checkpoint;
     let (keys, source) = register_keys(trust, claims);
     if trust.keys.is_empty() && !trust.receipts.is_empty() {
-        // Otherwise a file by any third party would pass because the user gave the wrong kind of key.
+        // The user gave keys, but not of this kind. If the file's own keys were used then, a file that any
+        // third party has signed would pass.
         return report.failed(
             Check::Checkpoint,
             "no key of the register was given, only of its receipts: give --trust",
@@ -81,7 +82,7 @@ fn signature(
     }
 }
 
-/// The keys that a checkpoint of this register is checked with, and where they are from.
+/// The keys with which the signature of a checkpoint is verified, and where these keys are from.
 pub(super) fn register_keys<'a>(
     trust: &'a Trust,
     claims: FileClaims<'a>,

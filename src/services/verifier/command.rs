@@ -156,7 +156,8 @@ fn load_memory(path: &Path) -> io::Result<Memory> {
     }
 }
 
-/// Whether a checkpoint is larger than the stored one. Both have been parsed before.
+/// Whether the checkpoint in `note` is larger than the one in the memory. The checks have parsed both
+/// already.
 fn is_newer(note: &[u8], memory: &Memory) -> bool {
     let size = |note: &[u8]| Some(Checkpoint::parse(Note::parse(note).ok()?.text()).ok()?.size);
     match memory {
@@ -172,7 +173,8 @@ fn store_memory(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
     disk.put(&[(path.to_path_buf(), note)])
 }
 
-/// The seal as the records name it, if it was given in the form of a scanner or a link; otherwise as given.
+/// The seal's number or identification, if the user gave a link or a marking code as a scanner sends it;
+/// otherwise the text as given.
 fn seal_in_hand(given: &str) -> String {
     match Code::parse_public(given) {
         Ok(Code::MarkingCode(code)) if !given.starts_with("01") => code.identification_str().to_owned(),
@@ -192,8 +194,9 @@ mod tests {
     const OLD: &[u8] = b"a checkpoint of 745 events\n";
     const NEW: &[u8] = b"a checkpoint of 1045 events, which goes on from it\n";
 
-    /// The disk fails for good at one call, for each call in turn: the memory has the old checkpoint or the
-    /// new, and the new one if storing it has succeeded.
+    /// Stores a checkpoint once for each file-system call. In each run that call and all later calls fail; in
+    /// the last run none fails. After each run the memory contains the complete old checkpoint or the
+    /// complete new one; if storing has succeeded, the new one.
     #[test]
     fn a_memory_that_is_cut_off_is_whole() {
         for (dies_at, call) in [

@@ -1,7 +1,7 @@
 //! The check that no later events of the chain were left off: reads every entry of the register.
 //!
-//! The register is read up to the newest checkpoint that the user has: the file's, that of the register's
-//! copy, or the one seen last. Otherwise an old file would pass as complete.
+//! The register is read up to the newest of three checkpoints: the file's, that of the register's copy, and
+//! the one seen last. If only the file's checkpoint counted, an old file would pass as complete.
 
 use super::checkpoint::{FileClaims, parse, register_keys};
 use super::export::{Event, FORMAT};
@@ -103,7 +103,8 @@ fn claim(until: u64) -> String {
     format!("the file says its reader's access ended at {until}, which nothing proves")
 }
 
-/// The checkpoint of the register's copy, signed by a key that the file's checkpoint is checked with.
+/// The checkpoint of the register's copy. Its signature is verified with the same keys as that of the file's
+/// checkpoint, if there are any.
 fn copied(mirror: &Mirror, trust: &Trust, claims: FileClaims<'_>) -> Result<Checkpoint, String> {
     let note = mirror.checkpoint().map_err(|error| error.to_string())?;
     let (note, copy) = parse(&note)?;

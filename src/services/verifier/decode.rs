@@ -1,7 +1,7 @@
 //! Undoes what programs do to a file when they save or transfer it: a byte-order mark, or UTF-16.
 //!
-//! Windows Notepad and PowerShell write these. Hashes and signatures are over the texts in the file and not
-//! over the file's own bytes, so they stay valid.
+//! Windows Notepad and PowerShell write such files. Hashes and signatures are over the texts in the file and
+//! not over the file's own bytes, so they stay valid.
 
 use std::borrow::Cow;
 

@@ -30,7 +30,8 @@ pub const KINDS: [SubjectKind; 4] =
 pub struct Export {
     /// Name and version of its format.
     pub format: &'static str,
-    /// The last event that the file's reader may see, by the file's own claim; `None` if it claims no end.
+    /// The last event that the file's reader may see, as the file claims; nothing proves it. `None` if the
+    /// file claims that the reader may see the chain to its end.
     pub until: Option<u64>,
     /// Name of the subject's kind.
     pub kind: String,
@@ -46,7 +47,7 @@ pub struct Export {
     pub witnesses: Vec<VerifierKey>,
     /// The register's quorum in the file.
     pub quorum: usize,
-    /// A size, and a proof that the tree of that size is the beginning of the checkpoint's tree.
+    /// The size of an earlier tree, and the proof that this tree is the beginning of the checkpoint's tree.
     pub consistency: Option<(u64, Vec<Hash>)>,
     /// The events in order, each parsed separately.
     pub events: Vec<Result<Event, FormatError>>,

@@ -16,7 +16,7 @@ pub enum Json {
     Bool(bool),
     /// An integer from 0 to 2^64 - 1.
     Count(u64),
-    /// Null, or any other number: no format here uses them.
+    /// Null, or a number that is not such an integer. No format that is parsed here contains either.
     Other,
     /// A text.
     Text(String),

@@ -22,7 +22,7 @@ pub enum MirrorError {
     /// An entry bundle does not contain as many entries as its file name states.
     #[error("the register's copy: {0} cannot be read")]
     Bundle(Tile),
-    /// The root over its entries is not the checkpoint's.
+    /// The root computed from the copy's entries is not the root in the checkpoint.
     #[error("the copy of the register is not what the checkpoint says")]
     OtherTree,
     /// The sizes are out of range for a consistency proof.
@@ -51,7 +51,7 @@ impl Mirror {
         &self.folder
     }
 
-    /// The bytes of its newest checkpoint, not verified.
+    /// The bytes of the copy's checkpoint file; no signature is verified.
     ///
     /// # Errors
     /// An I/O error.
@@ -59,7 +59,8 @@ impl Mirror {
         std::fs::read(self.folder.join("checkpoint"))
     }
 
-    /// A proof, from its tiles, that the tree of `old` leaves is the beginning of the tree of `new`.
+    /// Computes, from the copy's tiles, the proof that the tree of `old` leaves is the beginning of the tree
+    /// of `new` leaves.
     ///
     /// # Errors
     /// If `old` is larger than `new`, or a tile cannot be read.
@@ -67,8 +68,8 @@ impl Mirror {
         Ok(self.reader(new).consistency(old)?)
     }
 
-    /// Calls `see` with every entry of the largest checkpoint's tree, in order, and recomputes the root of
-    /// every checkpoint: each tree is then the beginning of the next.
+    /// Calls `see` with every entry of the largest checkpoint's tree, in order, and recomputes the root at
+    /// the size of every checkpoint. If all roots agree, the smaller trees are beginnings of the largest.
     ///
     /// # Errors
     /// If a bundle is missing or damaged, or a root is not the checkpoint's.
@@ -103,7 +104,8 @@ impl Mirror {
         TileReader::new(size, |tile: &Tile| self.fetch(tile))
     }
 
-    /// A tile's bytes. If the tile of this width is missing, a wider one begins with the same bytes.
+    /// Reads a tile's bytes. If the file of this width is missing, a wider file of the same tile is read: it
+    /// begins with the same bytes.
     fn fetch(&self, tile: &Tile) -> io::Result<Vec<u8>> {
         let mut found = std::fs::read(self.folder.join(tile.to_string()));
         for width in tile.width() + 1..=WIDTH {

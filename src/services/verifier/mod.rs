@@ -2,8 +2,8 @@
 //!
 //! No SQL, no HTTP and no network: only the file, the keys that the user trusts, the checkpoint seen
 //! last, and optionally a copy of the published register. Each check has a name and reports the event
-//! at which it failed. `tests/verify_export.py` does the same without any code of this crate, and a
-//! test compares the results of the two.
+//! at which it failed. `tests/verify_export.py` does the same checks without any code of this crate, and a
+//! test compares its results with those of this module.
 
 mod about;
 mod chain;
@@ -33,8 +33,8 @@ pub struct Trust {
     /// Trusted keys of the register. If empty, the file's own keys are used, and a file by any third party
     /// can pass.
     pub keys: Vec<VerifierKey>,
-    /// Trusted keys of receipts. They never count for a checkpoint, nor the register's keys for a receipt:
-    /// the role of a key comes from here alone, not from its name.
+    /// Trusted keys of receipts. They never count for a checkpoint, and the register's keys never count for a
+    /// receipt: which of these two fields contains a key decides its use, not the key's name.
     pub receipts: Vec<VerifierKey>,
     /// Trusted keys of witnesses; if empty, the file's own are used.
     pub witnesses: Vec<VerifierKey>,

@@ -24,7 +24,8 @@ struct Receipt {
     shown: Vec<Hash>,
 }
 
-/// Members of an export that no response to a write has: a file is one or the other.
+/// Members of an export that no response to a write has. A file with a receipt and one of these members is
+/// neither an export nor a response, so it is refused.
 const EXPORT_MEMBERS: [&str; 7] =
     ["format", "subject", "checkpoint", "keys", "policy", "consistency", "until"];
 
@@ -115,7 +116,8 @@ fn promised_included(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
         Ok(note) => note,
         Err(error) => return report.failed(Check::Inclusion, format!("the register's copy: {error}")),
     };
-    // Without --trust the signature of the copy's checkpoint is not checked: the copy is the user's own.
+    // Without --trust, the signature of the copy's checkpoint is not verified: the user made the copy, and no
+    // key of the register is known. Keys of receipts are left out because they never count for a checkpoint.
     let register_trust = Trust { receipts: Vec::new(), ..trust.clone() };
     let trusted = report.trusted;
     let checkpoint = checkpoint::check(report, &register_trust, &note, FileClaims::default());

@@ -15,7 +15,7 @@ pub enum Check {
     Witnesses,
     /// The checkpoint is consistent with the one seen last.
     Memory,
-    /// Every entry has the version that is known here.
+    /// Every entry has the only format version that this program knows.
     Entry,
     /// Every entry has the ref of the file's subject.
     Subject,
@@ -38,7 +38,7 @@ pub enum Check {
     Complete,
     /// The receipt is signed by a trusted key.
     Receipt,
-    /// The receipt is for exactly these events.
+    /// The receipt promises exactly the events that the response lists.
     Leaves,
 }
 
@@ -75,7 +75,7 @@ pub enum Outcome {
     Ok,
     /// The check failed, or a requested check could not be made.
     Failed,
-    /// Everything shown is valid, but the register has more that is not shown.
+    /// Everything shown is valid, but the register has later events, which the file does not show.
     Incomplete,
     /// The input for the check was not given.
     Unchecked,
@@ -152,7 +152,8 @@ impl Report {
         Self { kind, lines: Vec::new(), trusted: false }
     }
 
-    /// Whether no check failed, and none showed that the register has later events than the file.
+    /// Whether the file is valid and complete: no check failed, and no check found later events in the
+    /// register.
     #[must_use]
     pub fn holds(&self) -> bool {
         matches!(self.verdict(), Verdict::Valid | Verdict::Untrusted)

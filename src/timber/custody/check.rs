@@ -24,7 +24,7 @@ use crate::timber::seal::stock::SealStatus;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// What the checks locked and decided. Complete if there was no error.
+/// What the checks locked and decided. If the checks found an error, some of it may be missing.
 pub(super) struct Checked<'r> {
     pub(super) recorder: Recorder<'r>,
     pub(super) plans: Vec<Plan>,
@@ -55,7 +55,7 @@ pub async fn check_partial(
     check(tx, caller, &request, &readable, clock, errors).await.map(drop)
 }
 
-/// Locks what the request changes, and adds every error to `errors`.
+/// Locks all rows that the request changes, and adds every error to `errors`.
 pub(super) async fn check<'r>(
     tx: &mut Tx<'_>,
     caller: &'r Caller,
@@ -81,8 +81,8 @@ pub(super) async fn check<'r>(
     let existing: Vec<LogId> = ids.iter().flatten().copied().collect();
     let mut rows: HashMap<LogId, LockedLog> =
         lock(tx, &existing).await?.into_iter().map(|row| (row.id, row)).collect();
-    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
-    // it waited for.
+    // The clock is read after taking the locks: a request that waited for another one must not get an earlier
+    // time of receipt than that one.
     let now = clock.now();
 
     let content = readable.content && others.are_known(request);
@@ -143,7 +143,8 @@ pub(super) async fn check<'r>(
             errors.add(error)?;
         }
         if let Some(device) = &request.device {
-            // Called only to report its error: the transaction of a request with errors is rolled back.
+            // This call only finds out whether the device used this number before, which is an error too. It
+            // reserves nothing, because the transaction of a request with errors is rolled back.
             let (id, seq, at) = (device.id.as_str(), device.seq, device.recorded_at.instant());
             let operation = request.operation_id.unwrap_or_default();
             if let Err(error) = device::reserve(tx, caller.organization, id, seq, at, operation).await {
@@ -257,7 +258,7 @@ pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
     request.to_bin.iter().chain(&request.carrier_bin)
 }
 
-/// The named organisations that are registered; no round trip if none is named.
+/// Reads those organisations of `named` that are registered; no round trip if `named` is empty.
 pub(crate) async fn organizations<'b>(
     tx: &mut Tx<'_>,
     named: impl Iterator<Item = &'b Bin>,
@@ -277,8 +278,8 @@ pub(crate) async fn organizations<'b>(
 
 /// The caller's access to each of the locked logs; past parties are looked up in one query.
 ///
-/// A former carrier or receiver is no longer a party. An event that its device recorded while it was one,
-/// but could not send, is still accepted: `pasts` has the states of the logs when the event happened.
+/// A former carrier or receiver is no longer a party. A late event that its device recorded while it was a
+/// party is still accepted: `pasts` contains the states of the logs at the time of that event.
 async fn accesses(
     tx: &mut Tx<'_>,
     caller: &Caller,

@@ -34,7 +34,8 @@ pub struct LogPublic {
     /// Type of the event.
     #[serde(rename = "type")]
     pub event_type: LogEventType,
-    /// The day on which it happened: in Kazakhstan; in version 1, at the client's offset.
+    /// The day on which the event happened: the day in Kazakhstan; in version 1, the day at the client's
+    /// offset.
     pub on: NaiveDate,
     /// Region it happened in, as an ISO 3166-2 code.
     #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
@@ -277,7 +278,8 @@ pub struct LogBusiness {
     /// Reason (correction, replacement or voiding of a seal).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// Late, but allowed at the moment it happened: appended without a change of the present state.
+    /// True for a late event that the custody rules allowed at the time it happened. It is appended, but does
+    /// not change the present state.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub out_of_order: bool,
 }
@@ -362,7 +364,8 @@ mod tests {
     use crate::evidence::chain::canonical;
     use crate::timber::ticket::content::HARVEST_BYTES_BESIDE_NAMES;
 
-    /// [`HARVEST_BYTES_BESIDE_NAMES`] is what every field but the ticket's names takes at its maximum length.
+    /// [`HARVEST_BYTES_BESIDE_NAMES`] is the size of the public part if every field has its maximum length
+    /// and the forestry and the ticket's series and number are left out.
     #[test]
     fn the_longest_harvest_beside_the_names_of_its_ticket() {
         let species = Species::all().max_by_key(|species| species.as_str().len());

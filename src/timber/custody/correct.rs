@@ -100,7 +100,7 @@ impl Prepared {
         self.chain.last().is_some_and(|event| event.content.business.organization == organization)
     }
 
-    /// Whether this receipt also accepted an offered transfer.
+    /// Whether the event `receipt` (`received`) also accepted an offered transfer.
     fn accepted_by(&self, receipt: &ChainEvent) -> bool {
         let before = self.chain.iter().take_while(|event| event.content.seq < receipt.content.seq);
         let before: Vec<Content> = before.map(|event| event.content.clone()).collect();
@@ -153,8 +153,8 @@ pub(super) fn decide(
             && recorder.now - event.received_at <= OWN_CORRECTION_PERIOD
     };
     let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || is_own(event)) else {
-        // A past party gets the same error for a missing event as for someone else's, so it cannot count
-        // later events.
+        // A past party gets the same error for an event that does not exist as for another organisation's
+        // event: otherwise it could find out how many events followed its last one.
         if target.is_none() && access == Access::Full {
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
             errors.invalid.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
@@ -290,8 +290,8 @@ fn check_set(
     }
 }
 
-/// Resolves the ticket line and the table volume of the corrected values, and updates `balance`. Adds to
-/// `findings` and `errors`.
+/// Looks up the ticket line and the table volume for the corrected values, and moves the volume in `balance`.
+/// Adds what it finds to `findings` and `errors`.
 fn resolve(
     correction: &Correction,
     row: &LockedLog,
@@ -322,7 +322,8 @@ fn resolve(
             let id = balance.id(index);
             if id != state.line || volume != old {
                 balance.unmark(state.line, old);
-                // A smaller volume is never refused, even on a line that is over its limit.
+                // A correction that makes the volume on its line smaller is never refused, even if the line
+                // remains over its limit.
                 if id != state.line || volume > old {
                     errors.conflict.push_some(prepared.closed_ticket(now));
                     errors.conflict.push_some(balance.mark(index, volume, || pointer("/set/volume_m3")));
@@ -333,7 +334,8 @@ fn resolve(
             line = (id != state.line).then_some(id);
         }
     }
-    // Unchanged values were checked when they were recorded.
+    // If neither a measure nor the kind of wood nor the volume is corrected, these rules have nothing new to
+    // check.
     if measured || wood != state.wood || volume != old {
         findings.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
         findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
@@ -365,7 +367,7 @@ impl Decision {
         business.right_place = correction.place.as_ref().map(super::request::Place::part);
     }
 
-    /// The state after the chain with this correction at its end.
+    /// The log's state after its chain and `correction`, the event of this decision.
     pub(super) fn after(&self, correction: &Content) -> Result<LogState> {
         let mut contents = self.contents.clone();
         contents.push(correction.clone());

@@ -30,7 +30,7 @@ use utoipa::ToSchema;
 pub struct LogHistory {
     /// The log, as `GET /v1/logs/{code}` returns it.
     pub log: LogView,
-    /// Its events in order of receipt, up to the last one that the reader may see.
+    /// The log's events in order of receipt, up to the last one that the reader may see.
     pub events: Vec<LogEvent>,
 }
 
@@ -87,7 +87,8 @@ pub type LogEventFields<'t> = EventFields<'t, LogEventType, PartyView>;
 /// # Errors
 /// A corrupt row.
 pub fn up_to(row: &LogRow, access: Access) -> Result<u32> {
-    // At most the head in `row`, which was read before: so the log and its events describe the same moment.
+    // Events after the head in `row` are not read, although newer ones may exist by now: so the log and its
+    // events show the state at the same moment.
     match access {
         Access::Partial { until, harvest: false } => Ok(until),
         _ => row.head_seq(),
@@ -102,7 +103,7 @@ pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuer
     Ok(HistoryQuery::chain(row, up_to(row, access)?, reader, sees_persons(row, reader)))
 }
 
-/// The query for one page of that part: the events from `start` to `up_to`, at most a page.
+/// The query for one page of a long history: the events from `start` to `up_to`, at most a page.
 #[must_use]
 pub fn page(row: &LogRow, start: ChainPosition, up_to: u32, reader: Reader) -> HistoryQuery {
     HistoryQuery::page(row, start, up_to, reader, sees_persons(row, reader))
@@ -157,7 +158,8 @@ fn content(event: &StoredEvent) -> Result<Content> {
     Ok(Content { seq: event.seq, public, business })
 }
 
-/// The members of an event's disclosed parts, with the names of its organisations.
+/// The members of an event in the response: those of its disclosed parts, with the names of the
+/// organisations.
 pub(super) fn event_fields<'t>(
     event: &'t StoredEvent,
     open: Disclosure,
@@ -203,9 +205,9 @@ fn is_harvest_data(event: &Content) -> bool {
     }
 }
 
-/// The part of a log that a past party or the issuer of its ticket may see: the events up to the caller's
-/// last one, and harvest data after it. Events are added one at a time, so that a long chain need not be in
-/// memory.
+/// The part of a log that a past party or the issuer of its ticket may see: for a past party, the events up
+/// to `until`; for the issuer, all harvest data too. Events are added one at a time, so that a long chain
+/// need not be in memory.
 #[derive(Clone, Debug)]
 pub struct VisiblePart {
     until: u32,
@@ -253,7 +255,8 @@ impl VisiblePart {
     /// # Errors
     /// An event that cannot be decoded.
     pub fn add(&mut self, event: &StoredEvent) -> Result<()> {
-        // The first event is the harvest, which every state begins with.
+        // The first event counts even for a reader that may not see it (`until` is 0): it is the harvest, and
+        // without it no state can be computed.
         let of_party = event.seq <= self.until.max(1);
         let content = content(event)?;
         if event.seq > self.until && self.harvest && is_harvest_data(&content) {
@@ -299,7 +302,8 @@ impl VisiblePart {
         self.later.last().copied().unwrap_or(self.until)
     }
 
-    /// Whether [`VisiblePart::opens`] and [`VisiblePart::last`] may be called before any event is added.
+    /// Whether [`VisiblePart::opens`] and [`VisiblePart::last`] may be called before any event is added. True
+    /// if the part depends on `until` only, and not on which events are harvest data.
     #[must_use]
     pub fn is_known_unread(&self) -> bool {
         !self.harvest

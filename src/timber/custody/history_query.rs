@@ -54,13 +54,13 @@ impl NameCache {
 #[derive(Debug)]
 pub struct HistoryQuery {
     subject: Uuid,
-    /// Number of events, from the first; 0 if only names are needed.
+    /// Seq of the last event to read; 0 if only names are needed.
     up_to: u32,
     /// Where the page begins, if this is a query for one page of a long chain.
     page: Option<ChainPosition>,
     parties: Vec<OrganizationId>,
     reader: Reader,
-    /// Whether the reader may see all personal parts, or only those that it recorded.
+    /// Whether the reader may see all personal parts; if not, it may see only those that it recorded.
     persons: bool,
     /// The erasure epoch when the log's row was read.
     epoch: Option<Vec<u8>>,
@@ -108,7 +108,7 @@ impl HistoryQuery {
         Self { page: Some(page), ..Self::chain(row, up_to, reader, persons) }
     }
 
-    /// The same query, for the names of further organisations too.
+    /// This query, extended by the names of the organisations `parties`.
     #[must_use]
     pub fn and(mut self, parties: impl IntoIterator<Item = OrganizationId>) -> Self {
         self.parties.extend(parties);
@@ -121,7 +121,8 @@ impl HistoryQuery {
         Self { cache: Arc::clone(cache), ..self }
     }
 
-    /// The response without a database query: if only names are needed and all of them are cached.
+    /// The rows without a database query, if only names are needed and all of them are cached; otherwise
+    /// `None`.
     #[must_use]
     pub fn from_cache(&self) -> Option<HistoryRows> {
         let known = self.cache.at_epoch(self.epoch.as_ref()).filter(|_| self.up_to == 0)?;
@@ -136,7 +137,7 @@ impl HistoryQuery {
         self.up_to
     }
 
-    /// Whether it is for one page of a long chain.
+    /// Whether this is a query for one page of a long chain.
     #[must_use]
     pub fn is_page(&self) -> bool {
         self.page.is_some()
@@ -156,8 +157,8 @@ impl BatchQuery for HistoryQuery {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
-    /// One round trip for the chains, one more for names that are not cached. A query for a page takes one
-    /// more for personal parts, and is never batched with other queries.
+    /// Takes one round trip for the chains, and one more if a name is not cached. A query for a page takes a
+    /// further one for the personal parts, and is never batched with other queries.
     async fn load(db: &mut PgConnection, queries: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(queries.len());
         for chain in chains(db, queries).await? {

@@ -10,11 +10,11 @@ use crate::evidence::chain::Tx;
 use crate::timber::custody::content::Content;
 use std::collections::HashMap;
 
-/// Late events that one organisation may record on one log: enough for any journey without a network, too few
-/// to fill another organisation's chain.
+/// Maximum number of late events that one organisation may record of one log: enough for any journey without
+/// a network, too few to flood the chain of a log that another organisation holds by now.
 const MAX_LATE_EVENTS: usize = 20;
 
-/// A log at the time of a late event, and all its events.
+/// The state of a log at the time at which a late event happened, and all events of the log.
 pub(super) struct Past {
     pub(super) state: LogState,
     pub(super) events: Vec<Content>,

@@ -96,7 +96,8 @@ pub async fn record(
     if let (Some(seals), Some(plan)) = (&replacement, plans.first())
         && !seals.is_old_seal(&plan.row.state.seal)
     {
-        // Another request replaced the seal between our read and our locks; the present seal is not locked.
+        // Another request replaced the log's seal after this one had read which seal to lock. So the log's
+        // present seal is not locked.
         return Err(Error::Stale("log_seal"));
     }
     recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
@@ -106,7 +107,8 @@ pub async fn record(
 pub(crate) struct Plan {
     pub(crate) row: LockedLog,
     pub(crate) access: Access,
-    /// Late, but allowed at the moment it happened: does not change the present state.
+    /// Whether the event is late. A late event was allowed at the time it happened, and does not change the
+    /// present state.
     pub(crate) late: bool,
 }
 
@@ -131,12 +133,12 @@ pub(crate) struct Decided {
 pub(crate) enum Access {
     /// Everything: the caller is a present party or an inspector.
     Full,
-    /// The past only: the caller issued its ticket or is a past party. Errors reveal nothing of the log's
-    /// present state.
+    /// The past only: the caller issued the log's ticket, is a past party, was a party at the time of its
+    /// late event, or recorded the newest event. Errors reveal nothing of the log's present state.
     Past,
 }
 
-/// The parts of a request that are the same for all its logs.
+/// The caller, and the values of a request that are the same for all its logs.
 pub(crate) struct Recorder<'r> {
     pub(crate) caller: &'r Caller,
     pub(crate) request: &'r NewCustodyEvent,
@@ -172,8 +174,8 @@ impl<'r> Recorder<'r> {
         at: Location,
     ) -> Result<(), FieldError> {
         let event = self.request.r#type;
-        // For a past party the role is checked first, so that the error is the same in every state. The
-        // table's own order, state first, would reveal the state.
+        // For a past party the role is checked before the state, so that a caller without the role gets the
+        // same error in every state. `check` looks at the state first, so its error would reveal the state.
         let checked = match access {
             Access::Past if !has_part(event, state, self.roles) => Err(Refused::NotYours),
             _ => check(event, state, self.roles, when).and_then(|()| self.check_giver(state)),
@@ -206,7 +208,8 @@ impl<'r> Recorder<'r> {
             };
             FieldError { allowed, ..FieldError::new(at.clone(), code, detail) }
         })?;
-        // The time of a correction is not that of the corrected event.
+        // Corrections are exempt from this check: their time is the time of the correction, and does not say
+        // when anything happened to the log.
         if event != LogEventType::Corrected && self.request.occurred_at.day().day() < state.felled_on {
             let detail = format!("The log was felled on {}: nothing happened to it before.", state.felled_on);
             return Err(FieldError::new(at, "contradicts-later", detail));
@@ -440,7 +443,7 @@ impl<'r> Recorder<'r> {
     }
 }
 
-/// The previous holder and owner that are neither holder nor owner after an event.
+/// The holder and the owner before an event, if they are neither holder nor owner after it.
 pub(crate) fn new_past_parties(before: &LogState, after: &LogState) -> impl Iterator<Item = OrganizationId> {
     let has_left = |id: &OrganizationId| *id != after.holder && *id != after.owner;
     let owner = Some(before.owner).filter(|owner| *owner != before.holder);

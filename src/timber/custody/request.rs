@@ -174,7 +174,7 @@ impl Correction {
         }
     }
 
-    /// Whether it sets a value that only a harvest records.
+    /// Whether the correction sets a value that only a harvest records.
     #[must_use]
     pub fn is_of_harvest(&self) -> bool {
         self.species.is_some()
@@ -188,9 +188,9 @@ impl Correction {
     }
 }
 
-/// The members that an event of this type requires (`true`), or that it may have although not every type may
-/// (`false`). All other members are allowed for every type, but `outcome` and `observed` of `details` only
-/// for an inspection. The OpenAPI document has the same rules.
+/// The members that are not allowed for every event type, but are required (`true`) or allowed (`false`) for
+/// this one. Members that are in none of these lists are allowed for every type; within `details`, `outcome`
+/// and `observed` are allowed for an inspection only. The OpenAPI document states the same rules.
 #[must_use]
 pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] {
     match event {
@@ -312,7 +312,7 @@ impl PartialCustodyEvent {
         }
     }
 
-    /// Whether another organisation is named by a BIN that could be read.
+    /// Whether the request names another organisation by a BIN that could be read.
     #[must_use]
     pub fn names_others(&self) -> bool {
         [&self.to_bin, &self.carrier_bin].into_iter().any(|bin| matches!(bin, Some(Some(_))))
@@ -365,7 +365,7 @@ impl PartialCustodyEvent {
 pub(super) struct Readable {
     /// Positions in the request of the logs that could be read.
     positions: Vec<usize>,
-    /// Whether the members that decide about the transition could be read.
+    /// Whether the members that decide if the log's state allows the event could be read.
     pub(super) transition: bool,
     /// Whether the members that determine the log's next state could be read.
     pub(super) content: bool,

@@ -107,7 +107,8 @@ pub async fn search(
             seq: u32::try_from(row.seq).map_err(|_| corrupt("seq"))?,
             received_at: row.received_at,
             hash: Hash::from_slice(&row.hash).ok_or_else(|| corrupt("hash"))?,
-            // The response contains neither the hashed entry nor the link to the previous event.
+            // A placeholder: the hash of the previous event is not read, because the response contains
+            // neither that hash nor the hashed entry.
             prev: Hash::ZERO,
             secret: Secret(row.secret.as_slice().try_into().map_err(|_| corrupt("secret"))?),
             public: row.public,

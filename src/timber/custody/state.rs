@@ -49,7 +49,8 @@ impl Hold {
 pub struct LastEvent {
     /// Its type.
     pub event_type: LogEventType,
-    /// Its day, as hashed: in Kazakhstan; in version 1, at the client's offset.
+    /// The day of the event, as hashed: the day in Kazakhstan; in content version 1, the day at the client's
+    /// offset.
     pub on: NaiveDate,
     /// Its time, as the client stated.
     pub occurred_at: DateTime<Utc>,
@@ -78,7 +79,7 @@ pub struct LogState {
     pub pieces: Option<Pieces>,
     /// Volume in cubic metres.
     pub volume_m3: Volume,
-    /// Volume by the table, where it covers the piece.
+    /// The volume by the table of GOST 2708-75, if the table covers the log's length and diameter.
     pub table_volume_m3: Option<Volume>,
     /// How the volume was determined.
     pub method: MeasurementMethod,
@@ -86,7 +87,7 @@ pub struct LogState {
     pub felled_on: NaiveDate,
     /// The ticket line that the volume counts against.
     pub line: LineId,
-    /// The seal it bears now, or bore last.
+    /// The seal that the log bears now, or bore last.
     pub seal: SealNumber,
     /// Whether that seal is void.
     pub seal_void: bool,
@@ -291,8 +292,9 @@ fn becomes(event: LogEventType) -> Option<Status> {
     }
 }
 
-/// The reversed events, each with the first event that reversed it; eight bytes each. An out-of-order event
-/// does not change the present state, so it reverses nothing either.
+/// The seqs of the reversed events, each with the seq of the first event that reversed it: eight bytes for
+/// each reversed event. An out-of-order event does not change the present state, so it reverses nothing
+/// either.
 #[derive(Clone, Debug, Default)]
 pub struct Reversed(BTreeMap<u32, u32>);
 
@@ -354,8 +356,9 @@ pub fn replay(events: &[Content]) -> Result<LogState> {
         .ok_or_else(|| Error::CorruptRow("a chain without events".into()))
 }
 
-/// The state after more events of a chain, without those that event `until` or an earlier one reversed.
-/// `state` is the state before the first of `events`; `None` at the beginning of the chain.
+/// The state after `events`, consecutive events of a chain. Skips events that were reversed by the event
+/// `until` or an earlier one. `state` is the state before the first of `events`; `None` at the beginning of
+/// the chain.
 pub fn replay_from<'e>(
     mut state: Option<LogState>,
     events: impl IntoIterator<Item = &'e Content>,
@@ -389,11 +392,12 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
         .map(|event| event.seq)
 }
 
-/// The first recorded event that could not have happened if `late` had happened at the time it states: an
-/// event that the custody table allows in the present order of times, and not with `late` in it.
+/// The first recorded event that could not have happened if `late` had happened at the time it states. All
+/// events are ordered by the time they happened: the result is the first event that the custody rules allow
+/// in that order without `late`, and do not allow with `late`.
 ///
-/// The recorder's roles as inspector or operator are not stored, so an event that needs one counts as not
-/// allowed in both orders, and is never reported.
+/// Whether a recorder was an inspector or the operator is not stored. So an event that requires one of these
+/// roles counts as not allowed with or without `late`, and is never the result.
 pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
     let time = late.business.occurred.instant();
     let mut order = Vec::with_capacity(events.len() + 1);
@@ -418,7 +422,8 @@ pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
             replay(history).is_ok_and(|state| check(event.public.event_type, &state, roles, at).is_ok())
         };
         if allowed(&without) && !allowed(&with) {
-            // Holder and carrier may both record one journey: two departures do not contradict each other.
+            // The holder and the carrier may both record the same journey. So a departure or arrival that
+            // `late` has made impossible is a duplicate, not a contradiction.
             if matches!(event.public.event_type, LogEventType::Departed | LogEventType::Arrived) {
                 without.push(event);
                 continue;

@@ -1,5 +1,5 @@
-//! Which event may follow which state, and who may record it. The server enforces this one table,
-//! `docs/DOMAIN.md` prints it and the tests walk it.
+//! The custody table: which event may follow which state, and who may record it. The server enforces this one
+//! table, `docs/DOMAIN.md` prints it, and the tests check every row of it.
 
 use super::state::LogState;
 use crate::base::ids::OrganizationId;
@@ -56,10 +56,10 @@ pub enum Who {
     Owner,
     /// The holder, if it is also the owner.
     HolderWhoIsOwner,
-    /// For a transfer: of possession, the holder; of ownership, the owner; of both, an organisation that is
-    /// holder and owner.
+    /// Only for a transfer: the holder, if possession is offered; the owner, if ownership is offered; an
+    /// organisation that is holder and owner, if both are offered.
     Giver,
-    /// The carrier named at loading, until received.
+    /// The carrier that was named when the log was loaded, until the log is received.
     NamedCarrier,
     /// The receiver of a pending transfer.
     PendingReceiver,
@@ -99,7 +99,7 @@ pub struct Rule {
     pub pending: Pending,
     /// Who may record it.
     pub who: &'static [Who],
-    /// Whether it may happen while the log's seal is void.
+    /// Whether the event may happen while the log's seal is void.
     pub with_void_seal: bool,
     /// Whether it may happen while the log is held.
     pub while_held: WhileHeld,
@@ -235,7 +235,8 @@ impl LogEventType {
         TABLE.iter().find(|rule| rule.event == self).expect("every event type has a line in the table")
     }
 
-    /// Whether `POST /v1/custody-events` accepts it; the others have endpoints of their own.
+    /// Whether `POST /v1/custody-events` accepts events of this type; `harvested` and `seal_voided` are
+    /// recorded through endpoints of their own.
     #[must_use]
     pub fn is_posted(self) -> bool {
         !matches!(self, E::Harvested | E::SealVoided)
@@ -295,7 +296,7 @@ impl Rule {
 
     fn caller_may(&self, state: &LogState, roles: CallerRoles) -> bool {
         self.who.iter().any(|who| match who {
-            // A harvest creates the log; its own endpoint checks the ticket.
+            // A harvest is never checked here: it creates the log, and its endpoint checks the ticket.
             Who::TicketHolder => false,
             Who::Holder => state.holder == roles.id,
             Who::Owner => state.owner == roles.id,
@@ -306,14 +307,14 @@ impl Rule {
             Who::PendingSender => state.pending.is_some_and(|p| p.from == roles.id),
             Who::Inspector => roles.inspector,
             Who::Operator => roles.operator,
-            // It depends on the corrected event; `correct::decide` checks it.
+            // Who may record a correction depends on the corrected event; `correct::decide` checks that.
             Who::RecorderOrInspector => true,
         })
     }
 }
 
-/// Whether `roles` has the role that `event` requires on a log in `state`, whether or not the state allows
-/// the event.
+/// Whether the caller has a role in which `event` may be recorded on a log in `state`. Does not check whether
+/// the state allows the event.
 #[must_use]
 pub fn has_part(event: LogEventType, state: &LogState, roles: CallerRoles) -> bool {
     event.rule().caller_may(state, roles)
@@ -343,8 +344,8 @@ pub fn check(
     if passes || state.held(at).is_none() { Ok(()) } else { Err(Refused::Held) }
 }
 
-/// Whether `roles` may hand over what a transfer `of` covers: the holder hands over possession, the owner
-/// ownership.
+/// Whether the caller may offer to transfer what `of` names: only the holder may hand over possession, and
+/// only the owner may hand over ownership.
 #[must_use]
 pub fn gives(of: TransferOf, state: &LogState, roles: CallerRoles) -> bool {
     (!of.moves_possession() || state.holder == roles.id) && (!of.moves_ownership() || state.owner == roles.id)

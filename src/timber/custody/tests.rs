@@ -71,7 +71,7 @@ fn next(seq: u32, actor: u128, event_type: LogEventType) -> Content {
     next
 }
 
-/// The same event; if it is a transfer, it hands over `of`.
+/// A copy of `event`; if the event is a transfer, the copy hands over `of`.
 fn offered(mut event: Content, of: TransferOf) -> Content {
     event.business.of = event.business.of.map(|_| of);
     event
@@ -257,7 +257,7 @@ proptest! {
             if event_type == LogEventType::Transferred && actor == BUYER {
                 continue;
             }
-            // What a transfer may hand over depends on `of`, which `check` does not look at.
+            // Whether the caller may offer a transfer also depends on `of`, which `check` does not look at.
             let may_give = event_type != LogEventType::Transferred || gives(of, &state, roles(actor));
             let allowed = may_give && check(event_type, &state, roles(actor), now()).is_ok();
             let expected = model.step(event_type, actor, of);

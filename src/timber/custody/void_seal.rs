@@ -38,7 +38,7 @@ pub struct Voided {
     pub events: Vec<MadeEvent>,
 }
 
-/// The void of a seal, as the client sent it.
+/// The body of a request to make a seal void, as the client sent it.
 #[derive(Clone, Debug)]
 pub struct VoidCause {
     /// Reason.
@@ -49,7 +49,8 @@ pub struct VoidCause {
     pub operation_id: Option<OperationId>,
 }
 
-/// Records the void of a seal, or returns the response to the same request that was recorded before. The caller must be its holder, the holder of the log that bears it, or the operator.
+/// Makes a seal void and records this, or returns the earlier response if the same request was recorded
+/// before. The caller must be the seal's holder, the holder of the log that bears the seal, or the operator.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void

@@ -1,4 +1,5 @@
-//! The common fields of the business parts of events that are recorded from an office: who, with which key, when.
+//! The common fields of the business parts of events that are recorded from an office: the organisation, its
+//! key, the time, and the write request.
 
 use super::parts::LocalTime;
 use crate::base::error::Result;
@@ -12,7 +13,8 @@ use serde::Serialize;
 pub struct Actor {
     /// The key with which it was recorded.
     pub key: KeyId,
-    /// When it happened. This is the server's time: requests from an office state no time of their own.
+    /// When the event happened. This is the server's time: requests from an office state no time of their
+    /// own.
     pub occurred: LocalTime,
     /// The write request.
     pub operation: OperationId,
@@ -23,7 +25,8 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// An act of an organisation at `now`, with one of its keys, as a write request of its own.
+    /// The fields for an event that `organization` records at `now` with its key `key`, under a new operation
+    /// id.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::base::error::Error::Unavailable) if the server's clock is wrong.
@@ -31,7 +34,7 @@ impl Actor {
         Self::in_operation(organization, key, OperationId::new(), now)
     }
 
-    /// The same, as part of a write request that has an id already.
+    /// As [`Actor::of`], but under the id `operation`, which the write request has already.
     ///
     /// # Errors
     /// As for [`Actor::of`].

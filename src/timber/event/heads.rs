@@ -1,5 +1,6 @@
-//! Locks the chain heads of subjects, and stores them after an append, for kinds that need no other column of
-//! the row under that lock. Logs and felling tickets lock more columns, in statements of their own.
+//! Locks the chain heads of subjects, and stores them after an append, for the kinds of subjects that need
+//! only the head from the locked row. Logs and felling tickets need more columns, and have statements of
+//! their own.
 
 /// Defines for one kind of subject, with the table that has its rows:
 /// - `lock_heads`: locks the heads of the subjects that exist, in the order of their ids;

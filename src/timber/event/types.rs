@@ -1,8 +1,9 @@
 //! The types of all events, by the kind of the subject that has the chain.
 //!
-//! The words are hashed and stored; a word never changes its meaning. Each kind has an enum of its own, so
-//! that the custody table matches the types of logs exhaustively; [`EventType`] is for code that handles
-//! every kind, such as `fsck`. A new kind of subject is a new variant here.
+//! The words are hashed and stored; a word never changes its meaning. Each kind of subject has an enum of its
+//! own, so that a `match` in the custody rules must handle every event type of a log, and no type of another
+//! kind. [`EventType`] is for code that handles every kind, such as `fsck`. A new kind of subject gets a new
+//! enum, and a new variant of [`EventType`].
 
 use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::SubjectKind;
@@ -11,7 +12,7 @@ vocabulary! {
     /// What can happen to a log. `divided` and `derived` are reserved.
     #[schema(as = EventType)]
     pub enum LogEventType: "unknown-event-type" {
-        /// Felled, measured and sealed: the first event of every chain.
+        /// Felled, measured and sealed: the first event of every log's chain.
         Harvested = "harvested",
         /// Put down at a place of storage.
         Stored = "stored",
@@ -61,7 +62,7 @@ vocabulary! {
 vocabulary! {
     /// What can happen to a felling ticket.
     pub enum TicketEventType: "unknown-event-type" {
-        /// Issued: the first event of every chain.
+        /// Issued: the first event of every ticket's chain.
         Issued = "ticket_issued",
         /// A later day of felling or of removal.
         Extended = "ticket_extended",
@@ -73,7 +74,7 @@ vocabulary! {
 vocabulary! {
     /// What can happen to the seals of a batch.
     pub enum SealBatchEventType: "unknown-event-type" {
-        /// Registered, or made: the first event of every chain.
+        /// Registered, or made: the first event of every batch's chain.
         Registered = "seals_registered",
         /// Given to another holder.
         Transferred = "seals_transferred",
@@ -85,13 +86,13 @@ vocabulary! {
 vocabulary! {
     /// What can happen to an organisation.
     pub enum OrganizationEventType: "unknown-event-type" {
-        /// Registered: the first event of every chain.
+        /// Registered: the first event of every organisation's chain.
         Registered = "organization_registered",
         /// An API key was made.
         KeyMade = "key_made",
         /// An API key was revoked.
         KeyRevoked = "key_revoked",
-        /// A marking key was made known (on the operator's chain).
+        /// A marking key was recorded; only the operator's chain has such events.
         MarkingKeyKnown = "marking_key_known",
         /// A personal part that the organisation had recorded was erased.
         PersonalErased = "personal_erased",
@@ -135,7 +136,7 @@ impl EventType {
         }
     }
 
-    /// Whether every chain of its kind has exactly one event of this type, the first.
+    /// Whether this type is that of the first event of a chain, and of no other event of the chain.
     #[must_use]
     pub const fn begins_chain(self) -> bool {
         matches!(

@@ -24,7 +24,7 @@ pub struct FindingView {
     pub severity: Severity,
     /// The log it is about.
     pub log: Option<LogId>,
-    /// The seq of the log's event that caused it.
+    /// The seq of the log's event that caused the finding.
     pub seq: Option<i32>,
     /// The felling ticket it is about.
     pub ticket: Option<TicketId>,

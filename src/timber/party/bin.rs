@@ -34,8 +34,9 @@ impl Bin {
         }
     }
 
-    /// Whether it is an IIN, a person's number. Its first six digits are a date of birth, so the fifth, the
-    /// first of the day, is 0 to 3; in a BIN the fifth is the kind of organisation, 4 to 6.
+    /// Whether the number is an IIN, a person's number. The first six digits of an IIN are a date of birth,
+    /// so the fifth digit, the first one of the day, is 0 to 3. In a BIN the fifth digit is the kind of
+    /// organisation, 4 to 6.
     #[must_use]
     pub const fn is_person(&self) -> bool {
         matches!(self.0[4], b'0'..=b'3')

@@ -13,8 +13,8 @@ use crate::evidence::chain::Tx;
 use crate::timber::event::actor::Actor;
 use sqlx::PgPool;
 
-/// BIN of the operator that a first start creates. A BIN begins with the year and month of registration, so
-/// no organisation has a BIN with month 00. The check digit is valid.
+/// BIN of the operator that a first start creates. No real organisation has this BIN: a BIN begins with the
+/// year and month of registration, and here the month is 00. The check digit is valid.
 pub const DEMONSTRATION_BIN: &str = "000040000019";
 
 /// Advisory lock that makes instances starting at once create only one operator.
@@ -29,7 +29,7 @@ pub enum Bootstrap {
         organization: OrganizationId,
         /// The key.
         key: KeyId,
-        /// The token, if it was generated here; it must be printed once.
+        /// The token, if it was generated here. The caller must print it now: only its hash is stored.
         token: Option<Token>,
     },
     /// The operator has keys already; nothing was changed.
@@ -42,7 +42,8 @@ pub enum Bootstrap {
 /// Creates the operator's organisation and its first key, if they are missing. Safe to call at each start
 /// and by several instances at once.
 ///
-/// `token` is the operator's own choice; without it, a random token is generated. The key never expires.
+/// `token` is a token that the operator has chosen; if it is `None`, a random token is generated. The key
+/// never expires.
 ///
 /// # Errors
 /// If the token already belongs to another organisation, or the database fails.

@@ -1,8 +1,8 @@
 //! Records an erasure: an event that identifies the events that lost their personal part.
 //!
-//! Without it, an event with a personal part removed by tampering would look like a lawful erasure. It is
-//! an event on the chain of the organisation that had recorded the person, one for each deleted row of
-//! table `personal`, in the transaction that deletes the row.
+//! Without this event, a personal part that was removed by tampering would look as if it had been erased
+//! lawfully. For each deleted row of table `personal`, one such event is appended to the chain of the
+//! organisation that had recorded the person, in the transaction that deletes the row.
 
 use super::head;
 use crate::base::error::{Error, Result};
@@ -44,7 +44,7 @@ pub struct ErasureBusiness {
     pub personal: Uuid,
     /// Number of events that had their personal part in that row.
     pub events: u32,
-    /// SHA-256 in hex over the sorted lines `subject_id SPACE seq LF` of these events.
+    /// SHA-256 in hex over the lines `subject_id SPACE seq LF` of these events ([`events_digest`]).
     pub digest: String,
     /// The erase command, without its search terms.
     pub command: String,
@@ -57,7 +57,7 @@ impl ErasureBusiness {
     }
 }
 
-/// SHA-256 over the lines `subject_id SPACE seq LF`, by subject and seq.
+/// SHA-256 over the lines `subject_id SPACE seq LF`, one for each event, sorted by subject and seq.
 #[must_use]
 pub fn events_digest(events: &[(Uuid, i32)]) -> Hash {
     let mut sorted = events.to_vec();

@@ -14,7 +14,8 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Precision of `last_used_at`: a write per request would cost more than it is worth.
+/// How exact `last_used_at` is. Storing the time of every request would cost more than the exact time is
+/// worth.
 const LAST_USED_PRECISION: TimeDelta = TimeDelta::seconds(60);
 
 /// The caller, resolved from its key.
@@ -35,7 +36,7 @@ impl Caller {
         self.roles.contains(&role)
     }
 
-    /// An act of the caller at `now`.
+    /// The common fields of an event that the caller records at `now`, under a new operation id.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the server's clock is wrong: outside the years 1970 to 2200.
@@ -43,7 +44,7 @@ impl Caller {
         Actor::of(self.organization, self.key, now)
     }
 
-    /// The same, as part of a write request that has an id already.
+    /// As [`Caller::act`], but under the id `operation`, which the write request has already.
     ///
     /// # Errors
     /// As for [`Caller::act`].
@@ -54,7 +55,8 @@ impl Caller {
 
 /// The hash of a request's token, to be resolved to a [`Caller`].
 ///
-/// It is a batch query of its own; the most frequent reads resolve it within their own query instead.
+/// It is a batch query of its own. Checks of codes and lookups of logs do not use that query: they resolve
+/// the token within their own query.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenHash {
     hash: [u8; 32],
@@ -66,9 +68,9 @@ pub struct TokenHash {
 pub(crate) struct KeyRow {
     /// The key.
     pub id: Uuid,
-    /// Time from which it is no longer valid.
+    /// Time from which the key is no longer valid.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Time of its last use, to within a minute.
+    /// Time of the last use of the key, to within a minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
@@ -80,8 +82,8 @@ pub(crate) struct KeyUsage {
 }
 
 impl KeyUsage {
-    /// Whether the key is valid: not expired at the time of the request. If it is, adds its use for
-    /// [`Self::note`], unless a use within the last minute is stored.
+    /// Whether the key is valid, that is, not expired at the time of the request. If it is valid, adds this
+    /// use to those that [`Self::note`] stores, unless a use within the last minute is stored already.
     pub(crate) fn admit(&mut self, token: &TokenHash, key: KeyRow) -> bool {
         if key.expires_at.is_some_and(|end| end <= token.now) {
             return false;
@@ -93,10 +95,11 @@ impl KeyUsage {
         true
     }
 
-    /// Stores the uses. Usually there are none, because each key is updated at most once a minute.
+    /// Stores the collected uses. Usually there are none, because each key is updated at most once a minute.
     pub(crate) async fn note(self, db: &mut PgConnection) -> sqlx::Result<()> {
         let Some(now) = self.now else { return Ok(()) };
-        // SKIP LOCKED: another request is already updating or revoking a locked row.
+        // SKIP LOCKED: if a key's row is locked, another request is already updating or revoking the key, so
+        // this one need not wait for it.
         sqlx::query!(
             "UPDATE api_key SET last_used_at = $2
              WHERE id IN (SELECT id FROM api_key WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
@@ -142,7 +145,8 @@ impl BatchQuery for TokenHash {
         1
     }
 
-    /// One round trip, and a second one to store the use of keys, at most once a minute for each key.
+    /// Takes one round trip, and a second one if the use of a key must be stored: at most once a minute for
+    /// each key.
     async fn load(db: &mut PgConnection, tokens: &[&Self]) -> sqlx::Result<Vec<Result<Option<Caller>>>> {
         let hashes: Vec<&[u8]> = tokens.iter().map(|token| token.hash.as_slice()).collect();
         let rows = sqlx::query!(
@@ -183,13 +187,13 @@ pub struct Key {
     /// Time of its creation.
     #[schema(value_type = DateTime<Utc>)]
     pub created_at: String,
-    /// Time from which it is no longer valid; null if it never expires.
+    /// Time from which the key is no longer valid; null if it never expires.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub expires_at: Option<String>,
     /// Time of its revocation.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub revoked_at: Option<String>,
-    /// Time of its last use, to within a minute.
+    /// Time of the last use of the key, to within a minute.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub last_used_at: Option<String>,
 }
@@ -260,7 +264,7 @@ pub struct KeyInUse {
     pub id: KeyId,
     /// The organisation's label for it.
     pub label: String,
-    /// Time from which it is no longer valid; null if it never expires.
+    /// Time from which the key is no longer valid; null if it never expires.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub expires_at: Option<String>,
 }

@@ -23,7 +23,7 @@ pub struct NewKey<'a> {
     pub label: &'a str,
     /// Its token.
     pub token: &'a Token,
-    /// Time from which it is no longer valid.
+    /// Time from which the key is no longer valid.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -37,8 +37,8 @@ struct KeyPublic {
     on: NaiveDate,
 }
 
-/// The business part of both events. `of_key` is the key made or revoked; `key`, within `act`, is the key
-/// of the request.
+/// The business part of the events `key_made` and `key_revoked`. `of_key` is the key that is made or revoked;
+/// `key`, within `act`, is the key with which the request was sent.
 #[derive(Serialize)]
 struct KeyBusiness<'a> {
     v: u8,
@@ -107,7 +107,8 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Actor, key: KeyId) -
         .filter(|organization| may_manage_keys(caller, *organization));
     let organization = found.ok_or(Error::NotFound)?;
     let head = head::lock(tx, organization).await?;
-    // Read again under the lock: if two requests revoke at once, only one records it.
+    // Whether the key is revoked is read under the lock: if two requests revoke it at once, only one records
+    // an event.
     let revoked = sqlx::query_scalar!(
         r#"SELECT revoked_at IS NOT NULL AS "revoked!" FROM api_key WHERE id = $1"#,
         key.0

@@ -165,7 +165,8 @@ fn sees_all(caller: &Caller) -> bool {
 /// # Errors
 /// Not found, also for an organisation that the caller may not see.
 pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -> Result<Organization> {
-    // Queried in both cases, so that an organisation without access takes as long as a missing one.
+    // The query is also executed if the caller may not see the organisation, so that the time of the response
+    // does not show whether the organisation exists.
     let found = list_rows(db, Some(id), None, 1).await?.pop();
     found.filter(|_| may_see(caller, id)).ok_or(Error::NotFound)
 }
@@ -192,7 +193,7 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
         #[serde(rename = "type")]
         event_type: OrganizationEventType,
     }
-    // An event with an unknown or unreadable type is not disclosed, like a key event.
+    // An event with an unknown or unreadable type is treated like a key event: the caller may not see it.
     let is_self = || match serde_json::from_str::<Typed>(&event.public).map(|typed| typed.event_type) {
         Ok(
             OrganizationEventType::Registered

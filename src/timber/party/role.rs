@@ -5,7 +5,7 @@ use crate::base::vocabulary::vocabulary;
 vocabulary! {
     /// A role of an organisation in the system. An organisation has at least one.
     pub enum Role: "unknown-role" {
-        /// Registers organisations, registers and allots seals.
+        /// Registers organisations, registers seals and gives them to organisations.
         Operator = "operator",
         /// Issues felling tickets.
         ForestOwner = "forest_owner",

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Rows per INSERT: bounds memory independently of the batch size.
+/// Maximum number of rows per INSERT, so that the memory in use does not grow with the size of the batch.
 const CHUNK: u32 = 10_000;
 /// Prefix of generated seal numbers; nine digits follow.
 const PREFIX: &str = "KZ";
@@ -171,7 +171,8 @@ pub async fn check<'s>(
     Ok(holder)
 }
 
-/// Registers existing seals as a batch of `holder`. The caller has checked them with [`faults`] and [`check`].
+/// Registers existing seals as a batch of `holder`. The caller has checked them with [`faults`] and
+/// [`check`].
 ///
 /// # Errors
 /// [`Error::Conflict`] if another transaction has registered one of the seals since.
@@ -222,7 +223,8 @@ async fn refuse_registered(
     .await?
     .into_iter()
     .collect();
-    // One set holds both: `SealNumber` rejects every number with the shape of an identification.
+    // `known` contains numbers and identifications. They cannot be confused, because `SealNumber` rejects
+    // every number with the shape of an identification.
     for SealClaim { number, code, number_at, code_at } in seals {
         if number.is_some_and(|number| known.contains(number.as_str())) {
             let detail = "A seal with this number is registered already.";
@@ -269,7 +271,7 @@ pub async fn make(
     let mut signing = sign(0);
     while from < quantity {
         let codes = signing.await.map_err(|error| Error::CorruptRow(format!("signing failed: {error}")))?;
-        // The next chunk is signed while this one is stored.
+        // The codes of the next chunk are signed in another thread while this chunk is stored.
         let next = from.saturating_add(CHUNK).min(quantity);
         signing = sign(next);
         let numbers: Vec<SealNumber> = (from..next).filter_map(|ordinal| range.nth(ordinal)).collect();
@@ -286,8 +288,9 @@ pub async fn make(
 
 /// Reserves the next range of numbers none of which is registered.
 ///
-/// `nextval` and `setval` are not transactional, so the lock need not last until the commit: rolling back
-/// to the savepoint releases it. The numbers of a batch that fails are never used.
+/// `nextval` and `setval` are not transactional, so the advisory lock need not last until the commit: it is
+/// released by rolling back to a savepoint, and the numbers stay reserved. If the batch then fails, its
+/// numbers are never used.
 async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
     use sqlx::Connection as _;
     let exhausted = || {
@@ -377,7 +380,7 @@ fn registered_meanwhile(error: sqlx::Error) -> Error {
     Error::Conflict(vec![FieldError::new(Location::Pointer(String::new()), code, detail)])
 }
 
-/// Adds the first event of a batch and its row. The seals are stored already.
+/// Appends the first event of a batch's chain and inserts the batch's row. The seals are stored already.
 async fn begin(
     tx: &mut Tx<'_>,
     act: &Actor,

@@ -69,8 +69,8 @@ impl Code {
         number.with_hyphen_as_in(linked.as_deref().unwrap_or(text)).map(Self::SealNumber)
     }
 
-    /// The code to look up if nothing is registered under this one, which was read from `text`:
-    /// [`Code::respelled`], or a number with a hyphen where `text` has its first blank.
+    /// The code to look up if nothing is registered under `self`, which was read from `text`:
+    /// [`Code::respelled`], or the number with a hyphen where `text` has its first blank.
     #[must_use]
     pub fn other_reading(&self, text: &str) -> Option<Self> {
         self.respelled().or_else(|| self.regrouped(text))
@@ -109,8 +109,8 @@ impl Code {
         match MarkingCode::parse(text) {
             Ok(code) => Ok(Self::of(code)),
             Err(error) => Err(match number {
-                // A text that is not longer than a number, and does not begin like a code, was probably meant
-                // as a number: the error is that of the number.
+                // A text that is not longer than a seal number, and does not begin like a marking code, was
+                // probably meant as a seal number. So the error says why it is no seal number.
                 Err(as_number) if text.trim().chars().count() <= MAX_LENGTH && !begins_as_code(text) => {
                     as_number.into()
                 }
@@ -140,7 +140,7 @@ impl SealName {
 impl std::fmt::Display for SealName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0.identification() {
-            // Without a signature: an error shows what people can compare.
+            // The signature is left out: error texts show only what people can compare with the seal.
             Some(identification) => identification.fmt(f),
             None => self.0.fmt(f),
         }

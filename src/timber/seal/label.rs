@@ -112,8 +112,9 @@ pub fn label_svg(number: &SealNumber, code: &MarkingCode, public_url: &str) -> R
 }
 
 fn data_matrix(code: &MarkingCode) -> Result<Symbol, LabelError> {
-    // A leading FNC1 marks the symbol as GS1; inside, GS separates, as the General Specifications allow.
-    // Squares only: old readers do not support the long rectangles.
+    // `encode_gs1` puts an FNC1 first, which marks the symbol as GS1; inside the symbol, GS separates
+    // elements, as the General Specifications allow. Only square symbols are used, because old readers do not
+    // support the long rectangles.
     let symbols = SymbolList::default().enforce_square();
     let made = DataMatrix::encode_gs1(code.as_str().as_bytes(), symbols).map_err(|_| LabelError::Code)?;
     let bitmap = made.bitmap();

@@ -32,7 +32,7 @@ pub enum CodeError {
     /// More than [`MAX_INPUT`] bytes.
     #[error("a code has at most {MAX_INPUT} bytes")]
     TooLong,
-    /// Not an element string, and no repair makes it one.
+    /// The text is not an element string, and no repair makes it one.
     #[error("this is not a code: a marking code begins with 01 and a 14-digit GTIN, then 21 and a serial")]
     Unrecognised,
     /// A character outside GS1's set.
@@ -105,14 +105,14 @@ pub enum CodeError {
     /// A value that contains the text `<GS>` or `<FNC1>`.
     #[error("a value contains a written separator such as <GS>")]
     WrittenSeparator,
-    /// A separator written in words that a serial may contain, or an identifier in brackets inside a value, in a
-    /// code to register.
+    /// A separator written in words that a serial may contain, or an identifier in brackets inside a value,
+    /// in a code to register.
     #[error(
         "a separator is written out in this code, such as _x001D_, <1D>, FNC1 or an identifier in brackets; send \
          the character itself (GS, ASCII 29)"
     )]
     SeparatorWrittenOut,
-    /// A required GS is missing, and its position is not unique.
+    /// A required GS is missing, and more than one position is possible for it.
     #[error("a separator (GS, ASCII 29) was lost and its position is unknown; scan again")]
     SeparatorLost,
     /// More than one reading is possible.
@@ -263,8 +263,9 @@ impl MarkingCode {
         scan::read(text)
     }
 
-    /// Reads a code to register: as [`MarkingCode::parse`], but a separator written with characters that a serial
-    /// may contain is refused (`separator-written-out`), and so is a blank or an invisible character inside the code.
+    /// Reads a code to register: as [`MarkingCode::parse`], but a separator written with characters that a
+    /// serial may contain is refused (`separator-written-out`), and so is a blank or an invisible character
+    /// inside the code.
     pub fn parse_for_registration(text: &str) -> Result<Self, CodeError> {
         scan::read_for_registration(text)
     }
@@ -449,7 +450,8 @@ pub(super) mod tests {
     /// Any valid serial.
     pub(in crate::timber::seal) fn serials() -> impl Strategy<Value = String> {
         let any = r#"[!"%-?A-Z_a-z]{1,20}"#;
-        // Values that look like the elements after them.
+        // Serials that contain the text of identifiers and of other elements, which a parser might split
+        // wrongly.
         let hostile = "(21|91|92|01|91KZ0192|(91)|(92)){1,5}";
         prop_oneof![3 => any, 1 => hostile]
             .prop_map(|s: String| s.chars().take(MAX_SERIAL).collect::<String>())

@@ -40,11 +40,12 @@ pub struct MarkingKeyBusiness {
     pub v: u8,
     /// The operator, the organisation of this chain.
     pub organization: OrganizationId,
-    /// Id of the operation: one event, or several at the first start that records keys.
+    /// Id of the operation. It has one event for each key that it records: usually one; several at the first
+    /// start of a version that records keys.
     pub operation: OperationId,
     /// When it was recorded.
     pub occurred: LocalTime,
-    /// Creation time of a key that was in the table before its event.
+    /// Creation time of the key, if the key was in the table before events recorded keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_since: Option<String>,
 }
@@ -66,7 +67,8 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     let moment = desk_moment(now)?;
     let operation = OperationId::new();
     let mut tx = Tx::begin(pool).await?;
-    // The first of several operators: every instance locks the same one.
+    // If there are several operators, the one with the smallest id is used, so that every instance locks the
+    // same row.
     let operator = sqlx::query_scalar!(
         "SELECT id FROM organization WHERE roles @> ARRAY['operator'] ORDER BY id LIMIT 1"
     )
@@ -74,7 +76,8 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     .await?
     .ok_or(Error::NotFound)?;
     let mut head = head::lock(&mut tx, operator.into()).await?;
-    // Read again under the lock: if two instances start at once, only one records the key.
+    // The recorded keys are read again under the lock: if two instances start at once, only one records the
+    // key.
     let recorded = recorded(&mut *tx).await?;
     let rows =
         sqlx::query!("SELECT key_id, public_key, created_at FROM marking_key ORDER BY created_at, key_id")

@@ -151,9 +151,9 @@ impl SealNumber {
 
 text_type!(SealNumber, "seal number");
 
-/// A number printed in groups, without the blanks between them: every group but the first must consist of
-/// digits, so that two numbers in one field are not joined. `None` if there is no blank or another group has
-/// other characters.
+/// A number that is printed in groups, without the blanks between the groups. Every group but the first must
+/// consist of digits, so that two numbers in one field are not joined. `None` if there is no blank, or if a
+/// group after the first has other characters.
 fn ungrouped(text: &str) -> Option<String> {
     let mut groups = text.split(is_blank);
     groups.next()?;
@@ -251,7 +251,8 @@ impl SealRange {
         if to < from {
             return Err(RangeError::Order);
         }
-        // If the tail includes digits 17 and 18, they can be `21` inside a range and not at its ends.
+        // Inside the range, a number may have the form of an identification although the first and the last
+        // number do not: if the characters that vary include digits 17 and 18, these may be `21` there.
         let range = Self { prefix: prefix.to_owned(), width, from, to, first };
         if range.crosses_identification() {
             return Err(RangeError::Identification);
@@ -320,8 +321,9 @@ impl SealRange {
             return false;
         }
         let after = 10_u32.pow(u32::try_from(length - 18).unwrap_or(0));
-        // Digits 17 and 18 are 21 in one run of values per `block` values. A range that meets such a run
-        // meets that of the block of `from` or that of the next block.
+        // In each block of `block` consecutive values there is one run of values in which digits 17 and 18
+        // are 21. If the range contains a value of any such run, it contains one in the block of `from` or in
+        // the next block. So only these two runs are checked.
         let block = after * 100;
         let offset = 21 * after;
         let base = self.from - self.from % block;

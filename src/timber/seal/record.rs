@@ -52,8 +52,8 @@ pub struct BatchChange {
     /// Highest number (registration, transfer).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<String>,
-    /// SHA-256 in hex over the sorted lines `number TAB identification LF` of a registration,
-    /// `number LF` of a transfer.
+    /// SHA-256 in hex over sorted lines, one for each seal: `number TAB identification LF` for a
+    /// registration, `number LF` for a transfer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<String>,
     /// The public key (Ed25519, 32 bytes in hex) that signed the marking codes (registration of seals
@@ -110,7 +110,7 @@ impl ListDigest {
 
 chain_heads!(SealBatch, "seal_batch");
 
-/// The drafts of one event for each batch.
+/// Builds the draft of one event for each of these batches.
 pub(in crate::timber) fn drafts(
     act: &Actor,
     event_type: SealBatchEventType,
@@ -136,7 +136,8 @@ pub(in crate::timber) fn drafts(
         .collect()
 }
 
-/// Appends an event to each of these batches, updates their rows, and returns the new heads in that order.
+/// Appends an event to the chain of each of these batches, updates their rows, and returns the new heads in
+/// the order of `events`.
 pub(in crate::timber) async fn add(
     tx: &mut Tx<'_>,
     act: &Actor,
@@ -146,7 +147,7 @@ pub(in crate::timber) async fn add(
     append_and_store(tx, act.at(), drafts(act, event_type, events)).await
 }
 
-/// Stores which event of its batch concerns each seal.
+/// Stores, for each of these seals, which event of its batch's chain concerns it.
 pub(in crate::timber) async fn insert_moves(
     tx: &mut Tx<'_>,
     numbers: &[&str],
@@ -178,7 +179,7 @@ pub struct MadeEvent {
     pub hash: Hash,
 }
 
-/// The events of a write request in its order, with their business parts.
+/// Reads the events with these subjects and seqs, in this order, with their business parts.
 pub(in crate::timber) async fn made(
     tx: &mut Tx<'_>,
     subjects: &[Uuid],

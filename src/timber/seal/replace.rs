@@ -24,8 +24,8 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Locks the new seal, the present seal of `log`, and the batch of the latter. Without a log, which is an
-    /// error of the request, only the new seal.
+    /// Locks the new seal and the present seal of `log`, and, if the present seal is `applied`, the batch of
+    /// the present seal. If `log` is `None` (the request has an error), only the new seal is locked.
     pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: Option<LogId>) -> Result<Self> {
         let new = numbers_of(tx, &[new]).await?.pop().flatten();
         let old = match log {
@@ -51,20 +51,21 @@ impl Replacement {
         Ok(Self { new, old, batch })
     }
 
-    /// Whether `seal`, read under the log's lock, is the old seal that [`Self::lock`] locked. False if
-    /// another request has replaced it in between.
+    /// Whether `seal`, which was read under the log's lock, is the old seal that [`Self::lock`] locked. False
+    /// if another request has replaced the log's seal in between.
     #[must_use]
     pub fn is_old_seal(&self, seal: &SealNumber) -> bool {
         self.old.as_ref().is_some_and(|old| old.number == *seal)
     }
 
     /// Applies the new seal, which is `issued`, to `log` with the log's event `seq`. The old seal becomes
-    /// void with reason `replaced`, and the event of its batch is returned. If it was void before, it keeps
-    /// its reason and no second event is recorded.
+    /// void with the reason `replaced`; this is recorded as an event of its batch, and the new head of the
+    /// batch is returned. If the old seal was void before, it keeps its reason, and no second event is
+    /// recorded.
     ///
     /// # Errors
-    /// [`Error::CorruptRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
-    /// checked the locked rows.
+    /// [`Error::CorruptRow`] if the new seal is not `issued` or the old one is not the log's: the caller has
+    /// not checked the locked rows.
     pub async fn put(self, tx: &mut Tx<'_>, act: &Actor, log: LogId, seq: u32) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
             return Err(Error::CorruptRow(format!(

@@ -1,7 +1,7 @@
 //! Reads marking codes as scanners, phones and people actually send them.
 //!
-//! No repair guesses. Each turns a text into one or a few candidates; a code is
-//! returned only if all candidates that are codes are the same code.
+//! The repairs do not guess. Each repair turns a text into one or a few candidates; a code is
+//! returned only if all candidates that are valid codes are the same code.
 
 use super::gs1::{self, Element, GS, Gtin};
 use super::marking_code::{
@@ -14,17 +14,18 @@ use crate::base::percent;
 /// GS1-128 and GS1 QR (ISO/IEC 15424), and an FNC1 output as a character.
 const PREFIXES: [&str; 7] = ["]d2", "]C1", "]c1", "]Q3", "]q3", "]e0", "\u{e8}"];
 
-/// Reads a code that is to be registered: as [`read`], but rejects written separators, blanks and invisible
-/// characters inside the code. If a written separator were registered as part of the serial, the real seal
-/// would look forged when it is scanned; a blank may stand for a separator or for nothing; an invisible
-/// character is not on the seal.
+/// Reads a code that is to be registered: as [`read`], but rejects three things inside the code. A separator
+/// that is written out as text (such as `<1D>`): if it were registered as part of the serial, the real seal
+/// would look forged when it is scanned. A blank: it may stand for a separator or for nothing. An invisible
+/// character: the seal does not have it.
 pub(super) fn read_for_registration(text: &str) -> Result<MarkingCode, CodeError> {
     let code = read(text);
     let signature = code.as_ref().ok().and_then(MarkingCode::signature).unwrap_or_default();
-    // The signature is left out: it is long enough to contain a written separator by chance.
+    // The signature is not searched: it is long enough to contain the text of a separator by chance.
     let unsigned = if signature.is_empty() { text.to_owned() } else { text.replace(signature, "") };
     let inside = unsigned.trim_matches(|c: char| c.is_whitespace() || c.is_control() || gs1::is_invisible(c));
-    // A link is not searched: its path has separators of its own.
+    // The text of a link is not searched here, because the slashes of its path separate the elements; the
+    // values in it are searched below.
     let is_link = inside.contains("://");
     if !is_link && written::with_words_replaced(&written::separated(inside)).is_some() {
         return Err(CodeError::SeparatorWrittenOut);
@@ -62,7 +63,8 @@ pub(super) fn read(text: &str) -> Result<MarkingCode, CodeError> {
     if plain.is_ok() || !seen.chars().any(is_cyrillic) {
         return plain;
     }
-    // A wrong layout cannot produce Latin and Cyrillic letters in one text.
+    // A text with Latin and Cyrillic letters does not come from a wrong layout: one layout produces only one
+    // kind.
     if seen.chars().any(|c| c.is_ascii_alphabetic()) {
         return Err(CodeError::Layout);
     }
@@ -98,15 +100,16 @@ fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
     }
     let elements = read_elements(text);
     if elements.is_err() && !text.starts_with("01") && !text.contains("://") && text.contains("/01/") {
-        // May be a link without its scheme, or only its path. Tried after the element string, because a
-        // signature may contain `/01/` too.
+        // The text may be a link without its scheme, or only the path of one. It is read as an element string
+        // first, because a signature may contain `/01/` too.
         return read_link(text);
     }
     let refusal = match elements {
         Ok(code) => return Ok(code),
         Err(refusal) => refusal,
     };
-    // The literal reading comes first: the words may be part of a serial.
+    // Words such as `FNC1` are read as separators only if the unchanged text is no code, because they may be
+    // part of a serial.
     let separated = written::with_words_replaced(&written::separated(text)).map(|text| read_elements(&text));
     separated.and_then(Result::ok).ok_or(refusal)
 }
@@ -121,8 +124,8 @@ fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
         let joined: String = text.split_whitespace().collect();
         let separated: String = text.split_whitespace().collect::<Vec<_>>().join("\u{1d}");
         return match (read_placed(&joined), read_placed(&separated)) {
-            // The space stood for a separator and the code is cut off: joined, it would be
-            // accepted as a code with a longer serial.
+            // The white space stood for a separator, and the end of the code is missing. With the white space
+            // removed, the text would be accepted as a code with a longer serial, so the error is returned.
             (
                 Ok(code),
                 Err(
@@ -156,9 +159,9 @@ fn read_placed(text: &str) -> Result<MarkingCode, CodeError> {
     })
 }
 
-/// Tries every way to split a text into `01`, `21`, `91` and `92`, each at most
-/// once and of its own length, with or without separators between them. For each
-/// serial length, the fixed lengths allow at most four endings, so the search is small.
+/// Tries every way to split a text into the elements `01`, `21`, `91` and `92`, each at most once and with an
+/// allowed length, with or without separators between them. The search is small: only the serial has many
+/// possible lengths, and for each of them at most four endings are possible.
 struct Search<'a> {
     text: &'a str,
     bracketed: bool,
@@ -211,9 +214,8 @@ pub(super) fn after_host(text: &str) -> Option<&str> {
     web.then(|| rest.find('/').map_or("", |at| &rest[at..]))
 }
 
-/// Finds `/01/{gtin}/21/{serial}` in the path of a GS1 Digital Link. Segments
-/// before it belong to the site; other qualifiers may be in between; query and
-/// fragment do not identify the seal.
+/// Finds `/01/{gtin}/21/{serial}` in the path of a GS1 Digital Link. The segments before `/01/` belong to the
+/// site; other qualifiers may be between `{gtin}` and `/21/`; query and fragment do not identify the seal.
 fn read_link(address: &str) -> Result<MarkingCode, CodeError> {
     let path = address.split(['?', '#']).next().unwrap_or_default();
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
@@ -354,7 +356,7 @@ mod tests {
             assert_eq!(read_for_registration(&literal), Err(CodeError::SeparatorWrittenOut), "{word}");
             assert_eq!(read_for_registration(&text), Err(CodeError::SeparatorWrittenOut), "{word}");
         }
-        // Where no separator can be, the characters are the serial's.
+        // At a position where no separator can be, such characters are part of the serial.
         for serial in ["FNC1x", "a=1dZZ", "0x1Dg", "K_GS_k"] {
             let text = format!("010952000000001121{serial}");
             assert_eq!(read_for_registration(&text).unwrap().serial(), serial);
@@ -510,12 +512,12 @@ mod tests {
         }
     }
 
-    /// The text that appears under that layout when a scanner types US keys.
+    /// The text that appears if a scanner types `text` for the US layout and the computer has the layout of
+    /// `key`.
     fn typed_under(text: &str, key: fn(char) -> Option<char>) -> Option<String> {
         let every = (0x20..0x530).filter_map(char::from_u32).chain(['№', GS]);
         let keys: Vec<(char, char)> =
             every.filter_map(|c| if c == GS { Some((c, c)) } else { key(c).map(|k| (k, c)) }).collect();
-        // Letters before digits: a scanner types the number row, not the number pad.
         text.chars().map(|c| keys.iter().rev().find(|(k, _)| *k == c).map(|(_, typed)| *typed)).collect()
     }
 

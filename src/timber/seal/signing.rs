@@ -149,7 +149,7 @@ fn create(disk: &Disk, path: &Path) -> io::Result<()> {
     let mut seed = [0_u8; 32];
     getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
     match disk.put_secret(path, format!("{}\n", STANDARD.encode(seed)).as_bytes()) {
-        // Another process created the file first; its key is used.
+        // Another process created the file first; the key in that file is used.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done,
     }
@@ -247,7 +247,7 @@ impl From<&SigningKey> for KeyRing {
     }
 }
 
-/// Maximum number of codes of one mint: 20 bits of a serial identify the ordinal.
+/// Maximum number of serials that one [`Mint`] makes, because 20 bits of a serial identify the ordinal.
 pub const MAX_BATCH: u32 = 1 << ORDINAL_BITS;
 const ORDINAL_BITS: u32 = 20;
 /// Digits and capital letters without I, L, O and U: no two look alike, and none
@@ -255,10 +255,10 @@ const ORDINAL_BITS: u32 = 20;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const SERIAL_LENGTH: u32 = 13;
 
-/// Whether a serial has the form of those made by [`Mint`], which cannot be found by guessing. The form has
-/// at least two letters, because consecutive numbers of other issuers, with leading zeros, would otherwise
-/// have it too. About one in 100,000 serials made here has fewer letters and therefore does not have this
-/// form.
+/// Whether a serial has the form of the serials that [`Mint`] makes, which cannot be found by guessing. The
+/// form requires at least two letters; otherwise consecutive numbers of other issuers, with leading zeros,
+/// would have it too. About one in 100,000 serials made by [`Mint`] has fewer letters, so this function
+/// returns false for it.
 #[must_use]
 pub fn is_minted_form(serial: &str) -> bool {
     serial.bytes().filter(u8::is_ascii_uppercase).count() >= 2
@@ -266,7 +266,7 @@ pub fn is_minted_form(serial: &str) -> bool {
         && serial.bytes().all(|character| ALPHABET.contains(&character))
 }
 
-/// Makes the serials of one batch of seals.
+/// A generator of the serials for one batch of seals.
 ///
 /// A serial has 65 bits. The high 45 bits are a hash of the secret and the seal's ordinal in the
 /// batch. The low 20 bits are the ordinal plus a mask (a hash of the secret and the high bits),
@@ -288,14 +288,15 @@ impl fmt::Debug for Mint {
 }
 
 impl Mint {
-    /// A mint with a random secret. Fails if the operating system provides no randomness.
+    /// A generator of serials with a random secret. Fails if the operating system provides no randomness.
     pub fn new(gtin: Gtin) -> io::Result<Self> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self::with_secret(gtin, secret))
     }
 
-    /// A mint with a given secret, for reproducible serials in the demonstration's fixed data and in tests.
+    /// A generator of serials with a given secret, so that the demonstration's fixed data and the tests get
+    /// the same serials each time.
     #[must_use]
     pub fn with_secret(gtin: Gtin, secret: [u8; 32]) -> Self {
         Self { gtin, secret }

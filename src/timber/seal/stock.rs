@@ -66,7 +66,7 @@ pub struct SealRow {
     pub marking_code: MarkingCode,
     /// The batch it was registered in.
     pub batch: SealBatchId,
-    /// The organisation that holds it and may apply or void it.
+    /// The organisation that holds the seal, and may apply or void it.
     pub holder: OrganizationId,
     /// Status.
     pub status: SealStatus,
@@ -87,9 +87,9 @@ impl SealRow {
     }
 }
 
-/// The numbers of the seals that `names` name, in their order; `None` for a marking code that is not registered.
-/// A name that is a number is returned as it is, registered or not. Takes no lock: the number of an
-/// identification never changes.
+/// The numbers of the seals that `names` name, in the order of `names`; `None` for a marking code that is not
+/// registered. A name that is a number is returned unchanged, whether or not it is registered. Takes no lock,
+/// because the number of a seal with a given identification never changes.
 pub async fn numbers_of(tx: &mut Tx<'_>, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
     let mut wanted: Vec<Identification> = Vec::new();
     for name in names {
@@ -189,7 +189,7 @@ pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
     Ok(ring)
 }
 
-/// A seq as the type of its column.
+/// A seq as `i32`, the type of the database columns for seqs.
 pub(super) fn stored(seq: u32) -> i32 {
     i32::try_from(seq).unwrap_or(i32::MAX)
 }

@@ -60,10 +60,11 @@ pub struct Transferred {
     pub events: Vec<MadeEvent>,
 }
 
-/// Locks the selected seals, and adds to `errors` each reason against their transfer to `to`: 422
-/// `unknown-organization` and `not-a-seal-holder`; 422 `unknown-seal` for each number that is absent or not the
-/// caller's; 409 `seal-applied`, `seal-void`, `already-theirs` for each that cannot be transferred. Receiver and
-/// selection are checked as far as they could be read. Returns the receiver and the seals.
+/// Locks the selected seals, and adds to `errors` each reason against their transfer to `to`: for the
+/// receiver, 422 `unknown-organization` or `not-a-seal-holder`; for each number that does not exist or is not
+/// the caller's, 422 `unknown-seal`; for each other seal that cannot be transferred, 409 `seal-applied`,
+/// `seal-void` or `already-theirs`. A receiver or selection that could not be read is `None`, and is not
+/// checked. Returns the receiver and the seals that can be transferred.
 ///
 /// # Errors
 /// From the database.
@@ -126,8 +127,8 @@ pub struct NewTransfer {
     pub operation_id: Option<OperationId>,
 }
 
-/// Records a transfer of issued seals, or returns the response to the same request that was recorded before. The
-/// operator may transfer any seal, a holder only its own.
+/// Records a transfer of issued seals, or returns the response to the same request that was recorded before.
+/// The operator may transfer any seal, a holder only its own.
 ///
 /// # Errors
 /// All errors that [`check`] finds; `operation-id-used`.

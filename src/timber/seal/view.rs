@@ -79,7 +79,7 @@ pub struct Seal {
     pub void_reason: Option<VoidReason>,
 }
 
-/// A row of the three queries below, which select the same columns.
+/// A row of the queries in [`get`] and [`list`], which all select the same columns.
 struct SealColumns {
     number: SealNumber,
     marking_code: MarkingCode,
@@ -109,8 +109,8 @@ impl SealColumns {
     }
 }
 
-/// A seal, if it exists and the caller may see it. The holder of its log may see it too, because that holder
-/// may void it.
+/// A seal, if it exists and the caller may see it. The holder of the log that bears a seal may see the seal
+/// too, because that organisation may void it.
 pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, access: Access) -> Result<Option<Seal>> {
     let row = sqlx::query_as!(
         SealColumns,
@@ -169,7 +169,8 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, filter: &SealFilter<'_>) -> Re
             .filter(|status| filter.status.is_none_or(|only| only == **status))
             .map(|status| status.as_str())
             .collect();
-        // One index range per status, so that the cost depends on the page size, not on the holder's stock.
+        // The query reads one index range for each status, so that its cost depends on the size of the page
+        // and not on the size of the holder's stock.
         sqlx::query_as!(
             SealColumns,
             r#"SELECT s.number AS "number!: SealNumber", s.marking_code AS "marking_code!: MarkingCode",
@@ -256,7 +257,7 @@ pub async fn stock(db: impl PgExecutor<'_>, access: Access) -> Result<Vec<Holder
 pub struct SealHistory {
     /// The seal in its present state.
     pub seal: Seal,
-    /// The events of its batch's chain that concern it; the first is the registration.
+    /// Those events of the batch's chain that concern the seal; the first one is the registration.
     pub events: Vec<DisclosedEvent>,
 }
 
@@ -288,7 +289,7 @@ impl SealHistoryPages {
         .fetch_one(db)
         .await?;
         let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
-        // The registration is the first event of the chain, and of every seal in it.
+        // The registration concerns every seal of the batch, but is not in table `seal_move`: hence one more.
         let events = u32::try_from(row.moves).map_or(u32::MAX, |moves| moves.saturating_add(1));
         Ok(Self { number: seal.number.clone(), batch, events, after: 0 })
     }
@@ -350,8 +351,9 @@ impl SealHistoryPages {
     }
 }
 
-/// The chain of a batch, if the caller may see all seals or holds one of its seals now, the same rule as in
-/// [`of_batch`]. `None` for any other caller and for a missing batch. One statement.
+/// The chain of a batch, if the caller may see all seals or holds a seal of the batch now: so exactly the
+/// callers that can see a seal of the batch in [`of_batch`] can see its chain. `None` for any other caller
+/// and for a missing batch. One statement.
 ///
 /// # Errors
 /// From the database, or a corrupt row.
@@ -372,12 +374,12 @@ pub async fn batch_subject(
     row.map(|row| Subject::stored(SubjectKind::SealBatch, batch.0, &row.salt, row.head_seq)).transpose()
 }
 
-/// Which events of a batch's chain concern the caller's seals, as [`SealHistoryPages`] lists them for one seal: the
-/// registration, and every event that moved or voided one of them. `None` if that is every event, or if the
-/// caller may see all seals.
+/// The seqs of those events of a batch's chain that concern seals which the caller holds: the registration,
+/// and every event that transferred or voided one of these seals. `None` if these are all events of the
+/// chain, or if the caller may see all seals.
 ///
-/// Reads the caller's seals `page_size` at a time, and stops as soon as every event is included: a million seals
-/// that were transferred in one request have only two events.
+/// Reads the caller's seals `page_size` at a time, and stops as soon as every event is included: for a
+/// million seals that were transferred in one request, the chain has only two events.
 ///
 /// # Errors
 /// From the database.

@@ -1,17 +1,18 @@
-//! Separators (GS, ASCII 29) that are written out as text.
+//! Separators (GS, ASCII 29) that are written out as text: a reader or a program has put characters such as
+//! `<GS>` or `x1D` in place of the control character. Below, such a text is a *written separator*.
 
 use super::gs1::{self, GS};
 
-/// Written forms of a separator, in lower case. Only the first two consist of
-/// characters allowed in a value, so a value that contains one of them is rejected.
+/// Written separators that are always read as separators, in lower case. Only the first two consist of
+/// characters that are allowed in a value, so a value that contains one of these two is rejected.
 pub(super) const WRITTEN: [&str; 17] = [
     "<gs>", "<fnc1>", "{gs}", "{fnc1}", "[gs]", "[fnc1]", "\\u001d", "\\u{1d}", "\\x1d", "\\x{1d}", "&#29;",
     "&#x1d;", "␝", "↔", "{1d}", "[1d]", "^]",
 ];
 
-/// Written forms of a separator that consist of characters that a serial may contain, in lower case, longer
-/// ones first. They are read as separators only if the unchanged text is no code, or is not the code of a
-/// registered seal.
+/// Written separators that consist of characters that a serial may contain, in lower case, longer ones first.
+/// They are read as separators only if the unchanged text is no code, or is not the code of a registered
+/// seal.
 pub(super) const WORDS: [&str; 22] = [
     "<u+001d>", "_x001d_", "ascii29", "(fnc1)", "(0x1d)", "<0x1d>", "u+001d", "u001d", "<029>", "<x1d>",
     "_gs_", "x1d;", "&gs;", "<1d>", "<29>", "(gs)", "(1d)", "(29)", "fnc1", "0x1d", "%1d", "=1d",
@@ -29,18 +30,18 @@ pub(super) fn holds_written_separator(value: &str) -> bool {
     }
 }
 
-/// The text with a GS for each separator written with characters of a serial; `None` if there is none. Such a
-/// word is replaced only where a separator can be: at the end, or where an element or another separator
-/// follows.
+/// The text with a GS in place of each written separator that [`word_at`] recognises; `None` if there is
+/// none. Such a word is replaced only where a separator can be: at the end of the text, or where an element
+/// or another separator follows.
 pub(super) fn with_words_replaced(text: &str) -> Option<String> {
     replaced(text, |rest, _| {
         word_at(rest).filter(|after| may_follow(after)).map(|after| (String::new(), after))
     })
 }
 
-/// As [`with_words_replaced`], and also with a GS for each name of the separator between any punctuation, and
-/// with a GS and the identifier for each identifier in brackets, such as `(93)`. The text is a value, or a
-/// code without such brackets around its own identifiers.
+/// As [`with_words_replaced`], but replaces more. One of [`NAMES`] between any punctuation characters is
+/// replaced with a GS, and an identifier in brackets, such as `(93)`, with a GS and the identifier. `text` is
+/// a value, or a code without brackets around its own identifiers.
 pub(super) fn with_separators(text: &str) -> Option<String> {
     replaced(text, |rest, begun| {
         let word = word_at(rest).or_else(|| set_off(rest)).filter(|after| may_follow(after));
@@ -50,9 +51,9 @@ pub(super) fn with_separators(text: &str) -> Option<String> {
     })
 }
 
-/// Calls `find` at each position with the rest of the text, and with whether anything comes before it. If
-/// `find` returns a replacement and the text after the match, a GS and the replacement take the place of the
-/// match. `None` if there is no match.
+/// Calls `find` at each position of `text`, with the rest of the text and whether anything comes before it.
+/// If there is a match at that position, `find` returns a replacement and the text after the match, and a GS
+/// and the replacement are put in place of the match. The result is `None` if there is no match in `text`.
 fn replaced<'t>(text: &'t str, find: impl Fn(&'t str, bool) -> Option<(String, &'t str)>) -> Option<String> {
     let mut done = String::with_capacity(text.len());
     let mut found = false;
@@ -77,17 +78,18 @@ fn may_follow(after: &str) -> bool {
     element.is_empty() || separated || gs1::begins_element(element) || word_at(element).is_some()
 }
 
-/// What follows a written separator at the beginning of a text.
+/// If `text` begins with a written separator (one of [`WORDS`], `x1D`, or a name in quotes), the text after
+/// it.
 fn word_at(text: &str) -> Option<&str> {
     let begins = |word: &&&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     let word = WORDS.iter().find(begins).map(|word| &text[word.len()..]);
-    // A bare `X1D` is not read as a separator: serials in capitals may contain it by chance.
+    // `X1D` without quotes is not read as a separator: serials in capital letters may contain it by chance.
     let bare = || text.strip_prefix("x1D").or_else(|| text.strip_prefix("x1d"));
     word.or_else(bare).or_else(|| quoted(text))
 }
 
-/// What follows one of [`NAMES`] in quotes: between two equal punctuation characters, or a pair such as `(`
-/// and `)`.
+/// If `text` begins with one of [`NAMES`] in quotes, the text after it. Quotes are two equal punctuation
+/// characters, or a pair such as `(` and `)`.
 fn quoted(text: &str) -> Option<&str> {
     let open = text.chars().next().filter(char::is_ascii_punctuation)?;
     let close = match open {
@@ -100,7 +102,7 @@ fn quoted(text: &str) -> Option<&str> {
     after.strip_prefix(close)
 }
 
-/// What follows one of [`NAMES`] between any punctuation.
+/// If `text` begins with one of [`NAMES`] between any punctuation characters, the text after them.
 fn set_off(text: &str) -> Option<&str> {
     let sign = |c: char| c.is_ascii_punctuation();
     let inner = text.trim_start_matches(sign);
@@ -110,15 +112,16 @@ fn set_off(text: &str) -> Option<&str> {
     (after.len() < rest.len()).then_some(after)
 }
 
-/// What follows one of [`NAMES`] at the beginning of a text. `sign`, the character before the text, also
-/// allows `1D` if it is one of those that people use as quotes.
+/// If `text` begins with one of [`NAMES`], the text after the name. `sign` is the character before `text`:
+/// after a character that people use as a quote, `1D` counts as a name too.
 fn name_at(text: &str, sign: char) -> Option<&str> {
     let begins = |word: &&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     let quotes = matches!(sign, '_' | '\'' | '"' | '*' | '/');
     NAMES.into_iter().chain(quotes.then_some("1d")).find(begins).map(|name| &text[name.len()..])
 }
 
-/// An identifier of the table in brackets at the beginning of a text, and what follows.
+/// If `text` begins with a known application identifier in brackets: the identifier, and the text after the
+/// brackets.
 fn bracketed_identifier(text: &str) -> Option<(&str, &str)> {
     let (inner, close) = match text.as_bytes().first()? {
         b'(' => (&text[1..], ')'),

@@ -116,7 +116,8 @@ pub async fn change(
     Ok(())
 }
 
-/// Checks an extension: dates must move later, and removal must not end before felling.
+/// Checks an extension: each new last day must be later than the present one, and removal must not end before
+/// felling.
 fn extendable(locked: &LockedTicket, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
     let mut conflicts = Vec::new();
     let mut refuse = |pointer: &str, code, detail: String| {

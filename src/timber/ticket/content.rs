@@ -137,7 +137,7 @@ fn digest(text: &str) -> Hash {
     Hash(Sha256::digest(text.as_bytes()).into())
 }
 
-/// The canonical texts of both parts. The last parameter lists the request's texts that the business part
+/// The canonical texts of both parts. `request_texts` lists those texts of the request that the business part
 /// contains, with their locations.
 ///
 /// # Errors
@@ -148,15 +148,16 @@ pub fn texts(
     request_texts: &[(Location, &str)],
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
-    // No texts are named for an error here: the names in the public part were checked at issue, against the
-    // longest event that repeats them.
+    // An error of the public part would name no text of the request (`&[]`): the names in that part were
+    // checked when the ticket was issued (`check_names`), against the longest event that repeats them.
     size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Invalid)?;
     size::check(&business, MAX_BUSINESS_BYTES, request_texts).map_err(Error::Invalid)?;
     Ok((public, business))
 }
 
-/// Bytes of the longest public part of a `harvested` event without its ticket's names. The content of log events
-/// is defined above this folder, in `timber::custody::content`, where a test holds this number.
+/// Size in bytes of the longest public part of a `harvested` event, without the forestry and the ticket's
+/// series and number. That part is defined in `timber::custody::content`, which this folder may not use; a
+/// test there checks this number.
 pub const HARVEST_BYTES_BESIDE_NAMES: usize = 282;
 
 /// Checks that a ticket's names fit into every event that repeats them; the longest is `harvested`.

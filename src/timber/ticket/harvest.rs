@@ -33,9 +33,9 @@ pub struct LockedLine {
     pub marked: Volume,
 }
 
-/// Locks a ticket's lines exclusively, in the order of their ids, then its row shared, which prevents
-/// changes of the ticket. Harvests under other tickets and readers are not blocked. `None` if there is no
-/// such ticket.
+/// Locks a ticket's lines exclusively, in the order of their ids, and then the ticket's row with a shared
+/// lock, which prevents changes of the ticket. Reads and harvests under other tickets are not blocked. `None`
+/// if there is no such ticket.
 pub async fn lock_for_harvest(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<TicketForHarvest>> {
     let lines = sqlx::query_as!(
         LockedLine,

@@ -77,7 +77,7 @@ pub struct NewLine {
     pub volume: Volume,
 }
 
-/// What a request claims that is checked against the database, as far as it could be read.
+/// Those members of a request to issue a ticket that [`check`] needs, as far as they could be read.
 pub struct TicketClaims<'r> {
     /// BIN of the holder.
     pub holder_bin: Option<&'r Bin>,
@@ -90,8 +90,9 @@ pub struct TicketClaims<'r> {
 }
 
 /// Checks a ticket that `issuer` is to issue, and adds to `errors`: `unknown-organization` or
-/// `not-a-harvester` at `/holder_bin`, `too-long-together` for its names; and, if there are errors, the
-/// conflict `ticket-number-taken`, which is otherwise detected by the insertion. Returns the holder.
+/// `not-a-harvester` at `/holder_bin`, and `too-long-together` if the forestry and the ticket's series and
+/// number are too long. Whether the ticket's number is taken (conflict `ticket-number-taken`) is checked here
+/// only if there are other errors; if there are none, the insertion detects it. Returns the holder.
 ///
 /// # Errors
 /// From the database.

@@ -76,7 +76,7 @@ macro_rules! locked {
 }
 
 impl LockedTicket {
-    /// Locks the row against changes of the ticket; harvests under the same ticket do not wait for each other.
+    /// Locks the row against changes of the ticket, with a shared lock, which other harvests can hold too.
     pub(super) async fn shared(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Self>> {
         let row = locked!(id.0, "FOR SHARE").fetch_optional(&mut **tx).await?;
         row.map(|row| Self::of(id, row)).transpose()

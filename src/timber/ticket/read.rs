@@ -17,7 +17,8 @@ use std::collections::HashMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A felling ticket in its present state. Contains no personal data: of a sole trader or a farm, only the id.
+/// A felling ticket in its present state. It contains no personal data: a sole trader or a farm is named by
+/// its id only.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TicketView {
     /// Id.
@@ -34,7 +35,7 @@ pub struct TicketView {
     pub status: TicketStatus,
     /// The forest owner that issued it.
     pub issuer_id: OrganizationId,
-    /// Its name; null for a sole trader or a farm.
+    /// The issuer's name; null for a sole trader or a farm.
     pub issuer_name: Option<String>,
     /// The organisation that may fell under it.
     pub holder_id: OrganizationId,
@@ -114,7 +115,8 @@ pub async fn get(db: &mut PgConnection, caller: &Caller, id: TicketId) -> Result
     rows(db, &[id.0], party(caller)).await?.pop().ok_or(Error::NotFound)
 }
 
-/// Tickets that `caller` may see, after the ticket `after`, in the order of their entry (of their ids).
+/// Tickets that `caller` may see, after the ticket `after`, in the order of their ids, which is the order in
+/// which they were issued.
 pub async fn list(
     db: &mut PgConnection,
     caller: &Caller,
@@ -122,7 +124,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<TicketView>> {
     let (party, after) = (party(caller), after.map_or(Uuid::nil(), |id| id.0));
-    // One index for issuers and one for holders: a single condition over both columns would scan all tickets.
+    // The issuer's and the holder's tickets are read separately, each with its own index. A single condition
+    // with OR would scan all tickets.
     let ids = match party {
         None => {
             sqlx::query_scalar!(

@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn fir_is_not_spruce() {
-        // A public seed file translates both fir and cedar pine as spruce.
+        // A public data set wrongly gives the Kazakh word for spruce for fir and cedar pine too.
         assert_eq!(Species::parse("abies_sibirica").unwrap().row().kk, "Сібір самырсыны");
         assert_eq!(Species::parse("picea_obovata").unwrap().row().kk, "Сібір шыршасы");
     }

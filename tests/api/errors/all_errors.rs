@@ -1,5 +1,5 @@
-//! All errors of a batch in one answer: whatever is wrong with its members, its references, its times, its seals
-//! and its volumes, wherever one error does not depend on another.
+//! A response lists all errors of a batch: errors in its members, references, times, seals and volumes,
+//! except those that depend on another error.
 
 use crate::random::Random;
 use crate::world::{Answer, Org, World};
@@ -28,7 +28,7 @@ const COLUMNS: [&str; 12] = [
     "responsible_name",
 ];
 
-/// How an error is put into the member of a log.
+/// The change of a log by which the test puts in an error.
 #[derive(Clone, Debug)]
 enum Change {
     Set(Value),
@@ -37,12 +37,12 @@ enum Change {
     UsedSeal,
     ForeignSeal,
     DuplicateSeal,
-    /// A stack of more firewood than the ticket permits.
+    /// Makes the log a stack of more firewood than the ticket permits.
     Overfull,
 }
 
-/// The errors that a log may get: the member, how it is changed, and the expected code in JSON and in CSV
-/// (`None`: not with CSV).
+/// The errors that the test may put into a log: the changed member, the change, and the expected codes in
+/// JSON and in CSV (`None`: this error is not possible in CSV).
 fn faults() -> Vec<(&'static str, Change, &'static str, Option<&'static str>)> {
     let set = |value: Value| Change::Set(value);
     vec![
@@ -84,7 +84,7 @@ fn faults() -> Vec<(&'static str, Change, &'static str, Option<&'static str>)> {
     ]
 }
 
-/// A conflict with the present state; every other code is of an invalid value.
+/// Whether a code reports a conflict with the present state. All other codes report an invalid value.
 fn is_conflict(code: &str) -> bool {
     matches!(code, "seal-applied" | "line-exceeded" | "device-seq-used")
 }
@@ -135,12 +135,12 @@ impl Stand {
         let (mut used, mut foreign) = (self.used.iter(), self.foreign.iter());
         let mut device = false;
         let mut taken: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        // Indices of logs with a seal that another log repeats: these logs must keep their seal.
+        // Indices of logs that must keep their seal, because another log repeats it as a duplicate.
         let mut originals: Vec<usize> = Vec::new();
         let mut overfull = None;
         let mut left = wanted;
         while left > 0 {
-            // Only 40 of the logs get errors, so that some of them get several.
+            // Errors are put into only 40 of the logs, so that some logs get several.
             let index = 1 + usize::try_from(random.below(40)).unwrap() * 4;
             if random.below(40) == 0 && !device {
                 json["device"] =
@@ -234,7 +234,7 @@ fn table(harvest: &Value) -> String {
     table
 }
 
-/// Where each error of an answer is, and its code, sorted.
+/// The location and the code of each error in a response, sorted.
 fn located(answer: &Answer) -> Vec<(String, String)> {
     let body = answer.json();
     let errors = body["errors"].as_array().cloned().unwrap_or_default();
@@ -338,7 +338,8 @@ async fn a_custody_event_reports_members_references_and_states_together() {
     let felled = world.felled(3).await;
     let departed = json!({"vehicle": null});
     world.event(&felled.enterprise, "stored", &felled.logs[..1], departed).await.expect(201);
-    // The second log is named twice, the third log is unknown, the fourth is no code.
+    // `/logs/2` names the log of `/logs/1` again, `/logs/3` is the number of an unknown log, and `/logs/4` is
+    // not a text.
     let body = json!({
         "type": "arrived", "occurred_at": "2026-10-06T09:30:00+05:00", "to_bin": bin_of_nobody(),
         "place": {"name": "Жоғарғы қойма", "region": "KZ-99"},
@@ -357,7 +358,8 @@ async fn a_custody_event_reports_members_references_and_states_together() {
         ("/to_bin", "not-for-this-type"),
     ];
     assert_eq!(located(&answer), expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
-    // This request has no invalid device, so it is also checked which event may follow.
+    // The device of this request is valid, so the server also checks whether each log may have this event
+    // now.
     let body = json!({
         "type": "arrived", "occurred_at": "2026-10-05T09:30:00+05:00", "vehicle": "123 ABC 10",
         "logs": [felled.logs[0], "KZ909000001", 5, felled.logs[1]], "carrier_bin": "1"
@@ -380,7 +382,7 @@ async fn a_custody_event_reports_members_references_and_states_together() {
     let expected =
         [("/logs/1", "unknown-log"), ("/of", "unknown-transfer"), ("/to_bin", "unknown-organization")];
     assert_eq!(located(&answer), expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
-    // The log and the reason are wrong; the new seal is checked nevertheless.
+    // The log and the reason are invalid. The new seal is checked nevertheless.
     let body = json!({"type": "seal_replaced", "occurred_at": "2026-10-05T09:30:00+05:00", "reason": 7,
                       "new_seal_number": felled.logs[1], "logs": ["KZ909000001"]});
     let answer = world.post("/v1/custody-events", &felled.enterprise, body).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// NUL characters, and times that PostgreSQL or the chain's microseconds cannot store.
+/// Texts with NUL characters, and times that PostgreSQL or the microseconds in the chain cannot represent.
 const TEXTS: [&str; 13] = [
     "\0",
     "a\0b",
@@ -138,7 +138,7 @@ impl Walk {
         answer
     }
 
-    /// A body with objects that exist in the place of those of the documented example.
+    /// The documented example with the ids, BINs and codes of existing objects in place of its own.
     fn real(&self, example: &Value) -> Value {
         let mut body = example.clone();
         let Value::Object(members) = &mut body else { return body };
@@ -175,7 +175,8 @@ impl Walk {
             for (place, number) in places {
                 if number {
                     for other in NUMBERS {
-                        // The number is put into the text of the body: a `serde_json` value would round it.
+                        // The number is put into the text of the body, because a `serde_json` value would
+                        // round it.
                         let mut body = body.clone();
                         *body.pointer_mut(&place).unwrap() = json!("\u{1}");
                         let text = body.to_string().replacen("\"\\u0001\"", other, 1);
@@ -278,7 +279,7 @@ async fn only_a_cursor_of_the_same_list_and_caller_is_accepted() {
             }
         }
     }
-    // A cursor is a position in the list, so it can be used with another filter.
+    // A cursor contains only a position in the list, so it may be used with another filter.
     let key = ("/v1/logs".to_owned(), 2);
     let answer = walk
         .ask(

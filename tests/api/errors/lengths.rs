@@ -1,13 +1,13 @@
-//! Every text at its maximum length at once: the request is accepted, or the errors name the texts to
-//! shorten. In Cyrillic (two bytes a letter) and in letters of four bytes.
+//! Requests in which every text has its maximum length: each is accepted, or its errors name the texts to
+//! shorten. The texts consist of Cyrillic letters (two bytes each) or of letters of four bytes.
 
 use crate::world::{Answer, Felled, Org, World};
 use serde_json::{Value, json};
 
-/// A Cyrillic letter, and the longest a character can be in UTF-8.
+/// A Cyrillic letter, and a letter that takes four bytes, the maximum in UTF-8.
 const LETTERS: [&str; 2] = ["Ж", "𐊀"];
 
-/// Pointers of a refusal; panics if it has any error other than `too-long-together`.
+/// Pointers of the errors of a refused request. Panics if it has any error other than `too-long-together`.
 #[track_caller]
 fn too_long(answer: &Answer) -> Vec<String> {
     let body = answer.expect(422);
@@ -16,7 +16,8 @@ fn too_long(answer: &Answer) -> Vec<String> {
     entries.iter().map(|entry| entry["pointer"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// True for 201; false for a 422 in which every error names one of the texts of the request.
+/// Whether the request was accepted (201). Otherwise it must be a 422 in which every error names one of the
+/// texts of the request.
 #[track_caller]
 fn fits_or_names(answer: &Answer, request: &Value) -> bool {
     if answer.status.as_u16() == 201 {
@@ -54,7 +55,7 @@ fn ticket(holder: &Org, letter: &str, number: usize) -> Value {
     })
 }
 
-/// A stack with every member at its maximum length.
+/// A stack with a value of maximum length in every member.
 fn stack(seal: &str) -> Value {
     json!({
         "seal_number": seal, "kind": "stack", "species": "populus_diversifolia", "wood": "brushwood",

@@ -1,4 +1,4 @@
-//! What is refused, in which order, and where each error is.
+//! Tests of refused requests: what is refused, in which order, and where each error is located.
 
 mod all_errors;
 mod hostile;

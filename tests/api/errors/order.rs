@@ -1,6 +1,6 @@
-//! The order in which a write request is refused: bodies that are not accepted (413, 415) before bodies that
-//! cannot be parsed (400), those before field errors (422), and all field errors at once, in head and body
-//! alike.
+//! The order in which the reasons to refuse a write request are checked: first whether the body is accepted
+//! (413, 415), then whether it can be parsed (400), then all field errors at once (422), those of the head
+//! and those of the body.
 
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
@@ -77,7 +77,7 @@ async fn a_table_is_refused_in_the_same_order_and_its_parameter_once() {
         assert_eq!(told[..2], pairs(&HEAD), "{path}");
         let of_parameter: Vec<_> = told.iter().filter(|(place, _)| place == parameter).collect();
         assert_eq!(of_parameter, [&(parameter.to_owned(), code.to_owned())], "{told:?}");
-        // A missing parameter is reported at its location in the query.
+        // A missing parameter is reported with the parameter as its location.
         let path = format!("{}?", path.split('?').next().unwrap());
         let without = self::told(&post(&world, &anybody, &path, "text/csv", table).await);
         assert!(without.contains(&(parameter.to_owned(), "required".to_owned())), "{without:?}");

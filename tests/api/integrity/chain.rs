@@ -1,4 +1,4 @@
-//! The check of chains that other tests rely on finds each alteration.
+//! Other tests check chains with `chain_errors`. These tests show that it detects each kind of alteration.
 
 use crate::support::chain::{ChainError, ChainEvent, Revealed, chain_errors};
 use chrono::DateTime;

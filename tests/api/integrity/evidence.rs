@@ -115,7 +115,7 @@ async fn a_history_is_one_index_only_descent() {
     let mut owner = world.owner().await;
     // VACUUM marks a row as visible to all only after the commit that wrote it is on disk.
     run(&mut owner, "SET synchronous_commit = on").await.unwrap();
-    // Enough further events that a scan of the table is a bad plan.
+    // Copies the events until the table is so large that a scan of it would be a bad plan.
     run(
         &mut owner,
         "INSERT INTO event SELECT md5(copy.n || e.subject_id::text)::uuid, e.seq, e.subject_kind, e.received_at, e.hash,
@@ -130,7 +130,7 @@ async fn a_history_is_one_index_only_descent() {
 
     let mut reader = for_loaders(world.database()).connect().await.unwrap();
     let chain = include_str!("../../../src/evidence/chain/chains.sql");
-    // The limits include the buffers of one more index scan, for the person of the harvest.
+    // The limits include the buffers of a second index scan, which reads the person of the harvest.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
         let scan = nodes(&plan).into_iter().find(|node| node["Index Name"] == "event_pkey");
@@ -267,7 +267,7 @@ async fn found(world: &World, timber: &Timber, inspector: &Org) -> Vec<String> {
     found
 }
 
-/// Columns of a log's events that are copies for the search and differ from the hashed texts.
+/// The search columns of a log's events that differ from the hashed texts.
 async fn stale_copies(db: &mut PgConnection, subject: Uuid) -> Vec<(i32, &'static str)> {
     let rows = sqlx::query(
         "SELECT seq, public, business, subject_kind, type, organization_id, operation_id, occurred_at, region
@@ -300,15 +300,15 @@ async fn stale_copies(db: &mut PgConnection, subject: Uuid) -> Vec<(i32, &'stati
     stale
 }
 
-/// How an insider's edit of a column is detected.
+/// How the tests detect that an insider has edited a column.
 enum Light {
     /// A recomputation of the history finds an error.
     Recomputation,
-    /// The copy differs from the text that was hashed.
+    /// The search column differs from the text that was hashed.
     Copy,
 }
 
-/// An edit of a column, and how it is detected.
+/// SQL by which an insider edits a column, and how the edit is detected.
 fn edit(column: &str) -> (&'static str, Light) {
     let recomputation = |edit| (edit, Light::Recomputation);
     let copy = |edit| (edit, Light::Copy);
@@ -321,8 +321,8 @@ fn edit(column: &str) -> (&'static str, Light) {
         "public" => recomputation("public = replace(public, '6.5', '7.5')"),
         "business" => recomputation("business = replace(business, 'commercial', 'firewood')"),
         "personal_commitment" => recomputation("personal_commitment = sha256(personal_commitment)"),
-        // The personal part of another write. (If the row were missing, it would be read and counted as
-        // erased.)
+        // The event gets the personal part of another write request. It must exist, because a missing part
+        // would be read as erased.
         "personal_id" => {
             recomputation("personal_id = (SELECT id FROM personal WHERE id <> personal_id LIMIT 1)")
         }
@@ -336,7 +336,8 @@ fn edit(column: &str) -> (&'static str, Light) {
     }
 }
 
-/// An insider with the owner's connection: triggers off, and a copy of the events to restore them from.
+/// Connects as an insider with the owner's rights. The triggers are disabled, and a copy of the events is
+/// made from which they are restored.
 async fn insider(world: &World) -> PgConnection {
     let mut owner = world.owner().await;
     run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await.unwrap();

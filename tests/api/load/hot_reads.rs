@@ -38,7 +38,8 @@ async fn round_trips_of_each_read() {
     assert_eq!(server.statements(&verify("no code at all"), None, 200).await, 0);
     assert_eq!(server.statements(&verify("KZ-0001"), Some(&holder), 200).await, 1, "the same with a caller");
     assert_eq!(server.statements(&verify("no code at all"), Some(&holder), 200).await, 1, "only the caller");
-    // One statement for caller and log; a history takes one more for the chain. Names come from the cache.
+    // One statement reads the caller and the log; a history takes one more for the chain. The names come from
+    // the cache.
     assert_eq!(server.statements("/v1/logs/KZ-0001", Some(&holder), 200).await, 1);
     assert_eq!(server.statements(&history("KZ-0001"), Some(&holder), 200).await, 2);
     // Caller and log take one statement. Each of the three pages takes three: for the events, their persons
@@ -54,8 +55,8 @@ async fn round_trips_of_each_read() {
     }
 }
 
-/// Proofs and exports of subjects other than logs: the number of statements does not disclose whether one
-/// exists.
+/// For proofs and exports of subjects other than logs, the number of statements does not disclose whether the
+/// subject exists.
 #[tokio::test]
 async fn foreign_and_missing_subjects_take_the_same_number_of_statements() {
     let world = World::new().await;
@@ -104,7 +105,8 @@ async fn concurrent_reads_share_a_statement_and_each_gets_its_own_answer() {
     });
     let before = server.wire.statements();
     let answers = server.together(asking.collect()).await;
-    // The first query may have been sent alone, the others in one batch.
+    // The first query may have been sent alone, before the others arrived. The others then share one
+    // statement.
     assert!(server.wire.statements() - before <= 2);
     for (number, pair) in numbers.iter().zip(answers.chunks(2)) {
         let (known, unknown) = (pair[0].expect(200), pair[1].expect(200));
@@ -115,8 +117,8 @@ async fn concurrent_reads_share_a_statement_and_each_gets_its_own_answer() {
         );
     }
 
-    // Four readers of each log share statements, with different access: holder (all), issuer (the harvest),
-    // inspector (all, with persons) and a third party (none).
+    // Each log is read by four callers with different access, and their reads share statements: the holder
+    // (all), the issuer (the harvest), an inspector (all, with persons) and a third party (none).
     let readers = [&holder, &issuer, &inspector, &stranger];
     let asking = numbers.iter().flat_map(|number| readers.map(|org| server.ask(&history(number), Some(org))));
     let before = server.wire.statements();
@@ -139,7 +141,7 @@ async fn a_cancelled_or_failed_read_does_not_affect_the_others() {
     for n in 0..6 {
         log(&world, &issuer, &holder, &format!("KZ-{n:04}"), 2).await;
     }
-    // A corrupt row, as a bug of ours might leave it.
+    // Makes a row corrupt, as an error in the program might.
     sqlx::query("UPDATE log SET species = 'picea_lapidea' WHERE seal_number = 'KZ-0003'")
         .execute(&world.app.pool)
         .await
@@ -269,7 +271,7 @@ async fn a_cached_name_is_gone_after_the_erasure() {
     let [before, again] = [harvester(&felled.logs[0]).await, harvester(&felled.logs[1]).await];
     assert!(before.iter().all(Value::is_string), "{before:?}");
     assert_eq!(before, again);
-    // As the erasure of a sole trader does, in one transaction.
+    // Changes the rows as the erasure of a sole trader does, in one transaction.
     let mut owner = world.owner().await;
     let mut erasure = owner.begin().await.unwrap();
     sqlx::query("UPDATE organization SET bin = NULL, name = NULL, kind = 'sole_trader' WHERE bin = $1")
@@ -285,7 +287,7 @@ async fn a_cached_name_is_gone_after_the_erasure() {
     }
 }
 
-/// Sends a check again and again; every response is correct or a 503.
+/// Sends checks in a loop. Every response must be a correct one or a 503.
 fn load(app: &App, number: &str, seen: &Arc<Semaphore>) -> tokio::task::JoinHandle<()> {
     let (router, number) = (router(app.clone(), &LayerSettings::default()), number.to_owned());
     let seen = Arc::clone(seen);
@@ -322,7 +324,7 @@ async fn a_database_outage_gives_503_and_no_wrong_answer() {
         askers.push(load(&server.app, &format!("KZ-{n:04}"), &seen));
     }
     server.wire.down(true);
-    // The outage lasts until each of the tasks has got a 503, which is longer than the batch loaders retry.
+    // The outage lasts until each of the 16 tasks has got a 503. That is longer than the batch loaders retry.
     let _each = soon(seen.acquire_many(16)).await.unwrap();
     server.wire.down(false);
     for asker in askers {
@@ -340,7 +342,7 @@ async fn a_broken_connection_is_replaced_without_an_error() {
         assert_eq!(server.ask(&verify("KZ-0001"), Some(&holder)).await.expect(200)["verdict"], "unused");
         server.wire.cut();
         assert_eq!(server.ask(&verify("KZ-0001"), Some(&holder)).await.expect(200)["verdict"], "unused");
-        // Ends the backends of the batch loaders, as an administrator would.
+        // Ends the connections of the batch loaders, as an administrator would.
         let ended: i64 = sqlx::query_scalar(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'ormantrace-reader'",

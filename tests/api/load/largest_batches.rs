@@ -1,4 +1,4 @@
-//! The largest batches that the contract names, through the whole router.
+//! The largest batches that the API documents, sent through the complete router.
 
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
@@ -59,7 +59,7 @@ impl Stand {
     }
 }
 
-/// Asserts that the answer lists every log in the order of the request, each with its own id and hash.
+/// Asserts that the response lists every log in the order of the request, each with its own id and hash.
 fn are_all_there(harvest: &Value, seals: &[String]) {
     let logs = harvest["logs"].as_array().unwrap();
     let numbers: Vec<&str> = logs.iter().map(|log| log["seal_number"].as_str().unwrap()).collect();
@@ -124,7 +124,8 @@ async fn every_batch_may_be_large_and_packed() {
         let answer = send("/v1/verify", body, encoding).await;
         assert_eq!(answer.expect(200)["items"].as_array().unwrap().len(), 1_000, "{encoding}");
     }
-    // These are no batches, so gzip is refused (415); for the ticket the role is checked first (403).
+    // These requests are no batches, so gzip is refused (415). For the ticket, the caller's role is checked
+    // first (403).
     send("/v1/felling-tickets", packed(&json!({})), "gzip").await.expect(403);
     let answer = send("/v1/seals/KZ999999999/void", packed(&json!({"reason": "lost"})), "gzip").await;
     answer.expect(415);

@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
-/// Far longer than any step takes, so that a hang becomes a failure.
+/// Timeout of each awaited step. It is far longer than any step takes, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn soon<F: Future>(future: F) -> F::Output {
@@ -93,7 +93,7 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
         assert_eq!(status, 100, "the body of request {n} is read");
         dripping.push(one);
     }
-    // The organisation's bytes are used up; its next body is not read.
+    // The organisation's share of the memory for bodies is used up, so its next body is not read.
     let (status, one) = drip(address, &greedy).await;
     assert_eq!(status, 503);
     dripping.push(one);
@@ -101,7 +101,7 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
         let ticket = World::ticket_of(&greedy, &format!("{n:07}"), 100);
         post(&router, "/v1/felling-tickets", &owner.token, &ticket).await.expect(201);
     }
-    // A further request of the same organisation is refused while its own slow bodies use up its bytes.
+    // Any further request of the organisation is refused, as long as its own slow bodies use up its share.
     post(&router, "/v1/verify", &greedy.token, &json!({"codes": ["KZ-0001"]})).await.expect(503);
     dripping.iter().for_each(tokio::task::JoinHandle::abort);
     soon(async {
@@ -118,7 +118,7 @@ async fn writes_that_last_take_at_most_half_of_the_places() {
     let limits = ConcurrencyLimits { write: 4, ..ConcurrencyLimits::default() };
     let layers = LayerSettings { limits, ..LayerSettings::default() };
     let router = router(world.instance(), &layers);
-    // Another transaction locks the logs, so these writes wait.
+    // Another transaction locks the logs, so the following writes have to wait.
     let mut locker = world.owner().await;
     let mut holding = locker.begin().await.unwrap();
     sqlx::query("SELECT id FROM log FOR UPDATE").execute(&mut *holding).await.unwrap();
@@ -141,8 +141,8 @@ async fn writes_that_last_take_at_most_half_of_the_places() {
         post(&router, "/v1/felling-tickets", &felled.forest_owner.token, &ticket).await.expect(201);
     }
     let mut statuses = Vec::new();
-    // Two of the writes exceed half of the places: they are refused after a second. The other two end when
-    // the lock is released.
+    // The organisation may have half of the places for writes. Two of its four writes exceed that, and are
+    // refused after a second. The other two end when the lock is released.
     tokio::time::timeout(PATIENCE, async {
         while lasting.iter().filter(|one| one.is_finished()).count() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -202,7 +202,8 @@ async fn a_genuine_code_is_answered_where_another_one_guesses() {
     for n in 0..30 {
         assert_eq!(public.check(shared, &format!("KZ-9{n:03}")).await.expect(200)["verdict"], "unknown");
     }
-    // A number is refused whether it exists or not, and so is a code that can be guessed or is forged.
+    // After the address has used up its misses, numbers are refused, existing or not, and so are codes that
+    // can be guessed or are forged.
     let (head, signature) = timber.code.as_str().split_at(timber.code.as_str().len() - 88);
     let swapped = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{swapped}{}", &signature[1..]);
@@ -214,7 +215,8 @@ async fn a_genuine_code_is_answered_where_another_one_guesses() {
     assert_eq!(public.check(shared, &made).await.expect(200)["verdict"], "unused");
     let link = format!("/01/{}/21/{}", timber.code.gtin(), &made[18..]);
     assert_eq!(public.get(shared, &link).await.expect(200)["verdict"], "unused");
-    // After the misses are used up, genuine codes have a limit of 60 a minute; three of them were used above.
+    // Genuine codes are not refused yet: they have a limit of their own, of 60 a minute. Three of them were
+    // used above.
     let more = {
         let mut more = 0;
         while public.check(shared, timber.code.as_str()).await.status == 200 {
@@ -255,7 +257,7 @@ async fn a_key_and_an_address_have_so_many_hits_a_day() {
     };
     send(&public.0, single(&enterprise.token)).await.expect(200);
     send(&public.0, single(&enterprise.token)).await.expect(429);
-    // Another key is served, and an invalid one is still 401.
+    // The organisation's other key is served, and an invalid token still gets 401.
     check(second.expose(), 1_000).await.expect(200);
     send(&public.0, single(&"x".repeat(40))).await.expect(401);
 
@@ -282,7 +284,7 @@ async fn a_key_names_so_many_unknown_organisations_a_day() {
     }
     to(&felled.enterprise, &felled.logs[0], &bin(80)).await.expect(429);
     to(&felled.enterprise, &felled.logs[0], &felled.sawmill.bin).await.expect(429);
-    // A request that names no other organisation is recorded, and another key of the organisation has its own
+    // A request that names no other organisation needs no budget. Another key of the organisation has its own
     // budget.
     world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
     let (_, second) = world.key(felled.enterprise.id).await;

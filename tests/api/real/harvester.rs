@@ -1,5 +1,5 @@
-//! The main job on real input: logs as forest machines measured them, recorded as harvests; one log of each
-//! file is followed to a buyer's verdict.
+//! Logs as forest machines measured them are recorded as harvests. One log of each file is then followed
+//! along its chain of custody to the public check by a buyer.
 
 use crate::world::World;
 use axum::http::Method;
@@ -67,7 +67,8 @@ async fn measured_logs_are_recorded_and_followed_to_a_buyer() {
             .map(|(row, seal)| {
                 let cell = |name: &str| row.iter().find(|(known, _)| known == name).map_or("", |(_, cell)| cell);
                 let told = cell("felled_at");
-                // Older machines write local time without an offset, and some write no time at all.
+                // Older machines write local time without an offset, and some write no time. Such logs get a
+                // fixed time.
                 let offset = told.len() > 19 && (told.ends_with('Z') || told[19..].contains(['+', '-']));
                 let occurred_at = if offset { told } else { "2021-02-11T10:00:00+01:00" };
                 json!({"seal_number": seal, "kind": "log", "species": cell("species"), "wood": "commercial",

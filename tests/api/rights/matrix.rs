@@ -1,4 +1,5 @@
-//! Access by role: every route × every role × an own, a foreign and an absent object.
+//! Access by role: every route is called with every role, for an object of the caller's side, a foreign
+//! object and an absent one.
 //!
 //! The routes come from the OpenAPI document, so a route without a row fails the test.
 
@@ -23,13 +24,15 @@ type Statuses = [u16; 6];
 const ANYONE: Statuses = [200, 200, 200, 200, 200, 200];
 const TOKEN: Statuses = [200, 200, 200, 200, 200, 401];
 const ABSENT: Statuses = [404, 404, 404, 404, 404, 401];
-/// A body of `{}` is validated, and so refused with 422, only if the caller's role may write.
+/// The server validates the body `{}`, and refuses it with 422, only if the caller's role may write; other
+/// roles get 403.
 const OPERATOR: Statuses = [422, 403, 403, 403, 403, 401];
 const FOREST_OWNER: Statuses = [403, 422, 403, 403, 403, 401];
 const SEAL_HOLDER: Statuses = [422, 422, 422, 403, 403, 401];
 const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
 
-/// A route without an object in its path, and the statuses for an empty body (GET: for no body).
+/// A route without an object in its path, and the statuses of a request with the body `{}` (GET: without a
+/// body).
 const PLAIN: [(&str, &str, Statuses); 19] = [
     ("GET", "/v1/organizations", TOKEN),
     ("POST", "/v1/organizations", OPERATOR),
@@ -61,13 +64,13 @@ enum Object {
     Key,
     /// The ticket that the forest owner issued to the enterprise.
     Ticket,
-    /// A free seal of the enterprise, a different one for each role.
+    /// A free seal of the enterprise. Each role gets another one.
     Seal,
     /// The batch of these seals.
     Batch,
     /// The enterprise's harvest.
     Harvest,
-    /// The log of that harvest, loaded on the carrier's lorry.
+    /// The log of the enterprise's harvest, loaded on the carrier's lorry.
     Log,
 }
 
@@ -87,7 +90,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
     Named { method: "GET", path, object, empty: None, own, foreign, absent: ABSENT }
 }
 
-/// Ordered so that no row uses up what a later row needs.
+/// The rows are ordered so that no request uses up an object that a later request needs.
 const NAMED: [Named; 25] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -181,7 +184,8 @@ const NAMED: [Named; 25] = [
         [200, 404, 200, 404, 404, 401],
         [200, 404, 404, 404, 404, 401],
     ),
-    // Proofs and exports of a batch contain no marking code, so inspectors see them as they see single seals.
+    // Proofs and exports of a batch contain no marking code, so inspectors may see them, as they may see
+    // single seals.
     get(
         "/v1/seal-batches/{id}/proof",
         Object::Batch,
@@ -219,7 +223,7 @@ const NAMED: [Named; 25] = [
     },
     // Public: the seal's code is enough.
     Named { absent: [404; 6], ..get("/v1/logs/{code}/proof", Object::Log, ANYONE, ANYONE) },
-    // Public for any seal; an absent seal gets a verdict too.
+    // The check is public for any seal. An absent seal gets a verdict too, so the status is 200.
     Named { absent: ANYONE, ..get("/v1/verify/{code}", Object::Seal, ANYONE, ANYONE) },
 ];
 
@@ -249,7 +253,7 @@ impl Cast {
         world.event(&ours.enterprise, "loaded", &ours.logs, loaded).await.expect(201);
         let forest_owner = forest_owner(&world).await;
 
-        // Other organisations, with objects to which no caller of the cast is a party.
+        // Other organisations with their own objects. None of the callers is a party to these objects.
         let issuer = world.organization(30, "«Ертіс орманы» МОТР", &["forest_owner"]).await;
         let enterprise = world.organization(31, "ТОО «Қарағай»", &["enterprise"]).await;
         let ticket = world.ticket(&issuer, &enterprise, "0001246").await;
@@ -272,7 +276,8 @@ impl Cast {
         Self { world, callers, ours, theirs }
     }
 
-    /// The id or code of an object in a path: an own object of the caller's side, or a foreign one.
+    /// The id or code to put into a path: of an object of the caller's side if `own`, otherwise of a foreign
+    /// object.
     async fn name(&self, object: Object, role: usize, own: bool) -> String {
         let of = if own { &self.ours } else { &self.theirs };
         let party = self.callers[role].as_ref().filter(|_| own).unwrap_or(&self.theirs.enterprise);
@@ -334,12 +339,12 @@ fn absent(object: Object) -> &'static str {
     }
 }
 
-/// A response without the parts that differ only because the requests differ.
+/// The body and headers of a response without the parts that differ only because the requests differ.
 fn plain(answer: &Answer, name: &str) -> (String, Vec<(String, String)>) {
     let mut body = answer.json();
     body["request_id"].take();
     let headers = answer.headers.iter().filter(|(header, _)| *header != "x-request-id");
-    // The body repeats the name, so its length depends on the request.
+    // The body contains the name from the request, so its length differs between requests.
     let headers = headers.filter(|(header, _)| *header != "content-length");
     let headers = headers.map(|(name, value)| (name.to_string(), format!("{value:?}"))).collect();
     (body.to_string().replace(name, "N"), headers)
@@ -454,7 +459,7 @@ async fn a_bad_token_is_401_on_every_route() {
         let answer = world.call(method.clone(), &path, Some(Token::random().expose()), body).await;
         assert_eq!(answer.status, 401, "{method} {path}");
     }
-    // Routes outside the API that need no token, and methods that a route does not take.
+    // Routes outside the API, which need no token, and methods that a route does not have.
     world.router = everything(&world);
     let bad = [format!("Bearer {}", Token::random().expose()), "Basic b3JtYW46b3JtYW4=".into()];
     for (method, path) in [

@@ -1,4 +1,4 @@
-//! What each role may read and do, and what no other party may learn.
+//! Tests of what each role may read and do, and of what other organisations must not learn.
 
 mod matrix;
 mod past_parties;

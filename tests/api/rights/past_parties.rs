@@ -1,11 +1,11 @@
-//! A past party of a log, or the issuer of its ticket, learns nothing of what happened to it later.
+//! A past party of a log, or the issuer of its ticket, learns nothing of later events of the log.
 
 use crate::world::{Felled, Org, World};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-/// The field errors of each custody event that `who` attempts, all of which are refused.
+/// Returns the field errors of each custody event that `who` tries to record. All of them must be refused.
 async fn refusals(world: &World, felled: &Felled, who: &Org) -> Value {
     let to = if who.id == felled.forest_owner.id { &felled.enterprise } else { &felled.forest_owner };
     let posts = [

@@ -56,8 +56,8 @@ async fn cloned_seal() {
     let seal = world.get(&format!("/v1/seals/{original}"), by).await.expect(200);
     let code = seal["marking_code"].as_str().expect("a code").to_owned();
 
-    // A second log with the copied seal: by a harvest under the same ticket, or as the new seal of another
-    // log.
+    // The attacker tries to put the copied seal on a second log: by a harvest under the same ticket, and as
+    // the new seal of another log.
     let again = World::harvest_of(&felled.ticket, std::slice::from_ref(original));
     let again = world.post("/v1/harvests", by, again).await;
     again.expect(409);
@@ -67,7 +67,7 @@ async fn cloned_seal() {
     onto.expect(409);
     assert_eq!(onto.codes(), ["seal-applied"]);
 
-    // A copied code registered once more, under a new number or its old one.
+    // The attacker tries to register the copied code once more, under a new number and under its old number.
     for (number, refusal) in [("SE-77777", "marking-code-registered"), (original, "seal-number-registered")] {
         let seals = json!([{"number": number, "marking_code": code}]);
         let copied = world.post("/v1/seals", operator, json!({"holder_bin": by.bin, "seals": seals})).await;
@@ -75,15 +75,15 @@ async fn cloned_seal() {
         assert!(copied.codes().contains(&refusal.to_owned()), "{:?}", copied.codes());
     }
 
-    // An imitation: the code's identification, signed with another key.
+    // The attacker imitates the seal: a code with the same identification, signed with another key.
     let genuine = MarkingCode::parse_strict(&code).expect("a code of the server");
     let forged = SigningKey::from_seed(&[8; 32]).sign(&genuine.identification());
     let told = verdict(&world, forged.as_str()).await;
     assert_eq!((&told["verdict"], &told["reason"]["code"]), (&json!("unknown"), &json!("forged")));
     assert_eq!(told["log"], Value::Null, "a forgery shows no log");
 
-    // A faithful copy shows the log that it was taken from: species and measures, to be compared with the
-    // wood in hand. Once that log is sawn, the verdict is `closed`.
+    // An exact copy of the code passes the check. The check shows species and measures of the log that it was
+    // taken from, which a buyer compares with the wood. Once that log is sawn, the verdict is `closed`.
     let told = verdict(&world, &code).await;
     assert_eq!(told["verdict"], "valid");
     assert_eq!(
@@ -100,8 +100,8 @@ async fn seal_replayed_after_removal() {
     let world = World::new().await;
     let felled = world.felled(3).await;
     let by = &felled.enterprise;
-    // Seals removed from three logs: one replaced, one voided while on its log, one left over from a sawn
-    // log.
+    // Seals were removed from three logs: one was replaced, one was voided while on its log, and one was left
+    // over from a log that was sawn.
     let more = json!({"new_seal_number": felled.seals[0], "reason": "пломба зақымдалды"});
     world.event(by, "seal_replaced", &felled.logs[..1], more).await.expect(201);
     let void = format!("/v1/seals/{}/void", felled.logs[1]);
@@ -123,7 +123,7 @@ async fn seal_replayed_after_removal() {
         let told = verdict(&world, removed).await;
         assert_eq!((&told["verdict"], &told["reason"]["code"]), (&json!(shown), &json!(why)));
     }
-    // Nor can a removed seal be transferred as if it were unused.
+    // A removed seal cannot be transferred as if it were unused.
     let (first, to) = (&felled.logs[0], &felled.sawmill.bin);
     let handed = world.post("/v1/seals/transfer", by, json!({"first": first, "last": first, "to_bin": to}));
     handed.await.expect(409);
@@ -157,7 +157,7 @@ async fn stolen_or_revoked_key() {
         }
         let revoke = format!("/v1/keys/{id}");
         at(revoked_at, Method::DELETE, &revoke, Some(&victim.token), Value::Null).await.expect(204);
-        // The next request and all later ones are refused.
+        // After the revocation, the next request with the key and all later ones are refused.
         at(used_at, Method::GET, &history, Some(stolen), Value::Null).await.expect(401);
         at(used_at, Method::GET, &check, Some(stolen), Value::Null).await.expect(401);
         answer(used_at, keyed(stolen)).await.expect(401);
@@ -169,7 +169,7 @@ async fn stolen_or_revoked_key() {
         at(used_at, Method::POST, &keys, Some(stolen), json!({"label": "thief's own"})).await.expect(401);
         at(revoked_at, Method::GET, &history, Some(stolen), Value::Null).await.expect(401);
     }
-    // No refused request was recorded, and the owner's other key still works.
+    // None of the refused requests was recorded, and the organisation's other key still works.
     let seen = at(&there, Method::GET, &history, Some(&victim.token), Value::Null).await.expect(200);
     assert_eq!(seen["events"].as_array().map(Vec::len), Some(1));
     let path = format!("/v1/logs/{}/history", felled.logs[1]);
@@ -224,8 +224,8 @@ async fn back_dating() {
     let refused = world.event(by, "stored", &felled.logs, stored(ahead(301))).await;
     refused.expect(422);
     assert_eq!(refused.codes(), ["in-the-future"]);
-    // A custody event dated before a later one is accepted with a finding, and the present state does not
-    // change.
+    // A custody event that is dated before an already recorded one is accepted with a finding, and does not
+    // change the present state.
     world.event(by, "loaded", &felled.logs, json!({})).await.expect(201);
     let slipped = json!({
         "occurred_at": "2026-10-05T09:40:00+05:00",
@@ -299,7 +299,8 @@ async fn csv_formula_injection() {
     }
 }
 
-/// One client of the flood: checks all of `codes`, and goes on in a loop while `writing` is set.
+/// One client of the flood. It checks each of `codes` once, and then repeats them as long as `writing` is
+/// set.
 async fn asker(server: Router, from: SocketAddr, codes: Vec<String>, writing: Arc<AtomicBool>) -> Vec<u16> {
     let mut statuses = Vec::new();
     for code in codes.iter().cycle() {
@@ -313,7 +314,7 @@ async fn asker(server: Router, from: SocketAddr, codes: Vec<String>, writing: Ar
     statuses
 }
 
-/// One writer: records `stored` for a log `appends` times.
+/// One writer. It records `appends` times that a log was stored.
 async fn writer(server: Router, by: Org, log: String, at: String, appends: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..appends {
@@ -331,12 +332,13 @@ async fn flood_of_the_public_check() {
     const ASKERS: usize = 80;
     let world = World::new().await;
     let felled = world.felled(WRITERS).await;
-    // No waiting: a request beyond the limit is refused at once, whatever the machine's speed.
+    // Requests do not wait for a place, so a request beyond the limit is refused at once, however slow the
+    // machine is.
     let limits = ConcurrencyLimits { public: 8, wait: Duration::ZERO, ..ConcurrencyLimits::default() };
     let server = router(world.app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
     let writing = Arc::new(AtomicBool::new(true));
-    // At least ten checks for every append, of existing seals and of some missing ones; half of the clients
-    // share an address.
+    // There are at least ten checks for every append; some are of existing seals, the others of missing ones.
+    // Half of the clients share an address.
     let codes: Vec<String> = (0..10 * WRITERS * APPENDS / ASKERS)
         .map(|n| felled.logs.get(n % 10).cloned().unwrap_or_else(|| format!("KZ-9{n:05}")))
         .collect();
@@ -363,8 +365,8 @@ async fn flood_of_the_public_check() {
         *counted.entry(status).or_insert(0_usize) += 1;
     }
     assert!(counted.values().sum::<usize>() >= 10 * appended.len(), "{counted:?}");
-    // Some checks succeed, some exceed the rate (429), some exceed the concurrency limit (503); nothing else
-    // occurs.
+    // Some checks succeed, some exceed the rate limit (429), and some exceed the limit of concurrent requests
+    // (503). No other status occurs.
     assert_eq!(counted.keys().copied().collect::<Vec<_>>(), [200, 429, 503], "{counted:?}");
     // Each append is there once.
     for log in &felled.logs {

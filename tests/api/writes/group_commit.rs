@@ -1,5 +1,5 @@
-//! Group commit: custody events that arrive at the same time share a transaction, with the same results as
-//! alone.
+//! Group commit: custody events that arrive at the same time share a transaction, with the same results as if
+//! each had a transaction of its own.
 
 use crate::wired::{Asking, Wired, poll, post, soon};
 use crate::world::{Answer, Felled, Org, World};
@@ -11,7 +11,8 @@ use sqlx::{AssertSqlSafe, Connection};
 
 const PATH: &str = "/v1/custody-events";
 
-/// The body of a custody event at the world's time; members of `more` override its own.
+/// The body of a custody event that occurs at the world's time. Members of `more` replace members of this
+/// body.
 fn event(world: &World, what: &str, logs: &[String], more: Value) -> Value {
     let at = ormantrace::base::units::utc_text(world.clock.now());
     let mut body = json!({"type": what, "logs": logs, "occurred_at": at});
@@ -90,7 +91,8 @@ async fn concurrent_writes_take_the_statements_of_one() {
     let before = server.wire.statements();
     let answers =
         server.together((0..11).map(|n| server.event(&felled.enterprise, &stored(n))).collect()).await;
-    // There are two queues, callers and writes; the first request of each may be sent alone.
+    // The callers and the writes are batched separately. The first request of each may be sent alone, before
+    // the others arrive.
     let took = server.wire.statements() - before;
     assert!(took <= 2 + 2 * 4, "eleven writes took {took} statements");
     for (answer, log) in answers.iter().zip(&felled.logs) {
@@ -203,7 +205,8 @@ async fn concurrent_writes_with_one_id_or_key_are_recorded_once() {
     for log in [0, 2] {
         assert_eq!(events(&world, &felled, &felled.logs[log]).await, 2);
     }
-    // Later repeats: by operation id, by the client's key, and with other contents.
+    // Later the requests are repeated: with the same operation id, with the same idempotency key, and with
+    // other contents under either.
     assert_eq!(server.event(holder, &first).await.expect(200)["events"], answers[0].json()["events"]);
     assert_eq!(codes(&server.event(holder, &other).await), ["operation-id-used"]);
     let replayed = keyed(&plain).await;
@@ -263,8 +266,8 @@ async fn a_connection_lost_before_commit_is_retried_and_at_commit_is_reported() 
         answer.expect(201);
     }
     assert!(server.wire.has_broken());
-    // The outcome of a lost COMMIT is unknown, so the answer is `outcome-unknown`, and nothing is done a
-    // second time.
+    // If the reply to a COMMIT is lost, its outcome is unknown. The response is then `outcome-unknown`, and
+    // nothing is done a second time.
     for (passes, logs, events_then) in [(false, 2..5, 1), (true, 5..8, 2)] {
         server.wire.break_at("COMMIT", passes);
         let answers = server.together(asking(logs.clone())).await;
@@ -295,7 +298,7 @@ async fn writers_of_two_instances_fork_no_chain() {
         router(world.instance(), &LayerSettings::default()),
     ];
     let asking = (0..48).map(|n| {
-        // Up to three of the four logs each time, in varying order.
+        // Each request names up to three of the four logs, in varying order.
         let logs: Vec<String> = (0..3).map(|k| felled.logs[(n + k * (1 + n % 3)) % 4].clone()).collect();
         let logs: Vec<String> = logs
             .iter()

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// Far longer than any step takes, so that a hang becomes a failure.
+/// Timeout of each awaited step. It is far longer than any step takes, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends a message when the handler of a request is dropped before it has answered.
@@ -34,7 +34,8 @@ async fn listen(world: &World) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
     let router = world.router.clone().layer(from_fn(move |request: Request, next: Next| {
         let watch = Watch(Some(tell.clone()));
         async move {
-            // Moves all of `watch` in: capturing only its field would drop the rest at once.
+            // The block must own all of `watch`. If it captured only the field, the rest would be dropped at
+            // once.
             let mut watch = watch;
             let answer = next.run(request).await;
             watch.0 = None;
@@ -47,7 +48,7 @@ async fn listen(world: &World) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
     (address, left)
 }
 
-/// A `stored` event of the felled logs as it goes over the wire.
+/// The bytes of a request that records that the felled logs were stored.
 fn posting(felled: &Felled, key: &str) -> Vec<u8> {
     let body = json!({"type": "stored", "logs": felled.logs, "occurred_at": "2026-10-05T10:00:00+05:00"})
         .to_string();
@@ -114,7 +115,7 @@ async fn a_write_whose_client_hangs_up_is_done_once_and_its_key_says_so() {
     .await;
     drop(client);
     tokio::time::timeout(PATIENCE, left.recv()).await.expect("the server notices").unwrap();
-    // The first request is still at work, although its client is gone.
+    // The first request still runs, although its client has closed the connection.
     assert_eq!(again(&world, &felled, "rain-of-october-1").await, (409, false));
     assert_eq!(events(&world).await, 0);
 
@@ -153,7 +154,7 @@ async fn a_client_that_hangs_up_before_its_body_is_whole_has_done_nothing() {
     // A client that hangs up before its handler begins leaves no message, so messages are not counted here.
     left.close();
     assert_eq!(events(&world).await, 0);
-    // The key is free: the write is done now, for the first time.
+    // The idempotency key is free, so this request executes the write, for the first time.
     until("the key is free", async || again(&world, &felled, "rain-of-october-2").await.0 == 201).await;
     assert_eq!(again(&world, &felled, "rain-of-october-2").await, (201, true));
     assert_eq!(events(&world).await, 3);

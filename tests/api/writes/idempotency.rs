@@ -41,7 +41,7 @@ async fn equal_keys_of_two_organisations_are_independent() {
     let second = post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001245", &ticket).await;
     assert_ne!(first.expect(201)["id"], second.expect(201)["id"]);
     assert!(!is_replayed(&second));
-    // Two organisations may also use one key for different contents.
+    // Two organisations may also use the same idempotency key for different contents.
     let other = World::ticket_of(&enterprise, "0001246", 40);
     post(&world, &semey, "/v1/felling-tickets", "ticket-0001246", &ticket).await.expect(409);
     post(&world, &semey, "/v1/felling-tickets", "ticket-0001247", &other).await.expect(201);
@@ -68,14 +68,15 @@ async fn a_response_is_stored_for_ninety_days() {
     let again = send(ticket.clone()).await;
     assert!(is_replayed(&again));
     assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
-    // For this response the body and the row itself expire at the same moment.
+    // The body of this response expires at the same time as its row, so the row is deleted.
     assert_ne!(later(&world, TimeDelta::days(90) + TimeDelta::seconds(1)).await, 0);
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency WHERE key = 'ticket-0001245'")
         .fetch_one(&world.app.pool)
         .await
         .unwrap();
     assert_eq!(kept, 0);
-    // The key can be used again: the 409 is not about the key, but about the ticket, which exists.
+    // The idempotency key can be used again. The 409 does not concern the key, but the ticket, which exists
+    // already.
     let refused = send(ticket).await;
     refused.expect(409);
     assert_eq!(refused.codes(), ["ticket-number-taken"]);
@@ -98,7 +99,8 @@ async fn a_clock_that_jumped_deletes_nothing() {
     world.clock.set(start + TimeDelta::minutes(59));
     assert_eq!(keep_house(&world.app.pool, &watch).await, 0);
     assert!(is_replayed(&post(&world, &owner, "/v1/felling-tickets", "ticket-0001245", &ticket).await));
-    // A server that starts with this clock cannot know that it jumped, so it deletes what has expired.
+    // A server that starts after the clock has jumped cannot detect the jump, so it deletes what has expired
+    // by this clock.
     world.clock.set(start + TimeDelta::days(100));
     assert_ne!(keep_house(&world.app.pool, &ClockWatch::new(world.clock.clone())).await, 0);
 }
@@ -130,7 +132,7 @@ async fn a_large_response_is_stored_for_seven_days_and_its_result_is_named_later
     let id = harvest["id"].as_str().unwrap();
     assert!(told["detail"].as_str().unwrap().contains(&format!("harvest {id}")), "{told}");
     assert!(!is_replayed(&late));
-    // The key still accepts only the content of its first request.
+    // Even after the body has expired, the key accepts only the content of its first request.
     let mut other = body;
     other["logs"][0]["volume_m3"] = json!(0.34);
     let reused = send(other).await;

@@ -226,8 +226,8 @@ fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Numbers may differ in their last binary digit: our parser rewrites a number with another exponent, and
-/// converting that text to a double can round differently.
+/// Numbers may differ in their last binary digit: our parser writes a number with another exponent than the
+/// body, and converting the two texts to a double can round differently.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => match (one.as_f64(), other.as_f64()) {

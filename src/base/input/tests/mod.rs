@@ -24,7 +24,7 @@ impl Seal {
     }
 }
 
-/// Stores its digits; at most four of them after the point.
+/// A number type for these tests: it stores the digits as sent, at most four of them after the point.
 #[derive(Clone, Debug, PartialEq, Eq, utoipa::ToSchema)]
 pub(super) struct Cubic(String);
 

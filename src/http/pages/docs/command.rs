@@ -45,7 +45,7 @@ impl Call {
         self.with("TICKET", "/v1/felling-tickets", ".items[] | select(.number == \"000117\").id")
     }
 
-    /// With the ticket that the command of `create_felling_ticket` issues.
+    /// Adds a shell variable for the id of the ticket that the command of `create_felling_ticket` issues.
     const fn with_new_ticket(self) -> Self {
         self.with("TICKET", "/v1/felling-tickets", ".items[] | select(.number == \"0001245\").id")
     }

@@ -32,7 +32,7 @@ pub(super) struct Members {
 pub(super) struct Schemas<'d>(pub(super) &'d Value);
 
 impl<'d> Schemas<'d> {
-    /// The schema that a reference leads to; a schema itself otherwise.
+    /// The schema that `schema` refers to, or `schema` itself if it is not a reference.
     pub(super) fn resolved(self, schema: &'d Value) -> &'d Value {
         let target = schema["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
         target.and_then(|target| self.0.pointer(target)).unwrap_or(schema)
@@ -135,7 +135,7 @@ impl<'d> Schemas<'d> {
         let choices = Self::choices(schema);
         let mut kind = match &choices[..] {
             [] => self.simple_kind(schema),
-            // An open list: the words that are known, or any other.
+            // This schema allows the known words and any other string, so its type is a string.
             [words, _] if schema["anyOf"].is_array() && words["enum"].is_array() => "string".into(),
             choices => choices.iter().map(|choice| self.kind(choice)).collect::<Vec<_>>().join(" or "),
         };
@@ -208,7 +208,7 @@ impl<'d> Schemas<'d> {
             members.extend(self.example(part, name, depth).as_object().cloned().unwrap_or_default());
         }
         for (member, property) in schema["properties"].as_object().into_iter().flatten() {
-            // The next page of a list is absent from an example of the last page.
+            // The example shows the last page of a list, so it has no cursor of a next page.
             let value = match (member.as_str(), depth) {
                 ("next", _) => Value::Null,
                 (_, 0) => continue,

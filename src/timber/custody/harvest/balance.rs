@@ -27,8 +27,8 @@ pub struct Marked {
 }
 
 impl<'t> Balance<'t> {
-    /// A balance that starts from the volumes already marked on `lines`, the ticket's locked lines.
-    /// Tolerances are those in force on `on`.
+    /// A balance that starts from the volumes already marked on `lines`, the ticket's locked lines. It
+    /// applies the tolerances in force on the day `on`.
     #[must_use]
     pub fn new(lines: &'t [LockedLine], on: NaiveDate) -> Self {
         let marked = lines.iter().map(|line| line.marked).collect();

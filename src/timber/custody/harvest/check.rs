@@ -31,8 +31,8 @@ struct LogClaim<'r> {
     seal: Option<&'r SealName>,
     line: Option<(Species, Wood)>,
     occurred_at: Option<Moment>,
-    /// `None` if the log was not read completely: its volume is not marked, so that a log with errors cannot
-    /// be the reason why a line is exceeded.
+    /// `None` if the log was not read completely. Its volume is then not marked, because a log with errors
+    /// must not be the reason why a line is exceeded.
     volume: Option<Volume>,
 }
 
@@ -83,7 +83,8 @@ impl<'r> From<&'r PartialHarvest> for Claims<'r> {
     }
 }
 
-/// What the checks locked and computed. Complete and in the order of the request if there was no error.
+/// What the checks locked and computed. If there was no error, `lines` and `seals` contain one element for
+/// each log, in the order of the request.
 pub(super) struct Checked {
     /// The ticket, if the caller holds it.
     pub(super) ticket: Option<TicketForHarvest>,
@@ -137,8 +138,8 @@ pub(super) async fn check(
     let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
     let seals = numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten()));
 
-    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
-    // it waited for.
+    // The clock is read after taking the locks: a request that waited for another one must not get an earlier
+    // time of receipt than that one.
     let now = clock.now();
 
     let ticket = ticket.filter(|ticket| ticket.row.holder == caller.organization);
@@ -169,7 +170,8 @@ pub(super) async fn check(
         *errors = RequestErrors::default();
         errors.conflict.push(again);
     } else if let Some(device) = claims.device {
-        // Called only to report its error: the transaction of a request with errors is rolled back.
+        // This call only finds out whether the device used this number before, which is an error too. It
+        // reserves nothing, because the transaction of a request with errors is rolled back.
         let operation = claims.operation.unwrap_or_default();
         let tried = device::reserve(
             tx,
@@ -186,8 +188,8 @@ pub(super) async fn check(
     Ok(Checked { ticket, marked, lines, seals, now })
 }
 
-/// The conflict `already-recorded`, if the first seal is on a log because the same request was recorded
-/// before. It replaces the errors of the single logs.
+/// The conflict `already-recorded`, if the same request was recorded before: then its first seal is on a log
+/// of that harvest. This conflict is reported instead of an error for each log.
 async fn recorded_before(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -244,7 +246,7 @@ fn check_seals(
             errors.invalid.push(FieldError::new(at(), "unknown-seal", detail));
             continue;
         };
-        // One seal may be named twice, by its number and by its code.
+        // A request may name one seal twice without repeating a text: by its number and by its marking code.
         if let Some(first) = seen.insert(seal.number.clone(), index) {
             let detail =
                 format!("Seal {} is already used by {} of this harvest.", seal.number, locations.item(first));

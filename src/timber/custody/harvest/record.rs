@@ -1,7 +1,8 @@
 //! Recording a harvest: all of it or none.
 //!
 //! Lock order: operation id, the ticket (shared) and its lines, the seals. The logs are new, so no other
-//! transaction can hold a lock on them. Round trips: a fixed number, and two for each [`MAX_EVENTS_PER_STATEMENT`] logs.
+//! transaction can hold a lock on them. Round trips: a fixed number, and two for each
+//! [`MAX_EVENTS_PER_STATEMENT`] logs.
 
 use super::check::{Checked, Claims, check};
 use super::locations::Locations;
@@ -113,8 +114,8 @@ pub async fn record(
             let id = LogId::new();
             let content = maker.content(id, *index, ticket.lines[**line].id, seal);
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
-            // The lengths of a ticket's names are checked when it is issued; for tickets issued before that
-            // check existed, they are checked here.
+            // Since a check was added to the issue of tickets, a ticket's names always fit into these events.
+            // Older tickets may have longer names, so the size is checked here too.
             size::check(&public, MAX_PUBLIC_BYTES, &[(locations.ticket(), &ticket.row.forestry)])
                 .map_err(Error::Invalid)?;
             size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Invalid)?;

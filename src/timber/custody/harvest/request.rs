@@ -42,7 +42,7 @@ input! {
 
     /// One log or stack, measured and sealed.
     pub struct NewLog {
-        /// The seal that was hammered into it: its number, or its marking code as a scanner sends it.
+        /// The seal that was hammered into the log: its number, or its marking code as a scanner sends it.
         pub seal_number: SealName,
         /// A log, or a stack of small pieces.
         pub kind: LogKind,
@@ -120,7 +120,8 @@ impl PartialHarvest {
                 repeated.push(index);
             }
         }
-        // Of the logs with the same seal, only the first is checked further, and only its volume counts.
+        // Of the logs with the same seal, only the first one keeps it. The others count as not read
+        // completely, so neither their seal nor their volume causes further errors.
         for index in repeated {
             if let Some(log) = &mut logs[index] {
                 log.seal_number = None;

@@ -43,7 +43,7 @@ pub struct Harvest {
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "serialize_utc")]
     pub received_at: DateTime<Utc>,
-    /// The logs that it created, in the order of the request.
+    /// The logs that the harvest created, in the order of the request.
     pub logs: Vec<HarvestedLog>,
     /// The ticket with its remaining volumes.
     pub ticket: TicketView,
@@ -86,7 +86,7 @@ pub struct RehearsedFinding {
     pub version: i16,
     /// `notice`, `warning` or `serious`.
     pub severity: String,
-    /// The seal of the log it is about; null if it is about the ticket.
+    /// The seal of the log that the finding is about; null if the finding is about the ticket.
     #[schema(value_type = Option<String>)]
     pub seal_number: Option<SealNumber>,
     /// One sentence with the figures.
@@ -144,7 +144,7 @@ pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
     Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))
 }
 
-/// The logs that a harvest created, in the order of its request (ids are generated in order).
+/// The logs that a harvest created, in the order of its request, which is also the order of their ids.
 async fn logs_of(db: impl PgExecutor<'_>, harvest: HarvestId) -> Result<Vec<HarvestedLog>> {
     let rows = sqlx::query!(
         r#"SELECT log.id, s.seal_number AS "seal_number: SealNumber", seal.marking_code AS "marking_code: MarkingCode",

@@ -31,8 +31,8 @@ impl Key {
 }
 
 /// The logs that `codes` name, in their order; `None` for a code that names no log, which includes a seal
-/// that is on no log. One round trip for any number of codes, and a second one if a code that names no log has
-/// another reading ([`Code::respelled`]). Does not check access.
+/// that is on no log. One round trip for any number of codes, and a second one if a code that names no log
+/// has another reading ([`Code::respelled`]). Does not check access.
 ///
 /// # Errors
 /// Database errors.

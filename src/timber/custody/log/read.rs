@@ -29,7 +29,8 @@ use uuid::Uuid;
 /// How much of a log a reader may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Holder, owner, pending receiver, named carrier, inspector: everything.
+    /// The reader may see everything: it is the holder, owner, pending receiver or named carrier, or an
+    /// inspector.
     Full,
     /// A past party sees the events up to `until` (0: it was never a party). The issuer of the ticket has
     /// `harvest` and sees the harvest data.
@@ -95,8 +96,8 @@ pub struct LogRow {
     until_seq: Option<i32>,
     /// The erasure epoch: changes with every erasure of a person.
     erasures: Option<Vec<u8>>,
-    /// The key of the token in the query, with its organisation; `None` if there was no token or it is
-    /// unknown or revoked.
+    /// The key that the query's token belongs to, and the key's organisation; `None` if the query had no
+    /// token, or if the key is unknown or revoked.
     key_id: Option<Uuid>,
     key_organization: Option<Uuid>,
     key_expires_at: Option<DateTime<Utc>>,
@@ -105,7 +106,8 @@ pub struct LogRow {
 }
 
 impl LogRow {
-    /// How much of it `reader` may see; `None` if the reader gets the same response as for a missing log.
+    /// How much of the log `reader` may see. `None` if it may see nothing: then the response must be the same
+    /// as for a missing log.
     #[must_use]
     pub fn access(&self, reader: Reader) -> Option<Access> {
         let me = reader.organization;
@@ -286,8 +288,8 @@ impl LogRow {
 pub struct PartyView {
     /// Its id.
     pub id: OrganizationId,
-    /// Its name; null if it is a person's name (a sole trader, a farm) and the reader is neither that
-    /// organisation nor an inspector.
+    /// The organisation's name; null if it is the name of a person (of a sole trader or a farm) and the
+    /// reader is neither that organisation nor an inspector.
     pub name: Option<String>,
 }
 
@@ -379,7 +381,8 @@ pub struct LastEventView {
     /// Its type.
     #[serde(rename = "type")]
     pub event_type: LogEventType,
-    /// The day on which it happened: in Kazakhstan; in events of content version 1, at the client's offset.
+    /// The day on which the event happened: the day in Kazakhstan; in events of content version 1, the day at
+    /// the client's offset.
     pub on: NaiveDate,
     /// The last region that any event named.
     #[serde(serialize_with = "region_names_or_null")]
@@ -405,7 +408,7 @@ pub struct HeadView {
 pub struct LogView {
     /// Its id.
     pub id: LogId,
-    /// The seal it bears now, or bore last.
+    /// The seal that the log bears now, or bore last.
     pub seal: SealView,
     /// `log` or `stack`.
     pub kind: LogKind,
@@ -427,7 +430,8 @@ pub struct LogView {
     pub pieces: Option<Pieces>,
     /// Declared volume in dense cubic metres.
     pub volume_m3: Volume,
-    /// Volume of GOST 2708-75 for the same diameter and length, where the table covers it.
+    /// The volume that the table of GOST 2708-75 gives for the log's top diameter and length; null if the
+    /// table does not cover them.
     pub table_volume_m3: Option<Volume>,
     /// How the volume was determined.
     pub measurement_method: MeasurementMethod,
@@ -439,8 +443,8 @@ pub struct LogView {
     pub origin: OriginView,
     /// The ticket it was felled under.
     pub felling_ticket: TicketView,
-    /// Its status; null, like the other custody fields below, for a ticket's issuer, which sees only harvest
-    /// data.
+    /// The log's status. It is null for the issuer of the ticket, which sees only harvest data, and so are
+    /// the other custody fields below.
     pub status: Option<Status>,
     /// The organisation that holds it.
     pub holder: Option<PartyView>,
@@ -456,7 +460,7 @@ pub struct LogView {
     pub held: Option<HoldView>,
     /// The last event.
     pub last_event: Option<LastEventView>,
-    /// The last event of its chain that the reader may see.
+    /// The last event of the log's chain that the reader may see.
     pub head: HeadView,
 }
 
@@ -635,7 +639,8 @@ pub async fn list(db: impl PgExecutor<'_>, reader: Reader, filter: LogFilter) ->
         );
         return Ok(ids.fetch_all(db).await?);
     }
-    // Two disjoint sets, held logs and logs that are only owned, each in the order of its own index.
+    // The query joins two disjoint sets: the logs that the reader holds, and those that it owns but does not
+    // hold. Each set is read in the order of its own index.
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id!: LogId" FROM (
                (SELECT id FROM log

@@ -82,7 +82,7 @@ impl TryFrom<Stored> for LockedLog {
 
     fn try_from(row: Stored) -> Result<Self> {
         let corrupt = |column: &str| Error::CorruptRow(format!("log.{column} of {}", row.id));
-        // Three nullable columns that hold one fact: all set or all null.
+        // The three columns of a pending transfer are all set, or all null if none is pending.
         let pending = match (row.pending_from, row.pending_to, row.pending_of) {
             (Some(from), Some(to), Some(of)) => {
                 Some(PendingTransfer { from: from.into(), to: to.into(), of })
@@ -170,7 +170,7 @@ macro_rules! locked {
     };
 }
 
-/// Locks logs by id and returns their rows in that order; absent ones are left out.
+/// Locks logs and returns their rows in the order of their ids; ids without a log are left out.
 pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LockedLog>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = locked!("0::bigint", "FROM log WHERE id = ANY($1) ORDER BY id FOR UPDATE", &ids)
@@ -217,12 +217,12 @@ impl LogsToLock {
 }
 
 /// Locks the logs that no other transaction has locked, for requests with an unused operation id and
-/// idempotency key. Returns each row with its index in `logs`, from 0, in no order. Never waits. Skips a
-/// log that is absent or locked by another transaction, and the logs of a request that is in progress
-/// elsewhere or was recorded before.
+/// idempotency key. Returns each row with its index in `logs`, from 0, in no order. Never waits. Skips a log
+/// that is absent or locked by another transaction, and all logs of a request that another transaction is
+/// processing or has recorded.
 ///
-/// It may miss a request that another transaction commits while this statement starts; the primary keys of
-/// `operation` and `idempotency` then reject the duplicate.
+/// If another transaction commits the same request while this statement starts, the statement may not see it;
+/// the primary keys of `operation` and `idempotency` then reject the duplicate.
 pub(crate) async fn lock_free(tx: &mut Tx<'_>, logs: LogsToLock) -> Result<Vec<(usize, LockedLog)>> {
     let mut ids = Vec::with_capacity(logs.len());
     let mut numbers = Vec::with_capacity(logs.len());
@@ -347,8 +347,8 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
 
 /// Stores the states after events, and the new past parties.
 ///
-/// `past`: a log, an organisation that neither holds nor owns it any longer, and the seq of the event that
-/// ended this.
+/// Each element of `past` is a log, an organisation that neither holds nor owns the log any longer, and the
+/// seq of the event with which the organisation ceased to hold or own it.
 pub async fn save(
     tx: &mut Tx<'_>,
     logs: &[(LogState, NewHead)],
@@ -443,7 +443,7 @@ pub(crate) async fn record_past_parties(
     Ok(())
 }
 
-/// The changeable columns of some rows, each as one array.
+/// The columns of table `log` that an event can change, for some rows: each column as one array.
 #[derive(Default)]
 pub(crate) struct Columns {
     pub(crate) id: Vec<Uuid>,
