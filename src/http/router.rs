@@ -116,6 +116,8 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(proofs::export_felling_ticket),
         routes!(felling_tickets::extend_felling_ticket),
         routes!(felling_tickets::cancel_felling_ticket),
+        routes!(felling_tickets::hold_felling_ticket),
+        routes!(felling_tickets::release_felling_ticket),
         // seals
         routes!(seals::list_seals),
         routes!(seal_batches::register_seals).layer(batch_body()),

@@ -12,6 +12,7 @@ mod exports;
 mod felling_tickets;
 mod harvests;
 mod histories;
+mod holds;
 mod integrity;
 mod late_events;
 mod load;

@@ -273,7 +273,7 @@ async fn a_third_party_sees_nothing() {
     world.post("/v1/seals/SE-00001/void", &sawmill, void.clone()).await.expect(404);
     world.post("/v1/seals/SE-09999/void", &sawmill, void.clone()).await.expect(404);
     world.post("/v1/seals/SE-00001/void", &carrier, void.clone()).await.expect(403);
-    world.post("/v1/seals/SE-00001/void", &inspector, void).await.expect(403);
+    world.post("/v1/seals/SE-00001/void", &inspector, void).await.expect(422);
     let list = world.get("/v1/seals", &sawmill).await.expect(200);
     assert_eq!(list, json!({"items": [], "next": null}));
     let list = world.get(&format!("/v1/seals?holder_bin={}", enterprise.bin), &sawmill).await.expect(200);

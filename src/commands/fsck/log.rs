@@ -272,6 +272,11 @@ pub(super) fn expected_row(
         ("held_since", state.hold.as_ref().map_or(Expected::Null, |hold| Expected::Time(hold.since))),
         ("held_reason", Expected::maybe(state.hold.as_ref().map(|hold| &hold.reason))),
         ("reseal", Expected::Bool(state.reseal)),
+        // `ticket::check_holds` compares these with the row of the log's ticket.
+        ("ticket_held_since", Expected::CheckedElsewhere),
+        ("ticket_held_until", Expected::CheckedElsewhere),
+        ("ticket_held_reason", Expected::CheckedElsewhere),
+        ("ticket_held_seq", Expected::CheckedElsewhere),
         ("last_type", Expected::text(state.last.event_type)),
         ("last_on", Expected::date(state.last.on)),
         ("last_region", Expected::maybe(state.last.region)),

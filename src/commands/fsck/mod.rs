@@ -89,6 +89,7 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     search_columns::check(&mut reader, &mut report).await?;
     harvest::check(&mut reader, &mut report).await?;
     ticket::check_lines(&mut reader, &mut report, &counted).await?;
+    ticket::check_holds(&mut reader, &mut report).await?;
     seal::check(&mut reader, &mut report).await?;
     operation::check(&mut reader, &mut report).await?;
     erasure::check(&mut reader, &mut report, missing).await?;

@@ -202,7 +202,8 @@ impl Names {
     }
 }
 
-/// The kind of write request that records an event of this type; `None` if it leaves no row in `operation`.
+/// The kind of write request that records an event of this type, or several separated by `|`; `None` if it leaves no
+/// row in `operation`.
 fn write_request_kind(event: &EventRow) -> Option<&'static str> {
     match event.event_type()? {
         EventType::Log(LogEventType::Harvested) => Some("harvest"),
@@ -212,6 +213,8 @@ fn write_request_kind(event: &EventRow) -> Option<&'static str> {
         EventType::SealBatch(SealBatchEventType::Voided) | EventType::Log(LogEventType::SealVoided) => {
             Some("seal_void")
         }
+        // Of a detention, or of the voiding of a seal by an inspector.
+        EventType::Log(LogEventType::Detained) => Some("custody_event|seal_void"),
         EventType::Log(_) => Some("custody_event"),
         EventType::SealBatch(SealBatchEventType::Registered)
         | EventType::Ticket(_)
@@ -253,13 +256,13 @@ async fn write_request_errors(
     // The events have the time of their write request, unless the previous event of a chain has a later one.
     let rows = sqlx::query!(
         r#"SELECT u.subject AS "subject!", u.seq AS "seq!", o.operation_id IS NULL AS "absent!",
-                  o.seqs[array_position(o.subjects, u.subject)] IS DISTINCT FROM u.seq AS "unnamed!"
+                  u.seq <> ALL (SELECT o.seqs[place] FROM unnest(array_positions(o.subjects, u.subject)) AS place) AS "unnamed!"
            FROM UNNEST($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[])
                 AS u (subject, seq, kind, organization, operation, received, before)
            LEFT JOIN operation o ON o.organization_id = u.organization AND o.operation_id = u.operation
            WHERE o.operation_id IS NULL
-              OR o.seqs[array_position(o.subjects, u.subject)] IS DISTINCT FROM u.seq
-              OR o.kind IS DISTINCT FROM u.kind
+              OR u.seq <> ALL (SELECT o.seqs[place] FROM unnest(array_positions(o.subjects, u.subject)) AS place)
+              OR o.kind <> ALL (string_to_array(u.kind, '|'))
               OR o.created_at IS NULL OR GREATEST(o.created_at, u.before) <> u.received"#,
         &subjects,
         &seqs,

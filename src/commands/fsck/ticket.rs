@@ -7,11 +7,12 @@ use super::organization::occurred;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
-use crate::base::ids::LineId;
+use crate::base::ids::{LineId, LogId};
 use crate::base::units::Volume;
 use crate::timber::event::types::{EventType, TicketEventType};
-use crate::timber::ticket::content::lines_digest;
+use crate::timber::ticket::content::{lines_digest, logs_digest};
 use crate::timber::wood::species::{Species, Wood};
+use futures_util::TryStreamExt;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,8 +28,19 @@ pub(super) struct Changes {
     removal_until: Option<String>,
     /// When the ticket was cancelled, by the newest event that cancels it.
     cancelled: Option<Expected>,
+    /// The newest hold that was not released.
+    hold: Option<Hold>,
     /// Whether one of the events could not be read.
     unreadable: bool,
+}
+
+/// A hold of a ticket, as its event states it.
+struct Hold {
+    since: Expected,
+    until: Expected,
+    reason: Option<String>,
+    by: Option<String>,
+    seq: i32,
 }
 
 impl Changes {
@@ -43,6 +55,14 @@ impl Changes {
             self.removal_until = word(&changed, "removal_until").or(self.removal_until.take());
             if event.event_type() == Some(EventType::Ticket(TicketEventType::Cancelled)) {
                 self.cancelled = Some(Expected::time(occurred(&changed)));
+            }
+            let by = word(&changed, "held_by");
+            if by.is_some() {
+                let until = changed.get("until").and_then(|until| until.get("at")?.as_str()?.parse().ok());
+                let (since, until) = (Expected::time(occurred(&changed)), Expected::time(until));
+                self.hold = Some(Hold { since, until, reason: word(&changed, "reason"), by, seq: event.seq });
+            } else if event.event_type() == Some(EventType::Ticket(TicketEventType::Released)) {
+                self.hold = None;
             }
         }
     }
@@ -66,7 +86,7 @@ pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&
     let removal_until = changes.removal_until.clone().or_else(|| word(&business, "removal_until"));
     let cancelled = changes.cancelled.clone().unwrap_or(Expected::Null);
     let value = |name| Expected::maybe(word(&business, name));
-    let name = public.get("ticket")?;
+    let (name, hold) = (public.get("ticket")?, changes.hold.as_ref());
     Some(vec![
         ("issuer_id", value("organization")),
         ("holder_id", value("holder")),
@@ -88,6 +108,11 @@ pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&
         ("felling_until", Expected::maybe(felling_until)),
         ("removal_until", Expected::maybe(removal_until)),
         ("cancelled_at", cancelled),
+        ("held_since", hold.map_or(Expected::Null, |hold| hold.since.clone())),
+        ("held_until", hold.map_or(Expected::Null, |hold| hold.until.clone())),
+        ("held_reason", Expected::maybe(hold.and_then(|hold| hold.reason.as_ref()))),
+        ("held_by", Expected::maybe(hold.and_then(|hold| hold.by.as_ref()))),
+        ("held_seq", hold.map_or(Expected::Null, |hold| Expected::int(hold.seq))),
     ])
 }
 
@@ -241,6 +266,53 @@ async fn check_range(
         report.find(Code::RowMissing, "ticket_line", line, Some((ticket, 1)), detail);
     }
     Ok(count)
+}
+
+/// Compares the hold that the rows of logs state with the rows of their tickets, which were compared with the
+/// tickets' chains in an earlier pass: every log of an inspector's hold, and of the issuer's hold exactly the logs of
+/// its event's digest.
+pub(super) async fn check_holds(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    reader.begin().await?;
+    let mut logs = sqlx::query!(
+        r#"SELECT l.id AS "id!" FROM log l LEFT JOIN felling_ticket t ON t.id = l.ticket_id
+           WHERE (l.ticket_held_since IS NOT NULL
+                  AND (l.ticket_held_since, l.ticket_held_reason, l.ticket_held_seq)
+                      IS DISTINCT FROM (t.held_since, t.held_reason, t.held_seq))
+              OR (l.ticket_held_since IS NOT NULL
+                  AND l.ticket_held_until IS DISTINCT FROM CASE WHEN t.held_by = 'issuer' THEN t.held_until END)
+              OR (l.ticket_held_since IS NULL AND t.held_by = 'inspector')"#
+    )
+    .fetch(&mut *reader.db);
+    while let Some(log) = logs.try_next().await? {
+        let detail = "the hold of its ticket that it states is not that of the ticket";
+        report.find(Code::StateDiffers, "log", log.id, None, detail);
+    }
+    drop(logs);
+    let held = sqlx::query!(
+        r#"SELECT t.id AS "ticket!", t.held_seq AS "seq!", e.business AS "business?" FROM felling_ticket t
+           LEFT JOIN event e ON e.subject_id = t.id AND e.seq = t.held_seq
+           WHERE t.held_seq IS NOT NULL ORDER BY t.id"#
+    )
+    .fetch_all(&mut *reader.db)
+    .await?;
+    for ticket in held {
+        let business = read(ticket.business.as_deref().unwrap_or_default());
+        let logs = sqlx::query_scalar!(
+            r#"SELECT id AS "id: LogId" FROM log WHERE ticket_id = $1 AND ticket_held_seq = $2 ORDER BY id"#,
+            ticket.ticket,
+            ticket.seq
+        )
+        .fetch_all(&mut *reader.db)
+        .await?;
+        let stated = business.as_ref().and_then(|business| word(business, "logs_digest"));
+        if stated.as_deref() != Some(logs_digest(&logs).to_string().as_str()) {
+            let detail = "the logs that its hold stops are not those of the event that made it";
+            let at = Some((ticket.ticket, ticket.seq));
+            report.find(Code::StateDiffers, "felling_ticket", ticket.ticket, at, detail);
+        }
+    }
+    reader.end().await?;
+    Ok(())
 }
 
 /// The digest of the lines in their order; `None` if a value cannot be read.

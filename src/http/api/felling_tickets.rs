@@ -1,11 +1,11 @@
-//! Felling tickets: issued, extended and cancelled by the forest owner.
+//! Felling tickets: issued, extended and cancelled by the forest owner, held and released by it or an inspector.
 
 use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::{Plot, PlotError};
 use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
-use crate::base::units::{Area, LocalDate, Text, Volume};
+use crate::base::units::{Area, LocalDate, Moment, Text, Volume};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
 use crate::evidence::idempotency::stored::{Made, MadeKind};
@@ -13,15 +13,16 @@ use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
 use crate::http::api::proofs::subject_events;
 use crate::http::core::app::App;
-use crate::http::core::auth::ForestOwner;
+use crate::http::core::auth::{ForestOwner, Stopper};
 use crate::http::core::daily::with_bins;
 use crate::http::core::paging::{Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, WriteResponse};
+use crate::timber::custody::ticket_hold;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
-use crate::timber::ticket::change::{Change, change};
+use crate::timber::ticket::change::extend;
 use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
 use crate::timber::ticket::read::{TicketView, get, list, subject, view};
 use crate::timber::ticket::vocabulary::FellingKind;
@@ -120,6 +121,25 @@ input! {
     pub struct CancelRequest {
         /// Why.
         #[schema(example = "Өрт салдарынан")]
+        pub reason: Text<200>,
+        /// Whether the logs that the ticket's holder still holds are stopped for 72 hours; by default not.
+        pub hold_logs: Option<bool>,
+    }
+
+    /// Why a ticket is held, and until when.
+    pub struct HoldRequest {
+        /// Why.
+        #[schema(example = "Жерден тексеру керек")]
+        pub reason: Text<200>,
+        /// When an inspector's hold is overdue, at most ten days from now, which is the default. The issuer's hold
+        /// always ends after 72 hours.
+        pub until: Option<Moment>,
+    }
+
+    /// Why a hold ends.
+    pub struct ReleaseRequest {
+        /// Why.
+        #[schema(example = "Құжаттары дұрыс")]
         pub reason: Text<200>,
     }
 }
@@ -257,7 +277,10 @@ pub async fn create_felling_ticket(
         Box::pin(async move {
             let (actor, new, errors) = &*work;
             issue(tx, actor, new, errors).await?;
-            Ok(WriteResponse::created(&view(tx, new.id).await?, Made::new(MadeKind::FellingTicket, new.id)))
+            Ok(WriteResponse::created(
+                &view(tx, new.id, actor.at()).await?,
+                Made::new(MadeKind::FellingTicket, new.id),
+            ))
         })
     });
     with_bins(&app, caller.key, writing).await
@@ -315,7 +338,7 @@ pub async fn list_felling_tickets(
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
     let mut db = app.pool.acquire().await?;
-    let rows = list(&mut db, &caller, after, Limit::probe(page.limit)).await?;
+    let rows = list(&mut db, &caller, after, Limit::probe(page.limit), app.clock.now()).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
@@ -342,7 +365,7 @@ pub async fn get_felling_ticket(
 ) -> Result<Json<TicketView>, Problem> {
     let id = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
-    Ok(Json(get(&mut db, &caller, id).await?))
+    Ok(Json(get(&mut db, &caller, id, app.clock.now()).await?))
 }
 
 /// A ticket and all its events.
@@ -378,7 +401,7 @@ pub async fn get_felling_ticket_history(
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
-    let ticket = get(&mut db, &caller, id).await?;
+    let ticket = get(&mut db, &caller, id, app.clock.now()).await?;
     let subject = subject(&mut *db, id).await?;
     drop(db);
     // A ticket's events have no personal part, so there is none to withhold.
@@ -415,7 +438,7 @@ pub async fn extend_felling_ticket(
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<ExtendRequest>,
 ) -> Result<Response, Problem> {
-    let what = Change::Extend { felling_until: input.felling_until, removal_until: input.removal_until };
+    let what = What::Extend(input.felling_until, input.removal_until);
     changed(app, caller, &id, write, "extend_felling_ticket", what, input.reason).await
 }
 
@@ -447,7 +470,82 @@ pub async fn cancel_felling_ticket(
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<CancelRequest>,
 ) -> Result<Response, Problem> {
-    changed(app, caller, &id, write, "cancel_felling_ticket", Change::Cancel, input.reason).await
+    let what = What::Cancel { hold_logs: input.hold_logs == Some(true) };
+    changed(app, caller, &id, write, "cancel_felling_ticket", what, input.reason).await
+}
+
+/// Holds a ticket: no more timber may be felled under it, and its logs are stopped.
+///
+/// An inspector's hold stops all logs of the ticket until an inspector releases it; `until` says when that is overdue,
+/// and another hold extends it. The issuer's hold stops the logs that the ticket's holder still holds, ends by itself
+/// after 72 hours, and is possible once in 30 days.
+#[utoipa::path(
+    post,
+    path = "/v1/felling-tickets/{id}/hold",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(
+        ("id" = TicketId, Path, description = "The ticket"),
+    ),
+    request_body = HoldRequest,
+    responses(
+        (status = 200, description = "Held", body = Receipted<TicketView>),
+        (status = 403, description = "Neither an inspector nor a forest owner, or not the issuer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`held`, `hold-too-soon`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn hold_felling_ticket(
+    Stopper(caller): Stopper,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    ParsedWrite { input, write, .. }: ParsedWrite<HoldRequest>,
+) -> Result<Response, Problem> {
+    changed(app, caller, &id, write, "hold_felling_ticket", What::Hold(input.until), input.reason).await
+}
+
+/// Ends the hold of a ticket, and of its logs.
+///
+/// An inspector may release every ticket, the issuer one that it holds itself. A hold that a log has of its own
+/// (`detained`) stays.
+#[utoipa::path(
+    post,
+    path = "/v1/felling-tickets/{id}/release",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(
+        ("id" = TicketId, Path, description = "The ticket"),
+    ),
+    request_body = ReleaseRequest,
+    responses(
+        (status = 200, description = "Released", body = Receipted<TicketView>),
+        (status = 403, description = "Neither an inspector nor a forest owner, or not the issuer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`not-held`, `held-by-inspector`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn release_felling_ticket(
+    Stopper(caller): Stopper,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    ParsedWrite { input, write, .. }: ParsedWrite<ReleaseRequest>,
+) -> Result<Response, Problem> {
+    changed(app, caller, &id, write, "release_felling_ticket", What::Release, input.reason).await
+}
+
+/// A change of a ticket, as the client sent it.
+#[derive(Clone, Copy)]
+enum What {
+    Extend(Option<LocalDate>, Option<LocalDate>),
+    Cancel { hold_logs: bool },
+    Hold(Option<Moment>),
+    Release,
 }
 
 async fn changed(
@@ -456,20 +554,29 @@ async fn changed(
     id: &str,
     write: WriteRequest,
     name: &'static str,
-    what: Change,
+    what: What,
     reason: Text<200>,
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(id)?;
-    let actor = caller.act(app.clock.now())?;
-    let work = Arc::new((caller.clone(), actor, what, reason));
+    let work = Arc::new((app.clone(), caller.clone(), reason));
     write
         .run(&app, &caller, name, move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
-                let (caller, actor, what, reason) = &*work;
-                change(tx, caller, actor, id, what, reason).await?;
+                let (app, caller, reason) = &*work;
+                let act = caller.act(app.clock.now())?;
+                match what {
+                    What::Extend(felling, removal) => {
+                        extend(tx, caller, &act, id, (felling, removal), reason).await?;
+                    }
+                    What::Cancel { hold_logs } => {
+                        ticket_hold::cancel(tx, caller, &act, id, hold_logs, reason).await?;
+                    }
+                    What::Hold(until) => ticket_hold::hold(tx, caller, &act, id, until, reason).await?,
+                    What::Release => ticket_hold::release(tx, caller, &act, id, reason).await?,
+                }
                 Ok::<_, Error>(WriteResponse::ok(
-                    &view(tx, id).await?,
+                    &view(tx, id, act.at()).await?,
                     Made::new(MadeKind::FellingTicket, id),
                 ))
             })

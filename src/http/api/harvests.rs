@@ -215,7 +215,7 @@ pub async fn get_harvest(
     if !is_visible(&mut *tx, &caller, id).await? {
         return Err(Problem::not_found());
     }
-    Ok(axum::Json(view(&mut tx, id).await?.ok_or_else(Problem::not_found)?))
+    Ok(axum::Json(view(&mut tx, id, app.clock.now()).await?.ok_or_else(Problem::not_found)?))
 }
 
 /// A table to fill in: the columns, and one example row to be replaced.

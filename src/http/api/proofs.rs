@@ -139,7 +139,7 @@ async fn subject_proof_response(app: &App, subject: &Subject) -> Result<Response
 async fn visible_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: TicketId = id_in_path(id)?;
     let mut db = app.pool.acquire().await?;
-    ticket::read::get(&mut db, caller, id).await?;
+    ticket::read::get(&mut db, caller, id, app.clock.now()).await?;
     Ok(ticket::read::subject(&mut *db, id).await?)
 }
 

@@ -149,6 +149,8 @@ permissions! {
         "Only an enterprise, a forest owner, a carrier or an inspector may do this.";
     /// May read the history of timber: every role but the operator.
     HistoryReader: Enterprise | ForestOwner | Carrier | Inspector, "The operator reads no histories.";
+    /// May hold a ticket: an inspector, or a forest owner (the ticket's issuer).
+    Stopper: ForestOwner | Inspector, "Only a forest owner or an inspector may do this.";
     /// May void seals.
     SealVoider: Operator | Enterprise | ForestOwner | Inspector,
         "Only the operator, an inspector, an enterprise or a forest owner may void a seal.";

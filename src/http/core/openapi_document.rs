@@ -6,7 +6,7 @@
 //! source.
 
 use crate::http::core::auth::{
-    Custodian, ForestOwner, Harvester, HistoryReader, Inspector, Operator, SealHolder,
+    Custodian, ForestOwner, Harvester, HistoryReader, Inspector, Operator, SealHolder, SealVoider, Stopper,
 };
 use crate::http::core::openapi_examples::{csv_example, json_examples};
 use crate::timber::custody::request::{details_of, members_of};
@@ -78,11 +78,13 @@ fn roles_of(operation_id: &str) -> &'static [Role] {
     match operation_id {
         "create_organization" | "register_seals" | "make_seals" => Operator::ROLES,
         "create_felling_ticket" | "extend_felling_ticket" | "cancel_felling_ticket" => ForestOwner::ROLES,
+        "hold_felling_ticket" | "release_felling_ticket" => Stopper::ROLES,
+        "void_seal" => SealVoider::ROLES,
         "list_events" => Inspector::ROLES,
         "create_harvest" => Harvester::ROLES,
         "create_custody_event" => Custodian::ROLES,
         "list_logs" | "get_log" | "get_log_history" | "export_log" => HistoryReader::ROLES,
-        "get_seal_stock" | "transfer_seals" | "void_seal" => SealHolder::ROLES,
+        "get_seal_stock" | "transfer_seals" => SealHolder::ROLES,
         _ => &[],
     }
 }

@@ -20,6 +20,7 @@ pub mod request;
 pub mod search;
 pub mod state;
 pub mod table;
+pub mod ticket_hold;
 pub mod void_seal;
 
 #[cfg(test)]

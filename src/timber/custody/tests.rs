@@ -95,7 +95,7 @@ fn every_event_type_has_one_line_and_a_status_only_where_the_table_says() {
 }
 
 #[test]
-fn with_a_void_seal_only_five_things_may_happen() {
+fn with_a_void_seal_only_six_things_may_happen() {
     let mut state = LogState::first(&harvested()).unwrap();
     state.seal_void = true;
     let mut may: Vec<LogEventType> = Vec::new();
@@ -108,6 +108,7 @@ fn with_a_void_seal_only_five_things_may_happen() {
     }
     let expected = [
         LogEventType::Inspected,
+        LogEventType::Detained,
         LogEventType::Lost,
         LogEventType::Destroyed,
         LogEventType::SealReplaced,
@@ -133,6 +134,7 @@ struct Model {
     owner: u128,
     pending: Option<TransferOf>,
     seal_void: bool,
+    held: bool,
 }
 
 impl Model {
@@ -148,7 +150,26 @@ impl Model {
 
     fn step(&mut self, event: LogEventType, actor: u128, of: TransferOf) -> bool {
         use LogEventType as E;
-        if self.seal_void && !matches!(event, E::Inspected | E::Lost | E::Destroyed | E::SealReplaced) {
+        let despite_void = matches!(
+            event,
+            E::Inspected | E::Detained | E::Released | E::Lost | E::Destroyed | E::SealReplaced
+        );
+        if self.seal_void && !despite_void {
+            return false;
+        }
+        let despite_hold = match event {
+            E::Inspected
+            | E::Detained
+            | E::Released
+            | E::Arrived
+            | E::Received
+            | E::Rejected
+            | E::Withdrawn => true,
+            E::SealVoided | E::Found => actor == INSPECTOR,
+            E::Lost | E::Destroyed => actor == self.holder,
+            _ => false,
+        };
+        if self.held && !despite_hold {
             return false;
         }
         let open = !["processed", "exported", "sold", "lost", "destroyed"].contains(&self.status);
@@ -206,12 +227,20 @@ impl Model {
                 self.seal_void = false;
                 self.status
             }
-            E::SealVoided if open && is_holder => {
+            E::SealVoided if open && (is_holder || actor == INSPECTOR) => {
                 self.seal_void = true;
                 self.status
             }
             E::Found if self.status == "lost" && (is_holder || actor == INSPECTOR) => "stored",
             E::Inspected if actor == INSPECTOR => self.status,
+            E::Detained if actor == INSPECTOR => {
+                self.held = true;
+                self.status
+            }
+            E::Released if actor == INSPECTOR && self.held => {
+                self.held = false;
+                self.status
+            }
             _ => return false,
         };
         self.status = next;
@@ -237,6 +266,8 @@ fn steps() -> impl Strategy<Value = Vec<(LogEventType, u128, TransferOf)>> {
         E::Withdrawn,
         E::Found,
         E::Inspected,
+        E::Detained,
+        E::Released,
         E::SealReplaced,
     ];
     let ending = vec![E::Processed, E::Exported, E::Sold, E::Lost, E::Destroyed, E::SealVoided];
@@ -251,7 +282,7 @@ proptest! {
     fn random_lives_agree_with_the_model(steps in steps()) {
         let mut chain = vec![harvested()];
         let mut state = LogState::first(&chain[0]).unwrap();
-        let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false };
+        let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false, held: false };
         for (event_type, actor, of) in steps {
             // The model has one buyer, which does not transfer the log on.
             if event_type == LogEventType::Transferred && actor == BUYER {
@@ -273,6 +304,7 @@ proptest! {
             prop_assert_eq!(state.owner, org(model.owner));
             prop_assert_eq!(state.pending.map(|pending| pending.of), model.pending);
             prop_assert_eq!(state.seal_void, model.seal_void);
+            prop_assert_eq!(state.hold.is_some(), model.held);
         }
         prop_assert_eq!(replay(&chain).unwrap(), state);
     }
@@ -298,6 +330,7 @@ proptest! {
             let earlier = &before[seq as usize - 1];
             prop_assert_eq!((after.status, after.holder, after.owner, after.pending, after.carrier),
                             (earlier.status, earlier.holder, earlier.owner, earlier.pending, earlier.carrier));
+            prop_assert_eq!(&after.hold, &replay(&chain[..chain.len() - 1]).unwrap().hold, "a hold is never reversed");
             prop_assert_ne!(last_reversible(&chain), Some(seq), "an event is reversed only once");
         }
     }

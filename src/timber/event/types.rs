@@ -68,6 +68,10 @@ vocabulary! {
         Extended = "ticket_extended",
         /// Nothing more may be felled under it.
         Cancelled = "ticket_cancelled",
+        /// Nothing is felled under it, and its logs are stopped, until it is released.
+        Held = "ticket_held",
+        /// No longer held.
+        Released = "ticket_released",
     }
 }
 

@@ -47,6 +47,16 @@ impl Status {
 }
 
 vocabulary! {
+    /// Whose hold of a ticket it is; that decides which logs it reaches and when it ends.
+    pub enum HeldBy: "unknown-holder-of-hold" {
+        /// The ticket's issuer: the logs that the ticket's holder still holds, for 72 hours.
+        Issuer = "issuer",
+        /// An inspector: all logs of the ticket, until it is released.
+        Inspector = "inspector",
+    }
+}
+
+vocabulary! {
     /// What a transfer hands over.
     pub enum TransferOf: "unknown-transfer" {
         /// Possession and ownership.

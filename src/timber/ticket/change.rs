@@ -1,19 +1,20 @@
-//! Extends and cancels a felling ticket. Only its issuer may do so.
+//! Changes of a felling ticket: extended and cancelled by its issuer, held and released by its issuer or an inspector.
+//! `timber::custody::ticket_hold` decides which logs a hold stops.
 
-use super::content::{Changed, TicketPublic, texts};
+use super::content::{Changed, HeldLogs, TicketPublic, texts};
 use super::lock::LockedTicket;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::TicketId;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, append};
+use crate::evidence::chain::{Draft, LockedHead, NewHead, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 
 /// A change of a ticket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Change {
     /// Later dates; at least one of them.
     Extend {
@@ -22,55 +23,104 @@ pub enum Change {
         /// New last day of removal.
         removal_until: Option<LocalDate>,
     },
-    /// Ends the permission to fell.
-    Cancel,
+    /// Ends the permission to fell, and stops the logs of the hold, if it has one.
+    Cancel(Option<HeldLogs>),
+    /// Stops the logs of the hold.
+    Hold(HeldLogs),
+    /// Ends the hold.
+    Release,
 }
 
 impl Change {
-    fn event_type(&self) -> TicketEventType {
+    const fn event_type(&self) -> TicketEventType {
         match self {
             Self::Extend { .. } => TicketEventType::Extended,
-            Self::Cancel => TicketEventType::Cancelled,
+            Self::Cancel(_) => TicketEventType::Cancelled,
+            Self::Hold(_) => TicketEventType::Held,
+            Self::Release => TicketEventType::Released,
+        }
+    }
+
+    const fn held(&self) -> Option<HeldLogs> {
+        match self {
+            Self::Cancel(held) => *held,
+            Self::Hold(held) => Some(*held),
+            Self::Extend { .. } | Self::Release => None,
         }
     }
 }
 
-/// Changes a ticket on behalf of its issuer and records an event.
+/// Locks a ticket that its issuer is to change.
 ///
 /// # Errors
 /// Not found, also for a ticket the caller may not see; forbidden if the caller may see it but is not its
 /// issuer.
-/// Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`.
-pub async fn change(
+pub async fn lock_as_issuer(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    ticket: TicketId,
+) -> Result<(LockedTicket, LockedHead)> {
+    let (locked, head) = LockedTicket::exclusive(tx, ticket).await?.ok_or(Error::NotFound)?;
+    if locked.issuer == caller.organization {
+        return Ok((locked, head));
+    }
+    let seen = locked.holder == caller.organization || caller.is(Role::Inspector);
+    Err(if seen {
+        Error::Forbidden("Only the issuer of a ticket may change it.".into())
+    } else {
+        Error::NotFound
+    })
+}
+
+/// Extends a ticket on behalf of its issuer and records an event.
+///
+/// # Errors
+/// As for [`lock_as_issuer`]. Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`.
+pub async fn extend(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
     ticket: TicketId,
-    change: &Change,
+    (felling_until, removal_until): (Option<LocalDate>, Option<LocalDate>),
     reason: &Text<200>,
 ) -> Result<()> {
-    let (locked, head) = LockedTicket::exclusive(tx, ticket).await?.ok_or(Error::NotFound)?;
-    if locked.issuer != caller.organization {
-        let seen = locked.holder == caller.organization || caller.is(Role::Inspector);
-        return Err(if seen {
-            Error::Forbidden("Only the issuer of a ticket may change it.".into())
-        } else {
-            Error::NotFound
-        });
-    }
+    let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;
+    refuse_cancelled(&locked)?;
+    extendable(&locked, felling_until, removal_until)?;
+    record(tx, act, locked, head, Change::Extend { felling_until, removal_until }, reason).await.map(drop)
+}
+
+/// # Errors
+/// Conflict: `ticket-cancelled`.
+pub fn refuse_cancelled(locked: &LockedTicket) -> Result<()> {
     if locked.cancelled {
-        let detail = "The ticket is cancelled.";
+        let at = Location::Pointer(String::new());
         return Err(Error::Conflict(vec![FieldError::new(
-            Location::Pointer(String::new()),
+            at,
             "ticket-cancelled",
-            detail,
+            "The ticket is cancelled.",
         )]));
     }
+    Ok(())
+}
+
+/// Appends the event of a change to the ticket's chain and updates the ticket's row. Returns the new head.
+///
+/// # Errors
+/// The reason is too long together with the ticket's names; from the database.
+pub async fn record(
+    tx: &mut Tx<'_>,
+    act: &Actor,
+    locked: LockedTicket,
+    head: LockedHead,
+    change: Change,
+    reason: &Text<200>,
+) -> Result<NewHead> {
     let (felling_until, removal_until) = match change {
-        Change::Extend { felling_until, removal_until } => (*felling_until, *removal_until),
-        Change::Cancel => (None, None),
+        Change::Extend { felling_until, removal_until } => (felling_until, removal_until),
+        Change::Cancel(_) | Change::Hold(_) | Change::Release => (None, None),
     };
-    extendable(&locked, felling_until, removal_until)?;
+    let held = change.held();
     let public = TicketPublic {
         v: 1,
         subject: "felling_ticket",
@@ -80,8 +130,15 @@ pub async fn change(
         forestry: &locked.forestry,
         ticket: &locked.name,
     };
-    let business =
-        Changed { v: 1, act, ticket_id: ticket, felling_until, removal_until, reason: reason.as_str() };
+    let business = Changed {
+        v: 1,
+        act,
+        ticket_id: locked.id,
+        felling_until,
+        removal_until,
+        held,
+        reason: reason.as_str(),
+    };
     let request_texts = [(Location::Pointer("/reason".into()), reason.as_str())];
     let (public, business) = texts(&public, &business, &request_texts)?;
     let draft = Draft {
@@ -95,25 +152,39 @@ pub async fn change(
         occurred_at: act.at(),
         region: Some(locked.region.as_str()),
     };
-    let cancelled_at = matches!(change, Change::Cancel).then(|| act.at());
-    for head in append(tx, act.at(), vec![draft]).await? {
+    let head = append(tx, act.at(), vec![draft]).await?.pop();
+    let head = head.ok_or_else(|| Error::CorruptRow(format!("felling_ticket {}: no event", locked.id)))?;
+    let cancelled_at = matches!(change, Change::Cancel(_)).then(|| act.at());
+    sqlx::query!(
+        "UPDATE felling_ticket
+         SET head_seq = $2, head_hash = $3, head_received_at = $4, felling_until = COALESCE($5, felling_until),
+             removal_until = COALESCE($6, removal_until), cancelled_at = COALESCE($7, cancelled_at)
+         WHERE id = $1",
+        head.id,
+        head.seq_i32(),
+        head.hash.0.as_slice(),
+        head.received_at,
+        felling_until.map(LocalDate::day),
+        removal_until.map(LocalDate::day),
+        cancelled_at
+    )
+    .execute(&mut **tx)
+    .await?;
+    if held.is_some() || matches!(change, Change::Release) {
         sqlx::query!(
             "UPDATE felling_ticket
-             SET head_seq = $2, head_hash = $3, head_received_at = $4, felling_until = COALESCE($5, felling_until),
-                 removal_until = COALESCE($6, removal_until), cancelled_at = $7
-             WHERE id = $1",
+             SET held_since = $2, held_until = $3, held_reason = $4, held_by = $5, held_seq = $6 WHERE id = $1",
             head.id,
-            head.seq_i32(),
-            head.hash.0.as_slice(),
-            head.received_at,
-            felling_until.map(LocalDate::day),
-            removal_until.map(LocalDate::day),
-            cancelled_at
+            held.map(|_| act.at()),
+            held.map(|held| held.until.instant()),
+            held.map(|_| reason.as_str()),
+            held.map(|held| held.held_by.as_str()),
+            held.map(|_| head.seq_i32())
         )
         .execute(&mut **tx)
         .await?;
     }
-    Ok(())
+    Ok(head)
 }
 
 /// Checks an extension: each new last day must be later than the present one, and removal must not end before

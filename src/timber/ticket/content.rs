@@ -8,14 +8,15 @@
 use crate::base::as_text;
 use crate::base::error::{Error, Location, Result};
 use crate::base::geo::Plot;
-use crate::base::ids::{LineId, OrganizationId, TicketId};
+use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Volume};
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Hash, canonical};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::parts::TicketName;
+use crate::timber::event::parts::{LocalTime, TicketName};
 use crate::timber::event::types::TicketEventType;
+use crate::timber::event::vocabulary::HeldBy;
 use crate::timber::wood::species::{Species, Wood};
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -90,7 +91,20 @@ pub struct Issued<'a> {
     pub lines_digest: Hash,
 }
 
-/// The business part of `ticket_extended` and `ticket_cancelled`.
+/// The logs that the hold of a ticket stops, as they are hashed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HeldLogs {
+    /// Whose hold it is.
+    pub held_by: HeldBy,
+    /// When it ends by itself (the issuer's), or is overdue (an inspector's).
+    pub until: LocalTime,
+    /// How many logs it stops.
+    pub logs: u32,
+    /// SHA-256 over the lines `log id LF`, sorted by id.
+    pub logs_digest: Hash,
+}
+
+/// The business part of every event of a ticket after the first.
 #[derive(Serialize)]
 pub struct Changed<'a> {
     /// Version.
@@ -106,8 +120,22 @@ pub struct Changed<'a> {
     /// New last day of removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal_until: Option<LocalDate>,
+    /// The logs that it stops, if it holds the ticket.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldLogs>,
     /// Reason of the change.
     pub reason: &'a str,
+}
+
+/// Digest of the ids of logs, sorted.
+pub fn logs_digest(logs: &[LogId]) -> Hash {
+    use std::fmt::Write as _;
+    let mut lines = String::with_capacity(logs.len() * 37);
+    for log in logs {
+        // Writing to a string does not fail.
+        let _ = writeln!(lines, "{log}");
+    }
+    digest(&lines)
 }
 
 /// One line, in the form that is hashed.

@@ -8,6 +8,7 @@ use crate::base::region::Region;
 use crate::base::units::LocalDate;
 use crate::evidence::chain::{Hash, LockedHead, SubjectKind, Tx};
 use crate::timber::event::parts::TicketName;
+use crate::timber::event::vocabulary::HeldBy;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -40,6 +41,25 @@ pub struct LockedTicket {
     pub removal_until: Option<LocalDate>,
     /// Whether it is cancelled.
     pub cancelled: bool,
+    /// The newest hold that was not released; it may have ended by itself.
+    pub hold: Option<TicketHold>,
+}
+
+/// A hold of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TicketHold {
+    /// Whose it is.
+    pub by: HeldBy,
+    /// When the issuer's ends by itself, or an inspector's is overdue.
+    pub until: DateTime<Utc>,
+}
+
+impl TicketHold {
+    /// Whether it stands: an inspector's until it is released, the issuer's until its end.
+    #[must_use]
+    pub fn stands(&self, at: DateTime<Utc>) -> bool {
+        self.by == HeldBy::Inspector || at < self.until
+    }
 }
 
 struct Stored {
@@ -58,6 +78,8 @@ struct Stored {
     felling_until: LocalDate,
     removal_until: Option<LocalDate>,
     cancelled_at: Option<DateTime<Utc>>,
+    held_by: Option<HeldBy>,
+    held_until: Option<DateTime<Utc>>,
 }
 
 macro_rules! locked {
@@ -67,7 +89,7 @@ macro_rules! locked {
             r#"SELECT salt, head_seq, head_hash, head_received_at, issuer_id, holder_id, series, number,
                       region AS "region: Region", forestry, plot, felling_from AS "felling_from: LocalDate",
                       felling_until AS "felling_until: LocalDate", removal_until AS "removal_until: LocalDate",
-                      cancelled_at
+                      cancelled_at, held_by AS "held_by: HeldBy", held_until
                FROM felling_ticket WHERE id = $1 "#
                 + $lock,
             $id
@@ -83,7 +105,10 @@ impl LockedTicket {
     }
 
     /// Locks the row for a change, which appends to the ticket's chain.
-    pub(super) async fn exclusive(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<(Self, LockedHead)>> {
+    pub(in crate::timber) async fn exclusive(
+        tx: &mut Tx<'_>,
+        id: TicketId,
+    ) -> Result<Option<(Self, LockedHead)>> {
         let Some(row) = locked!(id.0, "FOR UPDATE").fetch_optional(&mut **tx).await? else { return Ok(None) };
         let (kind, at) = (SubjectKind::FellingTicket, row.head_received_at);
         let head = LockedHead::stored(kind, id.0, &row.salt, row.head_seq, &row.head_hash, at)?;
@@ -106,6 +131,7 @@ impl LockedTicket {
             felling_until: row.felling_until,
             removal_until: row.removal_until,
             cancelled: row.cancelled_at.is_some(),
+            hold: row.held_by.zip(row.held_until).map(|(by, until)| TicketHold { by, until }),
         })
     }
 }

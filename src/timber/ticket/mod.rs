@@ -13,5 +13,5 @@ pub mod read;
 pub mod vocabulary;
 
 pub use harvest::{LockedLine, TicketForHarvest, add_marked, lock_for_harvest};
-pub use lock::LockedTicket;
+pub use lock::{LockedTicket, TicketHold};
 pub use read::{TicketView, view};

@@ -1,16 +1,19 @@
 //! Reads tickets, as far as the caller may see them.
 
+use super::lock::TicketHold;
 use super::vocabulary::{FellingKind, TicketStatus};
 use crate::base::error::{Error, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::region::{Region, RegionNames};
-use crate::base::units::{Area, LocalDate, Volume};
+use crate::base::units::{Area, LocalDate, Volume, utc_text};
 use crate::evidence::chain::{Subject, SubjectKind};
+use crate::timber::event::vocabulary::HeldBy;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::{OrganizationKind, Role};
 use crate::timber::wood::species::{Species, Wood};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use std::collections::HashMap;
@@ -61,8 +64,25 @@ pub struct TicketView {
     pub felling_until: LocalDate,
     /// Last day (in Kazakhstan) of removal, extensions included.
     pub removal_until: Option<LocalDate>,
+    /// Why it is stopped; null if it is not.
+    pub held: Option<TicketHoldView>,
     /// The permitted volumes, in the order of the ticket.
     pub lines: Vec<LineView>,
+}
+
+/// Why a ticket is stopped.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TicketHoldView {
+    /// `issuer` or `inspector`.
+    pub by: HeldBy,
+    /// Since when; UTC with microseconds.
+    #[schema(value_type = DateTime<Utc>)]
+    pub since: String,
+    /// When the issuer's hold ends by itself, or an inspector's is overdue.
+    #[schema(value_type = DateTime<Utc>)]
+    pub until: String,
+    /// The reason.
+    pub reason: String,
 }
 
 /// Where the trees of a ticket stand.
@@ -103,16 +123,21 @@ pub struct LineView {
 ///
 /// # Errors
 /// Not found.
-pub async fn view(db: &mut PgConnection, id: TicketId) -> Result<TicketView> {
-    rows(db, &[id.0], None).await?.pop().ok_or(Error::NotFound)
+pub async fn view(db: &mut PgConnection, id: TicketId, now: DateTime<Utc>) -> Result<TicketView> {
+    rows(db, &[id.0], None, now).await?.pop().ok_or(Error::NotFound)
 }
 
 /// One ticket, if `caller` may see it: as its issuer, its holder or an inspector.
 ///
 /// # Errors
 /// Not found, also for a ticket that the caller may not see.
-pub async fn get(db: &mut PgConnection, caller: &Caller, id: TicketId) -> Result<TicketView> {
-    rows(db, &[id.0], party(caller)).await?.pop().ok_or(Error::NotFound)
+pub async fn get(
+    db: &mut PgConnection,
+    caller: &Caller,
+    id: TicketId,
+    now: DateTime<Utc>,
+) -> Result<TicketView> {
+    rows(db, &[id.0], party(caller), now).await?.pop().ok_or(Error::NotFound)
 }
 
 /// Tickets that `caller` may see, after the ticket `after`, in the order of their ids, which is the order in
@@ -122,6 +147,7 @@ pub async fn list(
     caller: &Caller,
     after: Option<TicketId>,
     limit: i64,
+    now: DateTime<Utc>,
 ) -> Result<Vec<TicketView>> {
     let (party, after) = (party(caller), after.map_or(Uuid::nil(), |id| id.0));
     // The issuer's and the holder's tickets are read separately, each with its own index. A single condition
@@ -151,7 +177,7 @@ pub async fn list(
             .await?
         }
     };
-    rows(db, &ids, party).await
+    rows(db, &ids, party, now).await
 }
 
 /// The chain of a ticket, without an access check: call [`get`] first.
@@ -171,14 +197,20 @@ fn party(caller: &Caller) -> Option<OrganizationId> {
     (!caller.is(Role::Inspector)).then_some(caller.organization)
 }
 
-async fn rows(db: &mut PgConnection, ids: &[Uuid], party: Option<OrganizationId>) -> Result<Vec<TicketView>> {
+async fn rows(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+    party: Option<OrganizationId>,
+    now: DateTime<Utc>,
+) -> Result<Vec<TicketView>> {
     let rows = sqlx::query!(
         r#"SELECT t.id, t.issuer_id, t.holder_id, t.series, t.number, t.issued_on AS "issued_on: LocalDate",
                   t.felling_kind AS "felling_kind: FellingKind", t.forest_category, t.forest_type,
                   t.region AS "region: Region", t.district, t.forestry, t.compartment, t.subcompartment,
                   t.cutting_area, t.area_ha AS "area_ha: Area", t.plot, t.felling_from AS "felling_from: LocalDate",
                   t.felling_until AS "felling_until: LocalDate", t.removal_until AS "removal_until: LocalDate",
-                  t.cancelled_at, i.name AS issuer_name, i.kind AS "issuer_kind: OrganizationKind",
+                  t.cancelled_at, t.held_since, t.held_until, t.held_reason, t.held_by AS "held_by: HeldBy",
+                  i.name AS issuer_name, i.kind AS "issuer_kind: OrganizationKind",
                   h.name AS holder_name, h.bin AS "holder_bin: Bin", h.kind AS "holder_kind: OrganizationKind"
            FROM felling_ticket t
            JOIN organization i ON i.id = t.issuer_id
@@ -196,6 +228,15 @@ async fn rows(db: &mut PgConnection, ids: &[Uuid], party: Option<OrganizationId>
         .map(|row| {
             let legal = |kind| kind == OrganizationKind::LegalEntity;
             let plot = row.plot.as_deref().map(|text| stored_plot(row.id.into(), text)).transpose()?;
+            let held = match (row.held_by, row.held_since, row.held_until, row.held_reason) {
+                (Some(by), Some(since), Some(until), Some(reason)) => {
+                    Some((TicketHold { by, until }, since, reason))
+                }
+                _ => None,
+            };
+            let held = held.filter(|(hold, ..)| hold.stands(now)).map(|(hold, since, reason)| {
+                TicketHoldView { by: hold.by, since: utc_text(since), until: utc_text(hold.until), reason }
+            });
             Ok(TicketView {
                 id: row.id.into(),
                 series: row.series,
@@ -223,6 +264,7 @@ async fn rows(db: &mut PgConnection, ids: &[Uuid], party: Option<OrganizationId>
                 felling_from: row.felling_from,
                 felling_until: row.felling_until,
                 removal_until: row.removal_until,
+                held,
                 lines: lines.remove(&row.id).unwrap_or_default(),
             })
         })

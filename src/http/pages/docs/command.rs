@@ -76,6 +76,8 @@ fn call(operation_id: &str) -> Option<Call> {
         "cancel_felling_ticket" => {
             by(FOREST_OWNER, "/v1/felling-tickets/$TICKET/cancel").with_new_ticket()
         }
+        "hold_felling_ticket" => by(INSPECTOR, "/v1/felling-tickets/$TICKET/hold").with_new_ticket(),
+        "release_felling_ticket" => by(INSPECTOR, "/v1/felling-tickets/$TICKET/release").with_new_ticket(),
         "get_felling_ticket_history" => {
             by(HARVESTER, "/v1/felling-tickets/$TICKET/history?evidence=none").with_ticket()
         }

@@ -153,6 +153,10 @@ pub(super) async fn check(
             let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
             errors.conflict.push(FieldError::new(locations.ticket(), "ticket-cancelled", detail));
         }
+        Some(ticket) if ticket.row.hold.is_some_and(|hold| hold.stands(now)) => {
+            let detail = "This felling ticket is held; nothing may be felled under it until it is released.";
+            errors.conflict.push(FieldError::new(locations.ticket(), "held", detail));
+        }
         _ => {}
     }
     check_times(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), now, errors);

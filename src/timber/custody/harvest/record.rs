@@ -81,7 +81,7 @@ pub async fn record(
                 detail,
             )]));
         };
-        return Ok(Recorded::Before(view(tx, existing.into()).await?.ok_or(Error::NotFound)?));
+        return Ok(Recorded::Before(view(tx, existing.into(), clock.now()).await?.ok_or(Error::NotFound)?));
     }
     let operation = request.operation_id.unwrap_or_default();
     let claims = Claims::from(request);
@@ -181,7 +181,7 @@ pub async fn record(
     let subjects = logs.iter().map(|log| log.id.0).collect();
     let made = OperationEvents { operation, subjects, seqs: vec![1; logs.len()] };
     operation::record(tx, organization, "harvest", *fingerprint, &made, now).await?;
-    let ticket = ticket::view(tx, ticket.row.id).await?;
+    let ticket = ticket::view(tx, ticket.row.id, now).await?;
     Ok(Recorded::New(Harvest {
         id: harvest,
         operation_id: operation,

@@ -129,7 +129,7 @@ pub async fn is_visible(db: impl PgExecutor<'_>, caller: &Caller, id: HarvestId)
 }
 
 /// A harvest as recorded. The caller of this function checks access with [`is_visible`].
-pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
+pub async fn view(tx: &mut Tx<'_>, id: HarvestId, now: DateTime<Utc>) -> Result<Option<Harvest>> {
     let Some(row) =
         sqlx::query!("SELECT ticket_id, operation_id, received_at FROM harvest WHERE id = $1", id.0)
             .fetch_optional(&mut **tx)
@@ -138,7 +138,7 @@ pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
         return Ok(None);
     };
     let logs = logs_of(&mut **tx, id).await?;
-    let ticket = ticket::view(tx, TicketId(row.ticket_id)).await?;
+    let ticket = ticket::view(tx, TicketId(row.ticket_id), now).await?;
     let findings = crate::timber::finding::write::of_harvest(&mut **tx, id, row.received_at).await?;
     let (operation_id, received_at) = (row.operation_id.into(), row.received_at);
     Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))
