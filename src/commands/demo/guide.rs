@@ -36,6 +36,7 @@ pub fn text(url: &str, program: &str) -> String {
         (RESEALED, "void: a new seal took its place"),
         (NEW_SEAL, "that new seal"),
         (UNSEALED, "void, and no new seal yet"),
+        (MISMATCHED, "stopped: an inspector found another log"),
         (OFFERED, "offered to the sawmill, which has not answered"),
         (SPARE.start() + 2, "a seal on no log yet"),
         (spare, "a spoiled seal"),
@@ -64,6 +65,12 @@ pub fn text(url: &str, program: &str) -> String {
         "A log that does not match its record.",
         &authorized(Participant::Inspector, &format!("{url}/v1/logs/{}", seal(MISMATCHED))),
     );
+    let release = format!(
+        "-H 'Content-Type: application/json' -d '{{\"type\":\"released\",\"logs\":[\"{}\"],\"occurred_at\":\"'$(date -u \
+         +%Y-%m-%dT%H:%M:%SZ)'\",\"details\":{{\"reason\":\"Measured again\"}}}}' {url}/v1/custody-events",
+        seal(MISMATCHED)
+    );
+    line(&mut out, "The inspector releases it.", &authorized(Participant::Inspector, &release));
     line(
         &mut out,
         "What the harvester holds; its tickets, one line of which is exceeded within tolerance.",

@@ -435,4 +435,44 @@ mod tests {
         let first = LogBusiness { v: 1, right_on: None, ..business };
         assert_eq!(first.right_day().unwrap().to_string(), "2026-11-25", "version 1 keeps the sender's day");
     }
+
+    /// The vectors "Holds" in `docs/CHAIN.md`; their commitments were made with Python's hashlib.
+    #[test]
+    fn a_detention_and_a_release_have_the_bytes_of_the_specification() {
+        let id =
+            |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<uuid::Uuid>().unwrap();
+        let day: NaiveDate = "2026-11-28".parse().unwrap();
+        let part = |event_type, details: DetailsPart| {
+            let public = LogPublic::bare(event_type, LogKind::Log, day, None);
+            let business = LogBusiness {
+                details: Some(details),
+                ..LogBusiness::bare(
+                    LogId(id(99)),
+                    LocalTime::of(Moment::parse("2026-11-28T09:00:00+05:00").unwrap()),
+                    id(2).into(),
+                    id(3).into(),
+                    OperationId(id(4)),
+                )
+            };
+            [canonical::text(&public), canonical::text(&business)]
+        };
+        let detained = DetailsPart {
+            reason: Some("No papers".to_owned()),
+            finding: Some(FindingId(id(5))),
+            act: Some(ActPart { number: "17-Б".to_owned(), date: day }),
+            ..DetailsPart::default()
+        };
+        let released = DetailsPart { reason: Some("Papers found".to_owned()), ..DetailsPart::default() };
+        let page = include_str!("../../../docs/CHAIN.md");
+        let salts = [
+            "ff3158b46e440e52040a9926f0bb67f1ee517040a29362034636221eb806a1ed",
+            "cccdd282ebf739590f47bebe5f16f342b91c733c39a1f7f77277f88a180c62f2",
+        ];
+        for texts in [part(LogEventType::Detained, detained), part(LogEventType::Released, released)] {
+            for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {
+                let salt = Salt(hex::decode(salt).unwrap().try_into().unwrap());
+                assert!(page.contains(&format!("`{text}` | `{}`", commit(kind, &salt, text))), "{text}");
+            }
+        }
+    }
 }

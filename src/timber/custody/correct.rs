@@ -346,7 +346,7 @@ fn resolve(
 impl Decision {
     /// Writes the correction into the parts of its event.
     pub(super) fn put(&self, public: &mut LogPublic, business: &mut LogBusiness) {
-        business.corrects = Some(self.corrects.clone());
+        business.corrects = Some(self.corrects);
         business.reverse = self.reverse;
         let Some(Set { correction, line, table }) = &self.set else { return };
         public.species = correction.species;

@@ -344,7 +344,7 @@ impl VisiblePart {
             of: pending.of,
         });
         view.held = state.hold.clone().filter(|_| custody).map(HoldView::of);
-        view.last_event = custody.then(|| LastEventView {
+        view.last_event = custody.then_some(LastEventView {
             event_type: state.last.event_type,
             on: state.last.on,
             region: state.last.region,

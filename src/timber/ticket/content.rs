@@ -128,6 +128,7 @@ pub struct Changed<'a> {
 }
 
 /// Digest of the ids of logs, sorted.
+#[must_use]
 pub fn logs_digest(logs: &[LogId]) -> Hash {
     use std::fmt::Write as _;
     let mut lines = String::with_capacity(logs.len() * 37);
@@ -211,6 +212,52 @@ pub fn check_names(forestry: &str, name: &TicketName) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::units::Moment;
+    use crate::evidence::chain::bytes::{Part, Salt, commit};
+
+    /// The vector "A ticket is held" in `docs/CHAIN.md`; its commitments were made with Python's hashlib.
+    #[test]
+    fn a_hold_has_the_bytes_of_the_specification() {
+        let id =
+            |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<uuid::Uuid>().unwrap();
+        let now = "2026-11-28T04:00:00Z".parse().unwrap();
+        let act = Actor::in_operation(id(2).into(), id(3).into(), crate::base::ids::OperationId(id(4)), now)
+            .unwrap();
+        let name = TicketName { number: "0001245".into(), series: "АБ".into() };
+        let public = TicketPublic {
+            v: 1,
+            subject: "felling_ticket",
+            event_type: TicketEventType::Held,
+            on: act.on(),
+            region: Region::parse("KZ-10").unwrap(),
+            forestry: "Бородулиха",
+            ticket: &name,
+        };
+        let business = Changed {
+            v: 1,
+            act: &act,
+            ticket_id: TicketId(id(6)),
+            felling_until: None,
+            removal_until: None,
+            held: Some(HeldLogs {
+                held_by: HeldBy::Inspector,
+                until: LocalTime::of(Moment::parse("2026-12-08T09:00:00+05:00").unwrap()),
+                logs: 1,
+                logs_digest: logs_digest(&[LogId(id(99))]),
+            }),
+            reason: "Stumps to be counted",
+        };
+        let page = include_str!("../../../docs/CHAIN.md");
+        let salts = [
+            "ff3158b46e440e52040a9926f0bb67f1ee517040a29362034636221eb806a1ed",
+            "cccdd282ebf739590f47bebe5f16f342b91c733c39a1f7f77277f88a180c62f2",
+        ];
+        let texts = [canonical::text(&public), canonical::text(&business)];
+        for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {
+            let salt = Salt(hex::decode(salt).unwrap().try_into().unwrap());
+            assert!(page.contains(&format!("`{text}` | `{}`", commit(kind, &salt, text))), "{text}");
+        }
+    }
 
     #[test]
     fn the_digest_of_lines_by_hand() {
