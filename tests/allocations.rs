@@ -120,7 +120,8 @@ fn a_long_history_takes_the_memory_of_a_page() {
         (world, holder)
     });
     let router = runtime.block_on(async { router(world.instance(), &LayerSettings::default()) });
-    // Reads the body without keeping it; returns the number of bytes.
+    // Reads the body piece by piece and stores none of it, so that the body does not count as memory of the
+    // server. Returns the number of bytes.
     let read = |number: &str| {
         let request = Request::get(format!("/v1/logs/{number}/history"))
             .header("authorization", format!("Bearer {}", holder.token))
@@ -149,14 +150,16 @@ fn a_long_history_takes_the_memory_of_a_page() {
     assert!(of_long <= PAGE, "{of_long} bytes, the limit is {PAGE}");
 }
 
-/// Most bytes that a history of any length may hold at once: the rows of a page and its JSON.
+/// The most bytes that the server may have allocated at one time for a history, however long it is: the rows
+/// of one page and their JSON.
 const PAGE: u64 = 4_000_000;
-/// Most bytes that a harvest of 5,000 logs may hold at once, in addition to its body.
+/// The most bytes that the server may have allocated at one time for a harvest of 5,000 logs, in addition to
+/// the request body.
 const HARVEST: u64 = 12_000_000;
-/// Most allocations of a check of a log's seal: driver, row, response in three languages, headers of the
-/// layers.
+/// The most allocations of one check of a log's seal: the database driver, the row, the response in three
+/// languages, and the headers that the HTTP layers add.
 const VERIFY: u64 = 170;
-/// A history of ten events.
+/// The most allocations of one history of ten events.
 const HISTORY: u64 = 400;
-/// Most allocations of a history with an ETag that the caller already has.
+/// The most allocations of a request for a history with the ETag that the caller already has (response 304).
 const UNCHANGED: u64 = 170;

@@ -34,9 +34,10 @@ use std::sync::LazyLock;
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// Files outside `MAKE_LOCATIONS` that still make locations in a request body (such as the pointer
-/// `/logs/0`), and how often. Only the endpoint that parsed the body should make them; the modules of
-/// `timber` should instead return a type that states which value is invalid (the issue "Inside the rooms"). A
-/// number may only get smaller; a file that makes no more locations is removed from the list.
+/// `/logs/0`), and how often. Only the endpoint that parsed the body should make them. The modules of
+/// `timber` should instead return a type that states which value is invalid (planned in the issue with the
+/// title "Inside the rooms"). A number may only get smaller; a file that makes no more locations is removed
+/// from the list.
 const LOCATION_EXCEPTIONS: &[(&str, usize)] = &[
     ("src/evidence/chain/size.rs", 1),
     ("src/evidence/idempotency/device.rs", 1),
@@ -158,8 +159,8 @@ fn timber_level(node: &str) -> Option<usize> {
     TIMBER_LEVELS.iter().position(|level| level.contains(&node))
 }
 
-/// Returns why a node may not import another one; `None` if it may. Circles are found by `circle_problems`
-/// instead.
+/// Returns why the node `from` may not import the node `to`; `None` if it may. Circular imports are found by
+/// `circle_problems` instead.
 fn forbidden(from: &str, to: &str) -> Option<String> {
     let (from_group, from_node) = from.split_once('/').unwrap_or((from, ""));
     let (to_group, to_node) = to.split_once('/').unwrap_or((to, ""));
@@ -331,8 +332,9 @@ fn location_problems(tree: &Tree) -> Vec<String> {
             }
         }
     }
-    // The loop above finds the variant only where it is written with its enum. So a `use Location::Pointer`
-    // or `use Location::*` is reported as well: after it, the variant could be written alone.
+    // The loop above finds the variant only where it is written with its enum (`Location::Pointer`). So a
+    // `use Location::Pointer` or `use Location::*` is reported as well: after it, the variant could be
+    // written alone.
     for mention in
         tree.mentions.iter().filter(|one| !is_below(&tree.sources[one.source].path, &MAKE_LOCATIONS))
     {
@@ -361,8 +363,9 @@ fn is_pattern(tokens: &[Token], from: usize) -> bool {
             return true;
         }
     }
-    // Skips the ends of the enclosing patterns until a token decides: `=>`, a single `=` or `|`, and `if`
-    // follow only a pattern.
+    // The code may be the inside of a larger pattern. Skips what can end a larger pattern (closing brackets,
+    // further elements) until a token decides: only a pattern can be followed by `=>`, a single `=` or `|`,
+    // or `if`.
     while let Some(token) = tokens.get(at) {
         let next_is = |sign| tokens.get(at + 1).is_some_and(|token| token.is(sign));
         match &token.kind {

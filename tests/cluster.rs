@@ -36,8 +36,8 @@ impl Data {
         Self { dir: tempfile::tempdir_in(support::pg::scratch()).expect("a folder") }
     }
 
-    /// Creates a data directory with an initialised and stopped cluster. It is copied, because copying is
-    /// much faster than creating a cluster.
+    /// Creates a data directory with an initialised and stopped cluster. The cluster is a copy of one that is
+    /// created once for all tests, because copying is much faster than creating a cluster.
     async fn made() -> Self {
         let data = Self::new();
         let into = data.path().to_path_buf();
@@ -252,7 +252,8 @@ async fn a_task_waits_for_a_server_that_is_just_starting() {
     let (serving, task) = tokio::join!(
         db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration),
         async {
-            // `Serve` and `Attach` both succeed, whichever of them takes the lock first.
+            // Opening with `Mode::Serve` and opening with `Mode::Attach` both succeed, whichever of them
+            // takes the lock first.
             db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration).await
         }
     );
@@ -384,7 +385,8 @@ impl Drop for Living {
     }
 }
 
-/// Creates the two files of the socket as a hard kill leaves them: no process listens on the socket any more.
+/// Creates the socket of PostgreSQL and its lock file as they remain after PostgreSQL was killed: no process
+/// listens on the socket.
 fn leave_socket(data: &Data, lock: &str) -> [PathBuf; 2] {
     let run = data.path().join("run");
     let files = [run.join(".s.PGSQL.5432"), run.join(".s.PGSQL.5432.lock")];
@@ -602,7 +604,7 @@ async fn fsck_finds_roles_and_settings_that_are_not_as_set_up() {
     let database = data.open().await;
     let mut superuser = database.maintenance().await.expect("connects");
     // Reads the guards with the owner's rights, as `fsck` does, but within the superuser's transaction, so
-    // that its uncommitted changes are visible.
+    // that the uncommitted changes of this transaction are visible.
     let found = async |db: &mut sqlx::PgConnection| {
         sqlx::raw_sql("SET SESSION AUTHORIZATION ormantrace_owner").execute(&mut *db).await.expect("set");
         let guards = ormantrace::commands::fsck::guards::read(&mut *db).await.expect("read");
@@ -623,8 +625,8 @@ async fn fsck_finds_roles_and_settings_that_are_not_as_set_up() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
     sqlx::raw_sql("ROLLBACK").execute(&mut superuser).await.expect("rolled back");
 
-    // The program `fsck` reports a view that hides a table from one role, and then a setting of the server
-    // itself.
+    // The program `fsck` reports two more alterations: a view that hides rows of a table from one role, and
+    // after that a changed setting of the server.
     let check = || fsck(&["--data-dir".as_ref(), data.path().as_ref()]);
     sqlx::raw_sql(
         "CREATE SCHEMA x; CREATE VIEW x.event AS SELECT * FROM public.event WHERE type <> 'inspected';
@@ -935,7 +937,8 @@ impl rustls::server::ResolvesServerCert for Unreadable {
     }
 }
 
-/// A server that offers encryption as PostgreSQL does, with the unreadable certificate. Returns its port.
+/// Starts a server that offers TLS as PostgreSQL does, with a certificate that cannot be parsed. Returns its
+/// port.
 async fn unreadable_server() -> u16 {
     use rustls::pki_types::pem::PemObject;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tls/witness.key");

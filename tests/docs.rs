@@ -115,7 +115,7 @@ fn composed_codes(text: &str) -> BTreeSet<String> {
             codes.extend(suffixes.iter().map(|suffix| format!("{noun}-{suffix}")));
         }
     }
-    // Refuses a code that a call composes in any way other than the one above.
+    // Refuses a code that is composed in any other way than by `concat!` in a macro.
     for (mark, skipped) in [("Invalid::new(", 0), ("FieldError::new(", 1)] {
         for (at, _) in text.match_indices(mark) {
             let code = arguments_of(&text[at + mark.len()..]).nth(skipped).unwrap_or_default().trim();
@@ -135,8 +135,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     (1..quotes.len()).map(move |n| &text[quotes[n - 1] + 1..quotes[n]])
 }
 
-/// The arguments of a call, from after its opening bracket: split at commas outside further brackets and
-/// strings.
+/// The arguments of a call, from a text that begins after the call's opening bracket. They are split at the
+/// commas outside of inner brackets and strings.
 fn arguments_of(text: &str) -> impl Iterator<Item = &str> {
     let (mut depth, mut string, mut from, mut pieces) = (0_u32, false, 0, Vec::new());
     for (at, sign) in text.char_indices() {
@@ -467,7 +467,8 @@ fn the_sample_for_nginx_is_valid() {
         .filter(|line| !line.contains("listen [::]"))
         .fold(String::new(), |all, line| all + line + "\n");
     let at = dir.path().display();
-    // The default folders on Debian are for root only.
+    // Debian's default folders for nginx's temporary files are for root only, so the sample gets folders of
+    // the test.
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let folders = folders.map(|name| format!("{name}_temp_path {at}/{name};\n")).concat();
     let whole = format!(

@@ -1,5 +1,5 @@
 //! The data that `benches/speed` loads equals what the server would have written: every chain links, the
-//! custody table allows every step, and the server's responses match.
+//! custody rules allow every event, and the server's responses match.
 
 #![allow(dead_code, reason = "the measurements use all of what they share with this")]
 
@@ -86,7 +86,8 @@ async fn loaded_data_equals_what_the_server_would_have_written() {
     consistent(&pool).await;
 }
 
-/// The custody table allows every step, and the row of the log is what its events add up to.
+/// Checks that the custody rules allow every event of the log, and that the log's row contains the state that
+/// results from its events.
 async fn walked(pool: &PgPool, parties: &timber::Parties, log: u64) {
     let id = timber::log_id(log);
     let rows = sqlx::query("SELECT seq, public, business FROM event WHERE subject_id = $1 ORDER BY seq")

@@ -1,5 +1,5 @@
-//! The pages that buyers see: the order of their content, that user text stays text, that the markup is
-//! sound, and that the colours are readable in sunlight.
+//! Tests of the pages that buyers see: the order of their content, that user text stays text, that the markup
+//! is well-formed, and that the colours are readable in sunlight.
 //!
 //! `PAGES_DIR=some/folder cargo test --test pages` writes every page there, for inspection.
 
@@ -385,8 +385,8 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
         let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"), None);
         texts(&render_verification(&answer, lang, now(), None)).join("|").replace('\u{a0}', " ")
     };
-    // Each expected text begins and ends with a `|`. Two neighbouring texts need one each, so every `|` of
-    // the page is doubled.
+    // The page has one `|` between two texts. Each expected text begins and ends with a `|`, so two
+    // neighbouring expected texts need two of them. Every `|` of the page is therefore doubled.
     let in_order = |page: &str, expected: &[&str]| {
         let page = page.replace('|', "||");
         let mut rest = page.as_str();
@@ -582,7 +582,8 @@ fn every_message_is_used() {
         include_str!("../templates/part/ask.html"),
     ]
     .concat();
-    // Ids with these prefixes end in a word that comes from the data, so the sources do not contain them.
+    // Ids with these prefixes end in a word that is known only at run time, so the sources do not contain the
+    // complete ids.
     let families = [
         "state-",
         "event-",

@@ -1,8 +1,8 @@
-//! The listener and the layers over a real port, tested byte by byte: how slow, greedy or malformed
-//! requests are treated, and how the other clients are served meanwhile.
+//! The listener and the layers over a real port, tested byte by byte: how requests are treated that are slow,
+//! malformed or too large, and how the other clients are served meanwhile.
 //!
-//! Where a test needs a timeout to expire, the settings make it short and the test waits for its effect;
-//! no test sleeps for a fixed time.
+//! If a test needs a timeout to expire, its settings make this timeout short, and the test waits for the
+//! effect. No test sleeps for a fixed time.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -450,7 +450,8 @@ async fn a_response_that_is_read_in_drips_or_too_long_is_cut() {
             }
         });
         assert_eq!(server.get("/v1/logs/7").await.status, 200, "a client beside it");
-        // The drain time is longer than PATIENCE, so the pace ends this connection.
+        // At its stop, the server waits for open connections for longer than PATIENCE. So this connection was
+        // ended by the required pace, and not by the stop.
         assert_eq!(server.stop().await, Drained { cut: 0 });
         assert_eq!(soon(was_dropped.recv()).await, None);
         reading.abort();
@@ -466,7 +467,8 @@ async fn a_peer_that_reads_nothing_is_disconnected() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /v1/logs HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
     soon(stream.read_exact(&mut [0; 64])).await.unwrap();
-    // The drain time is longer than PATIENCE, so the pace ends this connection.
+    // At its stop, the server waits for open connections for longer than PATIENCE. So this connection was
+    // ended by the required pace, and not by the stop.
     assert_eq!(server.stop().await, Drained { cut: 0 });
     assert_eq!(soon(was_dropped.recv()).await, None);
     drop(stream);
@@ -576,15 +578,14 @@ async fn a_flood_of_public_checks_leaves_capacity_for_other_requests() {
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Every place of the public class is taken and stays taken. Writes and reads are still served, because
-    // they have places of their own.
+    // Two checks hold both concurrency permits of public requests until the test opens the gate. Writes and
+    // reads are still served, because they have permits of their own.
     assert_eq!(server.send("POST /v1/felling-tickets", &[], b"{}").await.status, 201);
     assert_eq!(server.get("/v1/logs/7").await.status, 200);
     let refused = server.get("/v1/verify/8").await;
     refused.is_problem(503, "overloaded");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // Two requests of the flood hold the two places of the public class until the gate opens. All others are
-    // refused with 503.
+    // Two of the 30 checks hold the two permits until the gate opens. The other 28 are refused with 503.
     let (answered, mut all) = (mpsc::unbounded_channel::<u16>(), Vec::new());
     let (tell, mut told) = answered;
     for one in flood {
@@ -615,8 +616,8 @@ async fn a_connection_over_the_limit_gets_503_if_none_is_idle() {
     let mut piece = [0; 16];
     soon(first.read_exact(&mut piece)).await.unwrap();
     assert_eq!(&piece, b"HTTP/1.1 200 OK\r");
-    // The server closes the first connection to accept the next one as soon as the first is idle, which may
-    // take a moment.
+    // As soon as the first connection is idle, the server closes it to accept the next one. This may take a
+    // moment.
     soon(async { while server.get("/v1/me").await.status != 200 {} }).await;
     let mut rest = Vec::new();
     soon(first.read_to_end(&mut rest)).await.unwrap();
@@ -650,8 +651,8 @@ async fn silent_connections_of_one_address_cost_other_clients_nothing() {
         };
         assert_eq!(answer.status, 200, "after {n}");
     }
-    // New connections from the address of the silent clients are accepted too: its longest idle connections
-    // were closed for them.
+    // New connections from the address of the silent clients are accepted too: for them, the server has
+    // closed the connections of this address that were idle longest.
     assert_eq!(server.get("/v1/me").await.status, 200);
     let mut rest = Vec::new();
     soon(silent[0].read_to_end(&mut rest)).await.unwrap();
@@ -699,13 +700,14 @@ async fn tokens_without_a_known_organisation_have_a_quarter_of_a_class_together(
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Two of the requests with a token have begun, and hold a quarter of the eight places. Requests without a
-    // token get other places.
+    // Two of the six requests with a token have begun. They hold a quarter of the eight concurrency permits
+    // for reads. Requests without a token get other permits.
     let other = [ask(None), ask(None)];
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // The other four requests with a token exceed the quarter. They are refused while the first two hold it.
+    // The other four requests with a token would exceed a quarter of the permits. They are refused while the
+    // first two requests run.
     let mut statuses = Vec::new();
     let (tell, mut told) = mpsc::unbounded_channel();
     for one in greedy {

@@ -165,8 +165,8 @@ impl Bench {
         // is one second longer for every 64 connections.
         let seconds = seconds + connections as u64 / 64;
         let run = self.pgbench.run(script, connections, seconds, sample, variables)?;
-        // The processor time of a session counts as PostgreSQL's only after the postmaster has reaped its
-        // process.
+        // The processor time of a session counts as PostgreSQL's only after the postmaster has reaped the
+        // session's process, so this waits until then.
         let since = Instant::now();
         while process::children(postmaster)? > others && since.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(5));
@@ -205,7 +205,7 @@ impl Bench {
         Ok((traffic, cpu))
     }
 
-    /// Compares the server with the database alone, in turns.
+    /// Measures the server and the database alone, in turns, and compares them.
     ///
     /// # Errors
     /// A wrong response, or either side fails.
@@ -226,8 +226,8 @@ impl Bench {
         Ok(told(Line::of(name, connections, &alone, &server)))
     }
 
-    /// Compares the server's public check with pgbench that runs the server's own statement, with one code
-    /// per statement.
+    /// Compares the server's public check with pgbench, which runs the statement exactly as the server sends
+    /// it, with one code per statement.
     ///
     /// # Errors
     /// As [`Bench::compare`].

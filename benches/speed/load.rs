@@ -88,8 +88,8 @@ impl Load<'_> {
     /// The `place`th log of a round.
     fn visited(&self, seq: u32, place: u64) -> u64 {
         let trucks = self.count() / TRUCK;
-        // Harvests are recorded in the order of their ids, so the first round has no scattered order. All
-        // later rounds are scattered.
+        // Harvests are recorded in the order of their ids, so the first round visits the trucks in order. All
+        // later rounds visit them in a scattered order.
         let truck = if seq == 1 { place / TRUCK } else { scattered(place / TRUCK, trucks, seq) };
         self.logs.start + truck * TRUCK + place % TRUCK
     }
@@ -446,8 +446,8 @@ pub fn raw_harvest(
     let (mut rows, mut seals) = (String::new(), String::new());
     for log in logs {
         // `content` finds a log's ticket by the log's index, and these logs may have no ticket of their own.
-        // The index is therefore reduced to that of a log of the first ticket; which ticket this is does not
-        // matter here.
+        // The index is therefore reduced to that of a log of the first ticket. It does not matter here which
+        // ticket this is.
         let content = parties.content(log % TICKET, 1, at, harvest.operation, "010952123454321321000000000");
         let mut content = content;
         content.business.log = log_id(log);

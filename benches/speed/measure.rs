@@ -64,7 +64,7 @@ impl Side {
     pub fn percentile(&self, part: f64) -> f64 {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
-        // The index is rounded down, so that a single sample is its own percentile.
+        // The last of `n` samples has the index `n - 1`. A fractional index is rounded down.
         let at = (sorted.len().saturating_sub(1)) as f64 * part;
         sorted.get(at as usize).copied().map_or(0.0, f64::from)
     }
@@ -95,7 +95,7 @@ pub struct Figures {
     pub p99_us: f64,
     /// Processor time of the server per request, microseconds.
     pub cpu_server_us: f64,
-    /// The same of PostgreSQL.
+    /// Processor time of PostgreSQL per request, microseconds.
     pub cpu_postgres_us: f64,
     /// Processor time of the load generator (this program, or pgbench) per request, microseconds.
     pub cpu_generator_us: f64,

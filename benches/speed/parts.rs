@@ -30,26 +30,29 @@ pub struct List {
     pub server: Figures,
 }
 
-/// Measures custody events that are recorded with and without a flood of public checks.
+/// Measures custody events that are recorded with and without many public checks at the same time.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Flood {
     /// Number of connections that append, one event after the other.
     pub appending: usize,
     /// Number of connections that check.
     pub flooding: usize,
-    /// Appends without a flood.
+    /// Appends while no checks are sent.
     pub idle: Figures,
-    /// Appends while clients without a token flood the public check. The limits reject most of these checks.
+    /// Appends while clients without a token send as many public checks as they can. The limits reject most
+    /// of these checks.
     pub strangers: Figures,
     /// Checks per second of the clients without a token, nearly all answered with 429.
     pub strangers_per_second: f64,
     /// Appends while a client with a token checks as quickly as the server responds.
     pub flooded: Figures,
-    /// The checks per second of that client.
+    /// The checks per second of the client with a token.
     pub checks_per_second: f64,
-    /// p99 under the limited flood, divided by the p99 without a flood.
+    /// p99 of the appends while clients without a token send checks, divided by the p99 without checks. The
+    /// limits reject most of these checks.
     pub ratio_strangers: f64,
-    /// p99 under the unlimited flood, divided by the p99 without a flood.
+    /// p99 of the appends while a client with a token sends checks, divided by the p99 without checks. Checks
+    /// with a token are not limited by address.
     pub ratio: f64,
 }
 
@@ -75,7 +78,7 @@ pub struct Buffers {
     pub chain: Touched,
     /// A public check.
     pub check: Touched,
-    /// A page of the search over events, fifty of them.
+    /// A page of fifty events of the search over events.
     pub search: Touched,
 }
 
@@ -124,7 +127,7 @@ pub async fn beside_wrk(bench: &mut Bench) -> Result<Option<[f64; 2]>, Failure> 
     Ok(Some([traffic.good as f64 / traffic.seconds, wrk]))
 }
 
-/// Search and holdings.
+/// Measures two lists: the events that a search finds, and the holdings of a sawmill.
 ///
 /// # Errors
 /// A request is refused.
@@ -238,7 +241,8 @@ async fn drained(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Appends while the public check is flooded, by clients without a token and by one with a token.
+/// Measures appends in three ways: without checks, while clients without a token send many public checks, and
+/// while a client with a token does.
 ///
 /// # Errors
 /// An append is refused.
@@ -257,7 +261,7 @@ pub fn flood(bench: &mut Bench) -> Result<Flood, Failure> {
             let ((traffic, cpu), flooded) = std::thread::scope(|scope| {
                 let flood = (kind > 0).then(|| {
                     let (token, logs) = ((kind == 2).then_some(token.as_str()), reads.clone());
-                    // The flood begins before the measured time and ends after it.
+                    // The checks begin before the measured time and end after it.
                     scope.spawn(move || {
                         let longer = time + Duration::from_millis(600);
                         traffic::run(address, flooding, longer, 7, &mut Checks { logs, token })
@@ -291,7 +295,7 @@ pub fn flood(bench: &mut Bench) -> Result<Flood, Failure> {
     })
 }
 
-/// Harvests of 5,000 logs compared with COPY of as many rows into the same tables, each in one durable
+/// Compares harvests of 5,000 logs with COPY of as many rows into the same tables, each in one durable
 /// transaction.
 ///
 /// # Errors

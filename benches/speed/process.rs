@@ -85,7 +85,7 @@ impl Stat {
     fn of(pid: &str) -> Result<Self, Failure> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The process name stands in parentheses and may itself contain parentheses, so the fields begin
-        // after the last one.
+        // after the last closing parenthesis.
         let (_, rest) = text.rsplit_once(')').ok_or("no name")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| -> Result<u64, Failure> { Ok(fields.get(at).ok_or("too short")?.parse()?) };

@@ -46,18 +46,18 @@ pub struct Register {
     /// Processor time of server, PostgreSQL and publisher per event at the target rate, without the register
     /// and with it; µs.
     pub cpu_us: [f64; 2],
-    /// The value with the register divided by the value without it.
+    /// `cpu_us` with the register divided by `cpu_us` without it.
     pub cpu_ratio: f64,
     /// Events per second with one event per request, as fast as responses arrive, without the register and
     /// with it.
     pub saturated: [f64; 2],
-    /// The value with the register divided by the value without it.
+    /// `saturated` with the register divided by `saturated` without it.
     pub saturated_ratio: f64,
     /// Time of one round of the sequencer at the target rate, without and with a concurrent `fsck`; ms.
     pub round_ms: [f64; 2],
-    /// The value with `fsck` divided by the value without it.
+    /// `round_ms` with `fsck` divided by `round_ms` without it.
     pub round_ratio: f64,
-    /// Peak resident memory of that `fsck`, bytes.
+    /// Peak resident memory of the concurrent `fsck`, bytes.
     pub fsck_peak: u64,
     /// Time of a check of a history of twelve events by `ormantrace verify`, including the program's
     /// start: median and maximum; ms.
@@ -70,7 +70,7 @@ pub struct Register {
 /// A write is refused, or a program fails.
 pub async fn register(bench: &mut Bench) -> Result<Register, Failure> {
     let time = bench.round().max(Duration::from_secs(2)) * if bench.settings.quick { 1 } else { 3 };
-    // A quick run uses an unoptimised build, which would not reach the rate.
+    // A quick run uses an unoptimised build, which would not reach the complete rate.
     let rate = if bench.settings.quick { RATE / 10 } else { RATE };
     let publisher = Publisher::start(bench)?;
     publisher.caught_up(bench).await?;
@@ -124,7 +124,7 @@ pub async fn register(bench: &mut Bench) -> Result<Register, Failure> {
     })
 }
 
-/// The turns without the register, or with it.
+/// The measurements of all turns without the register, or of all turns with it.
 #[derive(Default)]
 struct Turn {
     events: u64,

@@ -59,7 +59,7 @@ pub struct Stage {
     pub appends: Vec<Line>,
     /// WAL bytes per event recorded by the server.
     pub append_wal_per_event: f64,
-    /// Custody events under a flood.
+    /// Custody events recorded while many public checks are sent.
     pub flood: Option<Flood>,
     /// Harvests.
     pub harvests: Option<Harvests>,

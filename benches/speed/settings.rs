@@ -73,7 +73,7 @@ pub enum Part {
     Register,
     /// Custody events one by one
     Appends,
-    /// Custody events while the public check is flooded
+    /// Custody events while many public checks are sent
     Flood,
     /// Harvests of 5,000 logs
     Harvests,

@@ -29,7 +29,7 @@ const OFFSET: i16 = 300;
 pub const FIRST_SEAL: u64 = 100_000_001;
 /// Added to a log's index to make the last twelve digits of its id.
 pub const FIRST_ID: u64 = 100_000_000_000;
-/// The first part of the id: a UUID of version 7, of August 2025.
+/// The beginning of each log's id: a UUID of version 7, with a time in August 2025.
 pub const ID_PREFIX: &str = "01990000-0000-7000-8000-";
 
 const LENGTHS: [&str; 4] = ["4", "6", "5.5", "6.5"];

@@ -1,6 +1,6 @@
-//! Serde for the hashed parts of events: a domain type is written as its text (`Display`) and read by its parser
-//! (`FromStr`). Quantities, which are numbers in JSON responses, are strings in minimal form in hashed parts, so
-//! that no hash depends on how a program prints numbers.
+//! Serde for the hashed parts of events: a domain type is written as its text (`Display`) and read by its
+//! parser (`FromStr`). Quantities, which are numbers in JSON responses, are strings in minimal form in hashed
+//! parts, so that no hash depends on how a program prints numbers.
 //!
 //! `#[serde(with = "crate::base::as_text")]`, or `"crate::base::as_text::option"` for an optional field.
 
@@ -30,8 +30,8 @@ where
     <Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-/// The same functions for an optional field. Use them with `skip_serializing_if`, so that `None` is left out
-/// and not written as null.
+/// `serialize` and `deserialize` for an optional field. Use them with `skip_serializing_if`, so that `None`
+/// is left out and not written as null.
 pub mod option {
     use super::{Cow, Deserialize, Deserializer, Display, FromStr, Serializer};
     use serde::de::Error as _;

@@ -1,7 +1,7 @@
 //! Check digits of numbers.
 
-/// The mod-10 check digit of GTIN, SSCC and similar numbers: weights 3, 1, 3, … from
-/// the right over the digits before it (General Specifications, 7.9).
+/// The mod-10 check digit of GTIN, SSCC and similar numbers. The digits before it have the weights 3, 1, 3, …
+/// from the right (General Specifications, 7.9).
 #[must_use]
 pub const fn mod10(mut body: u64) -> u64 {
     let (mut sum, mut weight) = (0, 3);
@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn check_digits_of_known_numbers() {
-        // 4006381333931 is the usual textbook example; 6291041500213 is GS1's own.
+        // Two GTINs with known check digits: the usual textbook example, and an example of GS1.
         assert_eq!(mod10(400_638_133_393), 1);
         assert_eq!(mod10(629_104_150_021), 3);
     }

@@ -1,5 +1,5 @@
-//! Time is passed in. No other file reads the system clock (`clippy.toml` forbids it), so that
-//! tests can stop the clock or set it back.
+//! All code gets the time from a [`Clock`] that is passed to it. No other file reads the system clock
+//! (`clippy.toml` forbids it), so that tests can stop the clock or set it back.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Clock {
         DateTime::from_timestamp_micros(micros).unwrap_or_default()
     }
 
-    /// Moves a held clock, forwards or back. The system clock ignores it.
+    /// Sets a held clock, forwards or back. On the system clock this has no effect.
     pub fn set(&self, at: DateTime<Utc>) {
         if let Source::Held(held) = &self.0 {
             held.store(at.timestamp_micros(), Ordering::SeqCst);
@@ -71,7 +71,8 @@ impl ClockWatch {
         self.clock.now()
     }
 
-    /// How far the clock has moved beyond the time that has passed; negative if it was set back.
+    /// The time that has passed on the clock since [`ClockWatch::new`], minus the time on the monotonic
+    /// clock. It is positive if the clock was set forwards, and negative if it was set back.
     #[must_use]
     pub fn jump(&self) -> TimeDelta {
         let passed = TimeDelta::from_std(self.since.elapsed()).unwrap_or(TimeDelta::MAX);

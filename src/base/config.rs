@@ -201,8 +201,8 @@ impl fmt::Debug for OperatorToken {
     }
 }
 
-/// The public address of this server: http or https and a host. No path, because pages, redirects and
-/// labels lead to addresses from the root of the host. Never a slash at the end, so that `{url}/01/…` is a
+/// The public address of this server: http or https and a host. It has no path, because pages, redirects and
+/// labels lead to addresses from the root of the host. It never ends with a slash, so that `{url}/01/…` is a
 /// valid link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(String);

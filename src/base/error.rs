@@ -43,7 +43,8 @@ pub enum Location {
         /// cannot be parsed: the number of the character in its line, from 1.
         column: String,
     },
-    /// A query parameter, named as sent: an unknown one is refused under its own name.
+    /// A query parameter under the name that the client sent, so that the error about an unknown parameter
+    /// names it.
     Query(Cow<'static, str>),
     /// A request header.
     Header(&'static str),
@@ -113,7 +114,8 @@ pub enum Error {
     /// An unexpected error from the database, or the database is down.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// A corrupt row, which this server's own rules exclude. The text names table, column and row.
+    /// A stored row that cannot be decoded. The rules of this server never write such a row. The text names
+    /// table, column and row.
     #[error("corrupt row: {0}")]
     CorruptRow(String),
 }
@@ -137,8 +139,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// appendix A) is made here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseFailure {
-    /// The database is unreachable: a connection was refused or broke, none became free in time, or the server
-    /// is starting, stopping or closing the connection (classes 08 and 57P, and 53300).
+    /// The database is unreachable: a connection was refused or broke, none became free in time, or the
+    /// server is starting, stopping or closing the connection (classes 08 and 57P, and 53300).
     Down,
     /// No statement can succeed at the moment: no connection could be set up, resources are short (class 53),
     /// or a time limit stopped the statement (57014).

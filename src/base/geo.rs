@@ -1,8 +1,8 @@
 //! Positions to seven decimals of a degree, plots from GeoJSON, and the outline of Kazakhstan.
 //!
 //! Every stored coordinate is a whole number of 10⁻⁷ degrees (about a centimetre), so that hashes never
-//! depend on how a float prints. Distances are for findings, not for land surveying: on a sphere, and
-//! with straight edges in longitude and latitude as in RFC 7946.
+//! depend on how a float prints. Distances are exact enough for findings, not for land surveying: they are
+//! computed on a sphere, and the edges of a plot are straight in longitude and latitude, as in RFC 7946.
 
 mod country;
 mod plot;
@@ -131,7 +131,8 @@ pub struct Position {
 }
 
 impl Position {
-    /// A position of its parts, which are parsed one by one so that each field error has its own location.
+    /// Makes a position from its parts. Each part is parsed on its own before, so that each field error has
+    /// its own location.
     #[must_use]
     pub const fn new(lat: Latitude, lon: Longitude, accuracy: Option<Accuracy>) -> Self {
         Self { lat, lon, accuracy }
@@ -225,10 +226,11 @@ impl utoipa::PartialSchema for Position {
 
 impl utoipa::ToSchema for Position {}
 
-/// The nearest distance in metres from a point to a line of vertices, straight in longitude and latitude.
+/// The distance in metres from a point to the nearest point of a line, the edges of which are straight in
+/// longitude and latitude.
 ///
-/// The nearest point is computed on a plane at the position's latitude, the distance to it on the sphere:
-/// accurate to half a percent up to 100 km, coarser beyond.
+/// The nearest point is computed on a plane at the position's latitude, and the distance to it on the sphere.
+/// The result is accurate to half a percent up to 100 km, and less accurate beyond.
 fn distance_to_line_m(from: geo::Point, line: &geo::LineString) -> f64 {
     use geo::{Distance as _, Haversine};
     let east = from.y().to_radians().cos();

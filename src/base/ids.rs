@@ -1,5 +1,6 @@
-//! Every kind of id in this crate, each a type of its own, so that the kinds cannot be mixed up.
-//! New ids are UUIDs of version 7: sortable by time of creation, and a phone can create them offline.
+//! The kinds of ids in this crate. Each kind is a type of its own, so that ids of different kinds cannot be
+//! mixed up. New ids are UUIDs of version 7: they sort by time of creation, and a phone can create them
+//! offline.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -63,7 +64,8 @@ ids! {
     TicketId,
     /// One species line of a felling ticket.
     LineId,
-    /// A batch of seals that were registered or made in one request.
+    /// The seals that one request registered, whether the client sent their numbers or the server generated
+    /// them.
     SealBatchId,
     /// One harvest: the timber recorded in one write request.
     HarvestId,

@@ -2,8 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// Every character but the unreserved ones of RFC 3986: letters, digits and these four. All others could have
-/// a meaning in a URL.
+/// The characters that are percent-encoded, because they could have a meaning in a URL: all except the
+/// unreserved characters of RFC 3986, which are letters, digits and these four.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The decoded bytes; `None` if a `%` is not followed by two hexadecimal digits.

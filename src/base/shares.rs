@@ -17,7 +17,7 @@ pub struct Shares<K> {
 }
 
 impl<K: Eq + Hash> Shares<K> {
-    /// Shares of `permits` permits each, at least one.
+    /// Each owner gets a share of `permits` permits, but of at least one.
     #[must_use]
     pub fn new(permits: usize) -> Self {
         Self { permits: permits.clamp(1, Semaphore::MAX_PERMITS), of: Mutex::new(HashMap::new()) }

@@ -115,8 +115,8 @@ fn breaks_out(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes as `\u` and four digits, which is valid JSON too; four are enough, because all these characters
-/// are in the Basic Multilingual Plane.
+/// Replaces each character that could break out of a line by `\u` and four hexadecimal digits, which is also
+/// valid in JSON. Four digits are enough, because all these characters are in the Basic Multilingual Plane.
 fn escape(text: &str) -> String {
     use std::fmt::Write;
 

@@ -1,11 +1,11 @@
-//! Quantities, times and texts, parsed once at the edge and exact.
+//! Quantities, times and texts. Each is parsed once, when a request is read, and is exact from then on.
 //!
 //! Quantities are decimals, never floats: [`Volume`] m³ (4 decimals), [`Length`] m (2), [`Diameter`] cm
 //! (1), [`Area`] ha (4), and the integer [`Pieces`]. More decimals are refused, never rounded, so that
 //! the value that is stored, summed and hashed is the value that was sent. `Display` is the minimal form
 //! of the chain (`0.33`, `5`); JSON responses are numbers of the same digits.
 //!
-//! Errors have codes of the quantity: `volume-not-a-number`, `volume-too-precise`,
+//! The error codes begin with the name of the quantity: `volume-not-a-number`, `volume-too-precise`,
 //! `volume-too-small`, `volume-too-large`, and so on for `length`, `diameter`, `area`, `pieces`.
 
 mod text;
@@ -137,8 +137,8 @@ pub(crate) fn whole(text: &str) -> Option<i64> {
     exact(text, 0).ok()
 }
 
-/// The value of a JSON number's text as a count of `10^-scale`, rounded half away from zero, within what
-/// an `i32` holds; `None` if it is not a number, or larger.
+/// Reads a JSON number and rounds it, half away from zero, to a count of `10^-scale`. `None` if the text is
+/// not a number, or the count does not fit in an `i32`.
 pub(crate) fn rounded(text: &str, scale: u32) -> Option<i32> {
     read(text)?.rounded(scale).ok()?.try_into().ok()
 }

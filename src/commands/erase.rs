@@ -124,8 +124,8 @@ pub async fn erase(database: &Database, target: &ErasureTarget, clock: &Clock) -
     Ok(erased)
 }
 
-/// Deletes all the data and records the erasure, in one transaction. The bytes stay in the files until
-/// [`erase`] rewrites the tables.
+/// Deletes all data of the person that `target` names, and records the erasure, in one transaction. The bytes
+/// stay in the files until [`erase`] rewrites the tables.
 ///
 /// # Errors
 /// As [`erase`].
@@ -290,7 +290,8 @@ async fn delete_rows(
         ErasureTarget::Iin(_) => "erase --iin",
     };
     erasure::record(tx, &deleted, command, clock.now()).await?;
-    // A fingerprint is a hash under a key that is in the same database: with both, the data can be guessed.
+    // A fingerprint is a hash under a key that is stored in the same database. With both, erased data could
+    // be guessed, so the fingerprints are removed too.
     let harvests = sqlx::query!(
         "UPDATE operation o SET fingerprint = NULL FROM harvest h
          WHERE h.personal_id = ANY ($1) AND o.organization_id = h.organization_id AND o.operation_id = h.operation_id
@@ -359,8 +360,8 @@ fn json_text(word: &str) -> String {
 }
 
 /// Deletes the planner's statistics of `idempotency`, which may contain samples of its values. Returns
-/// whether that was permitted. In the other two tables the planner never samples columns that name a
-/// person.
+/// whether that was permitted. The other rewritten tables, `personal` and `organization`, need no such step:
+/// the migrations forbid the planner to sample their columns that name a person.
 async fn delete_statistics(maintenance: &mut PgConnection, private: bool) -> Result<bool, Failure> {
     match maintenance.execute("DELETE FROM pg_statistic WHERE starelid = 'idempotency'::regclass").await {
         Ok(_) => Ok(true),
@@ -371,8 +372,8 @@ async fn delete_statistics(maintenance: &mut PgConnection, private: bool) -> Res
     }
 }
 
-/// Waits until no transaction can see the deleted rows. Before that, rewriting a table would copy the deleted
-/// rows into the new file.
+/// Waits until no transaction can see the deleted rows. If a table were rewritten earlier, PostgreSQL would
+/// copy the deleted rows into the new file.
 async fn wait_for_readers(maintenance: &mut PgConnection) -> Result<(), Failure> {
     let since = sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#)
         .fetch_one(&mut *maintenance)

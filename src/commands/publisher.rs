@@ -1,5 +1,5 @@
-//! The publisher that `serve` runs on a private cluster: `ormantrace publish` as a child process, with its own
-//! key file, folder and database role.
+//! The publisher that `serve` runs on a private cluster: `ormantrace publish` as a child process, with its
+//! own key file, folder and database role.
 //!
 //! The separation is weaker than that of a publisher under another user or on another machine, because both
 //! processes can read each other's files (docs/TRUST.md). The child never outlives the server: it reads a

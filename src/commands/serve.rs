@@ -1,8 +1,8 @@
 //! The life of one server: the database, the keys, the listener, the background tasks, and the shutdown.
 //!
-//! It leaves nothing running or half done. On a stop signal (SIGTERM, Ctrl-C) it fails `/readyz`, accepts no
-//! new connection, finishes the requests in progress within the drain timeout, closes its connections and
-//! stops a private PostgreSQL cleanly.
+//! On a stop signal (SIGTERM, Ctrl-C) the server fails `/readyz`, accepts no new connection, finishes the
+//! requests in progress within the drain timeout, closes its connections and stops a private PostgreSQL
+//! cleanly. Nothing that it started is left running.
 
 use crate::base::clock::{Clock, ClockWatch};
 use crate::base::config::{OperatorToken, Settings};
@@ -367,8 +367,8 @@ fn key_file(settings: &Settings, file: Option<&Path>, name: &str) -> Result<Path
     })
 }
 
-/// Warns if a key file is missing although this database was served before: the file existed then, so a
-/// restore has probably left it out.
+/// Warns if a key file is missing although this database was served before. The file existed at that time, so
+/// a restore has probably left it out.
 fn warn_if_made_anew(served_before: bool, file: &Path, what: &str) {
     if served_before && !file.exists() {
         tracing::warn!(
@@ -448,8 +448,8 @@ impl Ready {
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
             tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
-                // `last_round` also resolves, with an error, if its sender was dropped without sending. The
-                // sequencer stops then too.
+                // `last_round` also resolves, with an error, if `sequenced` was dropped without a message.
+                // The sequencer stops in this case too.
                 let _ = last_round.await;
             }));
         let publisher = publisher.map(RunningPublisher::start);
@@ -556,9 +556,9 @@ async fn delete_expired_responses(app: App) {
     }
 }
 
-/// One round of housekeeping; returns the number of rows deleted. If the clock has jumped, the round is
-/// skipped: responses that clients still rely on would look expired, and without them a request that is sent
-/// again would be recorded twice.
+/// Deletes expired stored responses once, and returns the number of rows deleted. If the clock has jumped,
+/// nothing is deleted, because responses that clients still rely on would look expired. Without such a
+/// response, a request that a client sends again would be recorded twice.
 pub async fn keep_house(pool: &PgPool, watch: &ClockWatch) -> u64 {
     let jump = watch.jump();
     if jump.abs() > MAX_CLOCK_JUMP {

@@ -4,11 +4,11 @@
 //! each caller gets its own part of the result. There is no timer: a single query runs at once, and the more
 //! queries wait, the more of them share the cost of a round trip.
 //!
-//! Promises. A statement begins after the last of its queries arrived, so no result is older than its
-//! query, whichever instance wrote last; nothing is cached from one statement to the next. The queue is
-//! bounded, and a query that finds it full is refused at once. A caller that gives up does not affect
-//! the others. A connection that fails is discarded; its queries run once more on a new one, and are
-//! refused after that. No query waits for ever.
+//! Promises. A statement begins after the last of its queries arrived, and nothing is cached from one
+//! statement to the next. A result therefore includes everything that any server instance had committed when
+//! the query arrived. The queue is bounded, and a query that finds it full is refused at once. A caller that
+//! gives up does not affect the others. A connection that fails is discarded; its queries run once more on a
+//! new one, and are refused after that. No query waits for ever.
 
 use crate::base::error::{DatabaseFailure, Error, Result};
 use crate::db::is_down;
@@ -220,7 +220,7 @@ fn send_results<Q: BatchQuery>(
     }
 }
 
-/// Whether the failure is not due to a single query: the database is down, out of resources or too slow.
+/// Whether the failure concerns all queries of the batch: the database is down, out of resources or too slow.
 fn concerns_all(error: &sqlx::Error) -> bool {
     matches!(DatabaseFailure::of(error), DatabaseFailure::Down | DatabaseFailure::Overloaded)
 }

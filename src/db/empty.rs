@@ -167,7 +167,7 @@ impl EmptyDatabase {
         connection.close().await.map_err(OpenError::Database)
     }
 
-    /// Stops a private cluster cleanly and moves it into its place. From here on it is the database.
+    /// Stops a private cluster cleanly and moves it into its place. A server that starts afterwards uses it.
     ///
     /// # Errors
     /// A sentence, if it cannot be moved.

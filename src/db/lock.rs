@@ -38,7 +38,7 @@ impl Lock {
     /// Takes the lock without waiting for it.
     ///
     /// # Errors
-    /// [`Denied::Held`] while another process, or another lock of this one, has it.
+    /// [`Denied::Held`] while another process has the lock, or another `Lock` of this process.
     pub fn take(path: &Path) -> Result<Self, Denied> {
         let open =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);

@@ -18,22 +18,23 @@ const LOCK: i64 = i64::from_be_bytes(*b"ormantr1");
 /// Whether requests have a role of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// The role exists, and its rights are set.
+    /// Requests use a role of their own, which exists and has its rights.
     Separate,
     /// Requests use the connected role.
     Owner,
 }
 
-/// Adds the events from before the register existed to it, after its tables were created. It is a parameter
-/// because the register's code depends on `db`, and it runs here because it needs the migration lock.
+/// A function that adds older events to the register: the events that were recorded before the register
+/// existed. It runs here, after the register's tables were created, because it needs the migration lock. It
+/// is a parameter because its code depends on `db`.
 pub type Backfill = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, crate::base::error::Result<()>>;
 
 /// The migration that creates the tables of the register.
 const REGISTER: i64 = 8;
 
-/// Applies missing migrations, adds older events to the register, then sets the rights of service and
-/// publisher. `private` means a private cluster, in which these roles already exist. If anything fails,
-/// closing the connection releases the lock.
+/// Applies missing migrations, adds the events that were recorded before the register existed to the
+/// register, then sets the rights of the roles of service and publisher. `private` means a private cluster,
+/// in which both roles already exist. If anything fails, closing the connection releases the lock.
 ///
 /// # Errors
 /// A database that a newer program migrated, or that has different migrations, is refused.

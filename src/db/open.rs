@@ -23,7 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one statement of a request may take.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// How long a transaction of a request may be idle. After that, its task has ended or hangs.
+/// How long a transaction of a request may be idle. The task of a transaction that is idle for longer has
+/// ended or hangs.
 const IDLE_TIMEOUT: &str = "30s";
 
 /// What the database is opened for.
@@ -172,10 +173,10 @@ pub fn pool_options(connections: u32) -> PgPoolOptions {
         .test_before_acquire(false)
 }
 
-/// Whether the database answers.
+/// Whether the database responds.
 ///
 /// # Errors
-/// The database's own.
+/// Errors from the database.
 pub async fn ping(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query("SELECT 1").execute(pool).await.map(drop)
 }
@@ -242,7 +243,8 @@ async fn open_url(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> Re
     Ok(Database { pool, service: service_options, publisher, owner, superuser: None, cluster: None })
 }
 
-/// Connection options of the publisher on a given server: switched to its own role, if the given role may.
+/// Connection options of the publisher on a given server. The connections switch to the publisher's role, if
+/// the given role may do that.
 async fn publisher_of(
     options: PgConnectOptions,
     connection: &mut PgConnection,
@@ -452,6 +454,7 @@ async fn open_cluster(
     match publisher.connect().await {
         Ok(connection) => connection.close().await.map_err(OpenError::Database)?,
         // The cluster is older than the publisher's role, or the publisher's password was lost and replaced.
+        // The setup creates the role or sets its new password.
         Err(error) if is_unfinished(&error) => set_up().await?,
         Err(error) => return Err(OpenError::Database(error)),
     }

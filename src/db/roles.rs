@@ -2,12 +2,12 @@
 //!
 //! - the superuser sets a private cluster up, and does what only a superuser may (WAL removal);
 //! - the owner owns the tables and migrates;
-//! - the service handles requests. It reads and adds rows; it changes and deletes only rows that are
-//!   not evidence. Triggers enforce the same; the rights hold even if a trigger is dropped;
+//! - the service handles requests. It reads and adds rows; it changes and deletes only rows that are not
+//!   evidence. Triggers also forbid changes of evidence, but the rights hold even if a trigger is dropped;
 //! - the publisher reads two columns of one table, which the register publishes anyway.
 //!
-//! On a given server the given role is the owner. Service and publisher are roles that connections
-//! switch to, if the given role may create them.
+//! On a server given by `DATABASE_URL`, the role in the URL is the owner. Service and publisher are then
+//! roles that connections switch to, if the role in the URL may create them.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};

@@ -63,14 +63,15 @@ impl utoipa::Modify for BearerToken {
     }
 }
 
-/// The operations of the API with their paths; the OpenAPI document is made from the same list.
+/// A router with all operations of the API. The OpenAPI document is made from this router, so it lists
+/// exactly these operations.
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     router_of(callers()).merge(router_of(hot_reads()))
 }
 
-/// Makes a router of these operations. The OpenAPI document of the router begins as [`Head`] (title,
-/// description, licence, kind of token).
+/// Makes a router of `operations`. The OpenAPI document of the router begins as [`Head`] (title, description,
+/// licence, kind of token).
 fn router_of(operations: Vec<UtoipaMethodRouter<App>>) -> OpenApiRouter<App> {
     operations.into_iter().fold(OpenApiRouter::with_openapi(Head::openapi()), OpenApiRouter::routes)
 }
@@ -83,7 +84,7 @@ pub fn schema_conflicts() -> BTreeSet<String> {
     conflicts(operations.iter().flatten().flat_map(|(schemas, ..)| schemas))
 }
 
-/// The hot reads. They resolve the token in the query that reads the data
+/// The operations that are hot reads. They resolve the token in the query that reads the data
 /// ([`crate::http::core::auth::UnresolvedCaller`]).
 fn hot_reads() -> Vec<UtoipaMethodRouter<App>> {
     vec![

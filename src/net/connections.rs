@@ -7,12 +7,13 @@
 //! - If the limit of the new connection's address is exceeded, the connection of this address that has been
 //!   idle for the longest time is closed.
 //! - If the limit of the listener is exceeded, the connections that have been idle for the longest time are
-//!   compared, and one of the address with the most connections is closed. So a flood does not close another
-//!   client's only connection before its request arrives.
+//!   compared, and the one is closed that belongs to the address with the most connections. Many connections
+//!   from one address therefore do not close the only connection of another client before its request
+//!   arrives.
 //!
-//! So silent connections cost other clients nothing, however many of them an address opens. A connection with
-//! a request is never closed for a new one. Connections without an address (of trusted proxies, where each
-//! carries the requests of many clients) have no limit per address and are not closed.
+//! Silent connections therefore cost other clients nothing, however many of them one address opens. A
+//! connection with a request is never closed for a new one. Connections without an address (of trusted
+//! proxies, where each carries the requests of many clients) have no limit per address and are not closed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -32,8 +33,8 @@ pub(super) struct Connections(Arc<Mutex<Open>>);
 struct Open {
     limit: usize,
     per_address: usize,
-    /// The number that was given last, as an id or as a time in `idle_since`. Numbers only increase, so the
-    /// smaller of two times is the earlier one.
+    /// The number that was used last. The same counter gives the ids of connections and the times in
+    /// `idle_since`. It only increases, so the smaller of two times is the earlier one.
     next: u64,
     all: HashMap<u64, Connection>,
     counts: HashMap<IpAddr, usize>,
@@ -51,7 +52,8 @@ struct Connection {
     _close: oneshot::Sender<()>,
 }
 
-/// One open connection in the count. Dropping the seat removes the connection from the count.
+/// Represents one open connection in [`Connections`]. Dropping the seat removes the connection from the
+/// counts.
 #[derive(Debug)]
 pub(super) struct Seat {
     connections: Connections,
@@ -146,7 +148,7 @@ impl Open {
         Some(())
     }
 
-    /// Adds the connection to the idle ones, or removes it from them, by its present state.
+    /// Adds the connection to `idle` if it is idle now, otherwise removes it from there.
     fn sort(&mut self, id: u64) {
         let now = self.next();
         let Some(connection) = self.all.get_mut(&id) else { return };

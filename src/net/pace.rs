@@ -1,12 +1,12 @@
 //! The slowest pace at which a peer may send a body or read a response.
 //!
-//! A limit on pauses alone admits a peer that moves one byte a second and so holds a connection, its memory
-//! and its place for as long as it likes.
+//! If only pauses were limited, a peer could move one byte a second, and so hold a connection, its memory and
+//! its place for as long as it likes.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A pace and a time limit of one transfer.
+/// The slowest pace and the time limit of one transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Bytes per second, averaged over a window. Default 8,000.

@@ -49,15 +49,16 @@ pub struct ServerSettings {
     /// The slowest pace at which a peer may read its response, and the longest time for it. Only time in
     /// which the server waits for the peer counts for the pace.
     pub response_pace: Pace,
-    /// Maximum concurrent connections. For a further one an idle connection is closed; if none is idle, the
-    /// new one gets 503 and is closed. Default 1,024.
+    /// Maximum concurrent connections. If one more arrives, an idle connection is closed for it; if none is
+    /// idle, the new connection gets 503 and is closed. Default 1,024.
     pub connections: usize,
-    /// The maximum number of concurrent connections of one address ([`Server::counting`]). Beyond it, idle
-    /// connections are closed in the same way. Default 256.
+    /// Maximum concurrent connections of one address ([`Server::counting`]). If one more arrives, an idle
+    /// connection of this address is closed for it; if none is idle, the new connection gets 503 and is
+    /// closed. Default 256.
     pub connections_per_address: usize,
     /// How long running requests may take once the shutdown has begun. Default 30 s.
     pub drain: Duration,
-    /// The 503 of a connection beyond the limit. Default: one word of plain text.
+    /// The 503 response to a connection beyond a limit. Default: one word of plain text.
     pub refusal: Refusal,
     /// The 400 response to a request that has no `Host`, more than one, or an invalid one. Default: one line
     /// of plain text.
@@ -114,8 +115,8 @@ pub struct Server {
 /// without a response.
 const MAX_REJECTING: usize = 64;
 const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The send buffer of a connection; the kernel doubles this for its own use. Without this limit the kernel
-/// takes megabytes, and it shows only after minutes whether the peer reads at the pace.
+/// The size of a connection's send buffer; the kernel doubles it for its own use. Without this limit the
+/// kernel buffers megabytes, and only after minutes it becomes visible whether the peer reads at the pace.
 const SEND_BUFFER: u32 = 64 * 1024;
 const BACKLOG: u32 = 1_024;
 /// Pause after an error of `accept` that no single peer caused (mostly: no file descriptors left).

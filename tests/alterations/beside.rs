@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How often each writer calls `write`, and how many further checks must end before it stops.
+/// How often each writer calls `write`, and how many checks by `fsck` must end after that before the writer
+/// stops.
 const ROUNDS: u32 = 6;
 const CHECKS: u32 = 3;
 
-/// Writes that concern a batch of seals that spans several pages: some seals are used in a harvest,
-/// transferred, voided or replaced, and the person of the harvest is erased. Returns the seals.
+/// Sends writes that concern a batch of seals, which is so large that `fsck` reads it in several pages. Some
+/// of the seals are used in a harvest, transferred, voided or replaced, and the person of the harvest is
+/// erased. Returns the seals.
 async fn write(scene: &Scene) -> Vec<String> {
     let Scene { world, operator, enterprise, sawmill, .. } = scene;
     let post = async |path: &str, by, body: Value| {
@@ -61,9 +63,9 @@ async fn a_check_beside_writers_finds_nothing() {
         for _ in 0..ROUNDS {
             seals = write(&scene).await;
         }
-        // Then the writer continues until CHECKS more checks have ended. It transfers seals of two pages back
-        // and forth, and makes the chain of a log grow over several pages, so that an event and its reversal
-        // are on different pages.
+        // After that, the writer continues until CHECKS more checks by `fsck` have ended. It transfers seals
+        // from two pages of the batch back and forth. It also adds events to a log until the log's chain
+        // takes several pages, so that an event and its reversal are on different pages.
         let enough = checks.load(Ordering::SeqCst) + CHECKS;
         let Scene { world, enterprise, sawmill, inspector, .. } = &scene;
         let log = &seals[1..2];

@@ -1,5 +1,5 @@
-//! Row security, rules, triggers and rights: an insider who changes these can hide a change of rows, or make
-//! one possible, without altering a row.
+//! Tests of row security, rules, triggers and rights. An insider who changes these can hide altered rows, or
+//! make an alteration possible, without altering a row.
 
 use crate::scene::{Scene, run};
 use crate::support::pg::TestDb;

@@ -190,8 +190,8 @@ async fn insider_recomputes_a_chain() {
         3,
     )
     .await;
-    // When the log is received, the vehicle is removed from the present state. So no other row contradicts
-    // the edited event.
+    // The event that records the receipt of the log removes the vehicle from the present state. So no other
+    // row contradicts the edited event.
     run(&mut db, "SAVEPOINT edited").await;
     rehash(&mut db, subject, 3, false).await;
     let found = scene.found(&mut db).await;

@@ -1,5 +1,5 @@
-//! Chains longer than a page, of each kind of subject: the state carried from page to page, and edits by
-//! an insider at the edges of pages.
+//! Tests of chains that are longer than a page, for each kind of subject: the state that `fsck` carries from
+//! page to page, and edits by an insider at the edges of pages.
 
 use crate::beside::sequence;
 use crate::insider::{assert_named, log, rehash};
@@ -30,7 +30,8 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     let seals = world.seals(operator, enterprise, 12).await;
     for n in 0..24 {
         let (from, to) = if n % 2 == 0 { (enterprise, sawmill) } else { (sawmill, enterprise) };
-        // The transferred seals alternate, so that the lists of the events end at different numbers.
+        // Two different ranges of seals are transferred by turns, so that the lists of seals in the events
+        // end at different numbers.
         let body = json!({"numbers": seals[4 + n % 4 / 2..8 + n % 4 / 2], "to_bin": to.bin});
         post(world, "/v1/seals/transfer", from, body).await;
     }
@@ -200,7 +201,7 @@ const EDITS: [(&str, &[Code]); 6] = [
     ),
 ];
 
-/// Inserts a copy of an event after it, and shifts the later events.
+/// SQL that inserts a copy of an event directly after it, and moves each later event to the next seq.
 const DOUBLED: &str = "UPDATE event SET seq = -seq WHERE subject_id = $s AND seq > $n;
     UPDATE event SET seq = 1 - seq WHERE subject_id = $s AND seq < 0;
     INSERT INTO event SELECT subject_id, seq + 1, subject_kind, received_at, hash, secret, public, business,
@@ -219,8 +220,8 @@ async fn an_event_altered_lost_or_doubled_at_the_edge_of_a_page_is_named() {
     let found = async |db: &mut PgConnection| Scene::found_by(db, PAGE, Some(scene.published.clone())).await;
     assert_eq!(found(&mut db).await, []);
     for chain in &chains {
-        // The code that names an event is the same for all kinds of subjects, so only the chain of a log gets
-        // all edits.
+        // One part of `fsck` names the events of all kinds of subjects, so only the chain of a log gets all
+        // edits.
         let edits = if chain.table == "log" { &EDITS[..] } else { &EDITS[3..5] };
         for seq in places(chain) {
             for (sql, codes) in edits {
@@ -348,7 +349,7 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
             .await
             .unwrap();
     assert!(moves.len() > 90, "{} moves", moves.len());
-    // The first and last rows of pages (a page holds twice as many rows of seal moves as events), and
+    // Deletes the first and last rows of pages (a page holds twice as many rows of seal moves as events), and
     // some rows in between.
     let page = usize::try_from(2 * PAGE).unwrap();
     let mut edits: Vec<(&str, String)> = Vec::new();
@@ -374,7 +375,7 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
         );
     }
     // The insider deletes all rows of a transfer and of the transfer back, as if the seals had never moved.
-    // Only the two events still show it, whichever of the chain's pages they are on.
+    // Only the two events still show these transfers, on whichever pages of the chain they are.
     for (there, back) in [(2, 3), (14, 15), (24, 25)] {
         run(&mut db, "SAVEPOINT unaltered").await;
         let sql = format!("DELETE FROM seal_move WHERE batch_id = '{batch}' AND seq IN ({there}, {back})");
@@ -413,8 +414,8 @@ async fn a_marking_key_in_use_is_missed() {
     let all = Scene::found_by(&mut db, PAGE, None).await;
     missed(&all);
     assert!(all.iter().all(|finding| finding.table == "marking_key"), "{}", told(&all));
-    // Codes are still checked with the key that the event names: a code of another key is an error, even if
-    // that key is in the table.
+    // A marking code is still checked with the key that the batch's first event names: a code signed with
+    // another key is an error, even if that key is in the table `marking_key`.
     let other = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let identification: String = sqlx::query_scalar("SELECT identification FROM seal WHERE number = $1")
         .bind(&seals[6])

@@ -62,8 +62,8 @@ async fn marking_keys_from_before_are_taken_in_once() {
     assert_eq!(told, [(hex::encode(old.public_key()), since), (hex::encode(own.public_key()), None)]);
     assert_eq!(found(&mut db).await, []);
 
-    // From then on, `fsck` reports a key without an event. The start of a server with another key does not
-    // record that key.
+    // A server has now recorded its keys as events. So `fsck` reports the key `slipped`, which is inserted
+    // without an event. A server that starts with another key does not record `slipped`.
     put(&mut db, &slipped).await;
     let next = SigningKey::from_seed(&[10; 32]);
     marking_key::register(&world.app.pool, &next, world.clock.now()).await.unwrap();
@@ -72,8 +72,8 @@ async fn marking_keys_from_before_are_taken_in_once() {
     let [only] = all.as_slice() else { panic!("{all:#?}") };
     assert_eq!((only.code, only.table), (Code::RowUnexplained, "marking_key"));
     assert_eq!(only.key, slipped.id().to_string());
-    // If a server holds the secret half of a key, it records the key at its start, even if the row was
-    // inserted in another way.
+    // A server that holds the secret half of a key records this key at its start, even if the table has a row
+    // for the key already.
     marking_key::register(&world.app.pool, &slipped, world.clock.now()).await.unwrap();
     assert_eq!(found(&mut db).await, []);
 

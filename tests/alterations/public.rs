@@ -108,7 +108,8 @@ struct Event {
     rows: BTreeMap<&'static str, (String, i64)>,
 }
 
-/// The responses about a subject: its export, and the proof of its newest event; or the status.
+/// The two responses about a subject: its export, and the proof of its newest event. If a request is refused,
+/// its status.
 type Shown = [Result<Vec<u8>, u16>; 2];
 
 impl Outsider<'_> {
@@ -150,7 +151,8 @@ impl Outsider<'_> {
             return Ok(Seen::NextNamed);
         }
         if before[0].as_ref() != Ok(export) {
-            // No new failure and no new text: the response only contains less.
+            // The verifier finds nothing new, and the response contains no new text: it only contains less
+            // than before.
             let same = |before: &Vec<u8>| {
                 let had = personal_texts(before);
                 found.is_empty() && personal_texts(export).iter().all(|text| had.contains(text))
@@ -212,7 +214,8 @@ async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
                     rows.insert(table, (at, row.get(place + 1)));
                 }
             }
-            // A log's proof is public for anyone with the seal number.
+            // The path of a log's proof contains the seal number, because the proof is public for anyone with
+            // this number.
             let seal = row.get::<Option<String>, _>(2).unwrap_or_else(|| subject.to_string());
             let paths = [format!("/v1/{noun}/{subject}/export"), format!("/v1/{noun}/{seal}/proof")];
             Event { subject, kind, seq: usize::try_from(seq).unwrap(), what: row.get(12), paths, rows }

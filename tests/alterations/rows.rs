@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// Number of rows that are tried in each table. They are spread evenly over the table.
 const ROWS: usize = 12;
 
-/// All tables except those that no event gives evidence for.
+/// Returns the columns of all tables, except tables for which no event gives evidence.
 async fn tables(db: &mut PgConnection) -> BTreeMap<String, Vec<Column>> {
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
     for column in columns(db).await {

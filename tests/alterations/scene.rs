@@ -34,7 +34,8 @@ pub struct Scene {
     pub forest_owner: Org,
     /// An inspector, who may export any history.
     pub inspector: Org,
-    /// The organisations that issue seals, fell, buy and transport.
+    /// The organisations that issue seals (operator), fell (enterprise), buy (sawmill) and transport
+    /// (carrier).
     pub operator: Org,
     pub enterprise: Org,
     pub sawmill: Org,
@@ -91,7 +92,8 @@ impl Scene {
         let made =
             bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
         let Bootstrap::Created { organization: id, .. } = made else { panic!("{made:?}") };
-        // Two marking keys: the one that signs, and one that the operator used only once, as a trial.
+        // Registers two marking keys: the one with which the server signs, and one that the operator used
+        // only once, as a trial.
         for key in [&world.app.signing_key, &SigningKey::from_seed(&[9; 32])] {
             marking_key::register(&world.app.pool, key, world.clock.now()).await.unwrap();
         }
@@ -149,7 +151,8 @@ impl Scene {
         }
         let erased = post(&world, "/v1/harvests", &enterprise, stacks).await;
 
-        // The persons are erased early, so that the erasure events are published.
+        // The persons are erased before the last events are recorded, because the last events are not
+        // published and the erasure events must be.
         let mut owner = world.owner().await;
         let whose = ErasureTarget::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
@@ -241,8 +244,8 @@ impl Scene {
         owner
     }
 
-    /// Connects as the same insider, but outside of a transaction: the triggers and constraints stay
-    /// disabled, and the server sees the edits.
+    /// Connects as the insider of [`Self::insider`], but outside of a transaction: the triggers and
+    /// constraints stay disabled, and the server sees the edits.
     pub async fn seen_insider(&self) -> PgConnection {
         let mut owner = self.insider().await;
         run(&mut owner, "COMMIT").await;

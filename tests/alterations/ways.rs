@@ -5,8 +5,8 @@ use sqlx::{PgConnection, Row as _};
 
 /// Tables that may be read in full: the queue, which is nearly empty, and a table of one row.
 const WHOLE: [&str; 2] = ["leaf_queue", "register"];
-/// How often each row of the largest tables may be fetched by an index, as an average over all passes of one
-/// check.
+/// How many times one complete check may fetch a row of a large table by an index, on average over all rows
+/// of the table.
 const TIMES: i64 = 10;
 
 /// For each table, the number of sequential scans and of rows fetched by an index in this transaction.

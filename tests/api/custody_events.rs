@@ -348,7 +348,8 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
         let found = answer["findings"].as_array().unwrap();
         found.iter().map(|found| found["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    // A saw log is corrected to firewood with half of the table's volume, which gives two findings.
+    // A saw log is corrected to firewood with half of the volume that the volume table gives. This makes two
+    // findings.
     assert_eq!(rules(json!({"wood": "firewood", "volume_m3": 0.17})).await, ["L14", "L13"]);
     assert_eq!(rules(json!({"place": {"name": "41-орам"}})).await, [""; 0]);
     assert_eq!(rules(json!({"occurred_at": "2026-10-05T09:20:00+05:00"})).await, [""; 0]);
@@ -356,8 +357,8 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
     assert_eq!(rules(json!({"length_m": 6.5})).await, ["L14", "L13"]);
 }
 
-/// A recorder may correct its own mistake. Once the log has moved on, or another organisation has acted on
-/// it, only an inspector may.
+/// The harvester may correct its harvest while it has the log, the log is open and not on the road, and no
+/// other organisation has recorded an event of it. After that, only an inspector may.
 #[tokio::test]
 async fn a_correction_of_what_has_gone_on_needs_an_inspector() {
     let world = World::new().await;
@@ -390,8 +391,8 @@ async fn a_correction_of_what_has_gone_on_needs_an_inspector() {
     let undo = json!({"corrects": 2, "reason": "Басқа бөрене", "reverse": true});
     world.later(121);
     needs_inspector(&felled.enterprise, &felled.logs[2], undo).await;
-    // The carrier records the destruction by mistake. It may reverse it, although the destruction has ended
-    // its part in the log's custody.
+    // The carrier records the destruction of the log by mistake. The carrier may reverse this event, although
+    // the destruction ended the carrier's part in the custody of the log.
     world.event(&felled.carrier, "destroyed", one(2), json!({})).await.expect(201);
     let undo = json!({"corrects": 3, "reason": "Қате басылды", "reverse": true});
     world.event(&felled.carrier, "corrected", one(2), undo).await.expect(201);

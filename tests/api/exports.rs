@@ -102,7 +102,8 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
             assert_eq!(file["events"].as_array().unwrap().len(), 2, "{kind}");
             assert_eq!((&file["format"], &file["until"]), (&json!("ormantrace/export/2"), &Value::Null));
 
-            // The proof is for the newest of these events, and has the same index as the export.
+            // The proof is for the newest of these events, and has the same index as this event in the
+            // export.
             let proof = world.get(&format!("{path}/proof"), reader).await;
             assert_eq!(proof.status, 200, "{proof:?}");
             assert_eq!(proof.headers["content-type"], "text/plain; charset=utf-8");
@@ -111,7 +112,7 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
             assert_eq!(json!(hex::encode(proof.extra.unwrap())), file["events"][1]["entry"]);
             assert_eq!(json!(proof.index), file["events"][1]["index"]);
         }
-        // A file of one kind does not verify as another kind.
+        // A file about one kind of subject does not verify if it names another kind.
         let (mut file, _) = export(&world, &path, readers[0]).await;
         for other in ["log", "felling_ticket", "seal_batch", "organization"] {
             file["subject"]["kind"] = json!(other);
@@ -176,8 +177,8 @@ async fn missing_and_foreign_subjects_are_answered_alike() {
             let (foreign, nothing) = (ask(id).await, ask(absent).await);
             assert_eq!(foreign.status, 404, "{noun}/{file}");
             assert_eq!(said(&foreign, id), said(&nothing, absent), "{noun}/{file}");
-            // The response is also 404 for an id of another kind of object, for a code, and for a text that
-            // is not an id.
+            // The response is also 404 for an id of another kind of object, for a seal number, and for a text
+            // that is not an id.
             let others =
                 [felled.carrier.id.to_string(), felled.seals[0].clone(), "қарағай".into(), "%00".into()];
             for other in others.iter().filter(|other| noun != "organizations" || other.len() < 36) {
@@ -224,8 +225,8 @@ async fn a_holder_of_part_of_a_batch_sees_only_the_events_of_its_seals() {
     let code = seal["marking_code"].as_str().unwrap();
     assert!(!file.to_string().contains(&code[..31]), "{file}");
 
-    // An organisation that gave away its last seal of the batch has no access; neither has one that never had
-    // a seal of it.
+    // An organisation has no access if it gave away its last seal of the batch, or if it never had a seal of
+    // the batch.
     world
         .post("/v1/seals/transfer", sawmill, json!({"numbers": seals[1..3], "to_bin": enterprise.bin}))
         .await
@@ -289,7 +290,7 @@ async fn key_events_are_disclosed_to_those_who_may_list_the_keys() {
         let registered = file["events"][0]["parts"]["personal"]["text"].as_str().unwrap();
         assert!(registered.contains(&enterprise.bin) && registered.contains("Ертіс ағаш"), "{registered}");
     }
-    // An inspector sees the events of its own keys.
+    // An inspector sees the events of its own API keys.
     let (file, _) = export(&world, &format!("/v1/organizations/{}", inspector.id), inspector).await;
     assert_eq!(opened(&file), [&ALL[..], &BOTH]);
 }
@@ -327,7 +328,8 @@ async fn an_erased_trader_leaves_a_registration_that_holds() {
     assert!(erased.contains("personal_erased"), "{erased}");
 }
 
-/// A chain longer than a page of 500 events, also while long histories take all memory permits.
+/// The export of a chain of more than one page (500 events) is complete. It is refused while long histories
+/// hold all memory permits.
 #[tokio::test]
 async fn a_long_chain_is_complete_and_waits_for_memory() {
     let world = World::new().await;

@@ -91,7 +91,8 @@ async fn rights_end_where_the_contract_says() {
         assert_eq!(history["log"]["pending"]["of"], "both");
     }
 
-    // After a transfer the former holder sees events up to its last one, and none of the next holder's.
+    // After a transfer the former holder sees the events up to `until_seq` of its row in `past_party`, and
+    // none of the next holder's events.
     set(
         &world,
         &timber,
@@ -193,7 +194,7 @@ async fn lists_contain_own_logs_in_pages() {
     for n in 1..=5 {
         ids.push(log(&world, &issuer, &holder, &format!("KZ-000{n}"), n).await);
     }
-    // The second log still belongs to the organisation, but another one holds it.
+    // The organisation still owns the second log, but another organisation holds it.
     set(&world, &ids[1], "holder_id = $2", &other).await;
     let of = |page: &Value| -> Vec<String> {
         page["items"].as_array().unwrap().iter().map(|log| log["id"].as_str().unwrap().into()).collect()

@@ -125,7 +125,7 @@ async fn a_carriers_late_events_of_a_past_journey_are_accepted() {
     let answer = world.event(carrier, "departed", &felled.logs, at("10:20", 1)).await.expect(201);
     assert_eq!(rules(&answer), ["out-of-order"]);
     assert!(!answer.to_string().contains("12:05"), "the time of the last event is disclosed: {answer}");
-    // A late event may follow an earlier late event.
+    // An event from a device that was offline may follow an earlier such event.
     world.event(carrier, "arrived", &felled.logs, at("11:40", 2)).await.expect(201);
     let told: Vec<_> = events(&world, &felled).await;
     let late: Vec<_> =
@@ -199,8 +199,8 @@ async fn a_late_event_not_allowed_at_its_time_gets_unknown_log() {
     };
     let unknown = told(&felled.carrier, "departed", &absent, at("10:20", 1)).await.json()["errors"].clone();
     assert_eq!(unknown[0]["code"], "unknown-log");
-    // The times are before the carrier was named or after it was released, or the event has no record of a
-    // device.
+    // In these requests, the time is before the carrier was named or after it was released, or the event has
+    // no record of a device.
     for more in
         [at("09:40", 2), at("12:30", 3), json!({}), json!({"occurred_at": "2026-10-05T10:20:00+05:00"})]
     {

@@ -159,9 +159,9 @@ async fn a_past_party_sees_the_state_after_its_own_events_on_every_page() {
     .await
     .unwrap();
     let logs = [log.seal.clone()];
-    // The holder offers the log and undoes the offer, so the state after event 702 follows only from all
-    // events. Then the holder records `stored`, which the seller does not see, and the inspector corrects the
-    // timber, which the issuer sees.
+    // The holder offers the log and undoes the offer. This restores the state before the offer, which can be
+    // computed only from all earlier events. Then the holder records `stored`, which the seller does not see,
+    // and the inspector corrects the timber, which the issuer sees.
     let to = json!({"to_bin": seller.bin});
     world.event(&holder, "transferred", &logs, to).await.expect(201);
     let undo = json!({"corrects": 701, "reason": "Басқа бөрене болды", "reverse": true});
@@ -308,8 +308,8 @@ async fn a_page_that_cannot_be_read_cuts_the_body() {
         assert_eq!(streamed.rest().await, None, "{path}");
         server.wire.down(false);
     }
-    // If an event of a later page is missing, the body is cut off too, so that a reader never takes it for a
-    // shorter history.
+    // If an event of a later page is missing, the server breaks off the body, so that a reader never takes it
+    // for a shorter history.
     let streamed = begin(&server.router, &paths[0], &holder).await;
     let mut owner = world.owner().await;
     sqlx::query("ALTER TABLE event DISABLE TRIGGER USER").execute(&mut owner).await.unwrap();

@@ -1,7 +1,7 @@
 //! Tests of the API from the outside: the real router, and a real database for each test.
 //!
-//! A noun of the API has a file of its name; a property of all nouns is in a folder: `rights`, `errors`,
-//! `writes`, `load`, `integrity`, `real`.
+//! Tests of one kind of object of the API are in a file with its name, such as `harvests`. Tests of a
+//! property of all kinds are in the folders `rights`, `errors`, `writes`, `load`, `integrity` and `real`.
 
 #[path = "../support/mod.rs"]
 mod support;

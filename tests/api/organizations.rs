@@ -341,8 +341,8 @@ async fn keys_are_managed_by_their_organisation_and_the_operator_only() {
     for stranger in [world.enterprise().await, inspector] {
         world.get(&path, &stranger).await.expect(404);
         world.post(&path, &stranger, body.clone()).await.expect(404);
-        // The body is checked before access to the organisation in the path, so its field errors are reported
-        // and not the 404.
+        // The body is checked before the access to the organisation in the path. So the field errors of the
+        // body are reported (422), and not the 404.
         world.post(&path, &stranger, json!({"label": 1})).await.expect(422);
         world
             .call(Method::DELETE, &format!("/v1/keys/{id}"), Some(&stranger.token), Value::Null)

@@ -323,8 +323,8 @@ async fn the_check_shows_the_register_entry_and_its_witnesses() {
     assert_eq!(unused["register"], Value::Null);
 }
 
-/// The check reports only what the published register itself contains: an insider who can write to the
-/// database can put any index next to any record.
+/// The check reports only what the published register itself contains, because an insider who can write to
+/// the database can give any record any index.
 #[tokio::test]
 async fn the_check_shows_no_register_entry_after_event_and_leaf_are_rewritten() {
     let world = World::new().await;

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 
 const ORIGIN: &str = "orman.test/register";
 
-/// Leaf `number` of the tree number `history`. Two trees with different numbers have different records.
+/// Leaf `number` of a test tree. `history` selects the tree: two trees with different `history` have
+/// different records.
 fn leaf(history: u8, number: u64) -> Vec<u8> {
     let at = "2026-10-05T05:00:00Z".parse().unwrap();
     let seq = u32::try_from(number).unwrap() + 1;
@@ -243,8 +244,8 @@ async fn an_old_backup_is_refused() {
     assert_eq!(published(dir).unwrap().root, root(310));
 }
 
-/// Test of a start with the key and a database with leaves, but without the register's folder. It is refused,
-/// because it could begin the register a second time.
+/// Test of a start with the key and a database with leaves, but without the register's folder. Such a start
+/// is refused, because it could begin the register a second time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_folder_is_begun_again_only_on_purpose() {
     let world = World::new().await;
@@ -344,7 +345,7 @@ async fn a_leaf_that_is_no_entry_is_not_signed() {
     let refused = running.ended.await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("leaf 0 is no entry"), "{refused}");
     assert_eq!(published(place.path()).unwrap().size, 0);
-    // The publisher does not sign a tree with a gap in the indices of its leaves either.
+    // The publisher also refuses to sign a tree if an index is missing among its leaves.
     meddle(&mut owner, "DELETE FROM leaf").await;
     sequence(&mut owner, 1, 1, 2).await;
     let refused = refusal(&world, place.path(), false).await;

@@ -132,7 +132,7 @@ async fn an_event_altered_before_the_register_stops_it() {
     assert_eq!(number(&world.app.pool, "SELECT count(*) FROM register WHERE complete").await, 0);
 }
 
-/// A sequencer of which the test runs each round itself, on a connection in the service's role.
+/// A sequencer with rounds that the test starts one by one, on a connection in the service's role.
 struct Watch {
     sequencer: Sequencer,
     db: PoolConnection<Postgres>,
@@ -529,7 +529,8 @@ async fn record_dropped_before_sequencing() {
         .await
         .expect(201);
     let leaves = made(&answer);
-    // An administrator of the operator's database removes one of the three events and every trace of it.
+    // An administrator of the operator's database removes one of the three events, its queued leaf, and its
+    // hash in the log's row.
     let mut owner = world.owner().await;
     run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await;
     let (hash, subject) = (leaves[1], answer["events"][1]["log"].as_str().unwrap());

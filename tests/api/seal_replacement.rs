@@ -43,8 +43,8 @@ async fn a_replaced_seal_is_void_by_an_event_of_its_batch() {
     assert_eq!(history(&world, &felled, &felled.seals[0]).await[1]["details"]["reason"], "replaced");
     assert_eq!(world.unsound().await, [""; 0]);
 
-    // Without the row that records the voiding in the batch (`seal_move`), `fsck` reports an error, although
-    // the log has its own event.
+    // If the row of `seal_move` that records the voiding in the batch is missing, `fsck` reports an error,
+    // although the chain of the log has an event of its own.
     let mut owner = world.owner().await;
     for table in ["event", "seal_move"] {
         let sql = format!("ALTER TABLE {table} DISABLE TRIGGER USER");

@@ -156,7 +156,8 @@ async fn csv_comes_with_marks_semicolons_and_windows_letters() {
     let made = csv(&world, &operator, &query, body.into_bytes()).await.expect(201);
     assert_eq!(made["quantity"], 2);
 
-    // `АА-00003` in Cyrillic letters, as windows-1251 writes them.
+    // The number `АА-00003` is sent in Cyrillic letters, encoded in windows-1251. It is registered with Latin
+    // letters.
     let mut body = b"marking_code,number\r\n".to_vec();
     body.extend_from_slice(code("C3").as_bytes());
     body.extend_from_slice(b",\xC0\xC0-00003\r\n");
@@ -181,7 +182,8 @@ async fn made_seals_are_signed_numbered_in_a_run_and_handed_out_to_those_concern
     let world = World::new().await;
     let (operator, enterprise, sawmill, inspector) =
         (world.operator().await, world.enterprise().await, world.sawmill().await, world.inspector().await);
-    // One number of the new batch is taken already, so the batch gets the consecutive numbers after it.
+    // A seal with the number KZ000000005 exists already, so the new batch gets the consecutive numbers after
+    // it.
     let taken =
         json!({"holder_bin": sawmill.bin, "seals": [{"number": "KZ000000005", "marking_code": code("T5")}]});
     world.post("/v1/seals", &operator, taken).await.expect(201);
@@ -380,7 +382,8 @@ async fn an_operation_id_names_a_posting_for_ever() {
     assert_eq!(entries(&answer), pairs(&[("/operation_id", "operation-id-used")]));
     let void = json!({"reason": "lost", "operation_id": id});
     world.post("/v1/seals/SE-00003/void", &enterprise, void.clone()).await.expect(409);
-    // Another organisation may use the same operation id, and its request is executed independently.
+    // Another organisation may use an operation id that the first organisation has used, and its request is
+    // executed independently.
     let voided = world.post("/v1/seals/SE-00002/void", &sawmill, void.clone()).await.expect(200);
     assert_eq!(world.post("/v1/seals/SE-00002/void", &sawmill, void).await.expect(200), voided);
     let answer = world.post("/v1/seals/SE-00002/void", &sawmill, json!({"reason": "lost"})).await;

@@ -1,4 +1,5 @@
-//! Finds every path in the source of the crate, and the modules that it leads to.
+//! Finds every Rust path (such as `crate::base::units`) in the source of the crate, and the modules to which
+//! it leads.
 
 use crate::lex::{Kind, Token, behind_group, cut_tests, lex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -288,7 +289,8 @@ impl Tree {
         self.sources[source].tokens = tokens;
     }
 
-    /// Paths in the strings of an attribute, except those that are prose.
+    /// Collects the paths in the strings of an attribute. Strings with prose (`doc`, `reason`, `note`) are
+    /// left out.
     fn read_attribute(&mut self, source: usize, module: &Place, attribute: &[Token]) {
         for (at, token) in attribute.iter().enumerate() {
             let Kind::Text(text) = &token.kind else { continue };
@@ -308,7 +310,7 @@ impl Tree {
         }
     }
 
-    /// Reads a `use` tree after its prefix; returns the index after its last token.
+    /// Reads the rest of a `use` tree, after its beginning `prefix`; returns the index after its last token.
     fn read_use(&mut self, tokens: &[Token], from: usize, prefix: &[String]) -> usize {
         let (mut at, mut written) = (from, prefix.to_vec());
         let is = |at: usize, sign| tokens.get(at).is_some_and(|token: &Token| token.is(sign));
@@ -351,7 +353,8 @@ impl Tree {
                     at += 1;
                     while at < tokens.len() && !is(at, '}') {
                         let end = self.read_use(tokens, at, &written);
-                        // In a macro, tokens that are no `use` tree may follow.
+                        // Inside a macro, the braces may contain tokens that belong to no `use` tree. They
+                        // are skipped.
                         at = end + usize::from(is(end, ',') || end == at);
                     }
                     at += 1;
@@ -445,9 +448,9 @@ impl Tree {
         let place = self.place_of(&mention.module, &mention.written, 0);
         let mut places = self.resolve(&place, 0);
         if let Leaf::Glob { .. } = mention.leaf {
-            // A glob imports what its module re-exports. A glob on the root of the crate or of a group, in
-            // one of its children, also imports the private `use` items of that root; they are counted in
-            // this case, since the root itself has no code.
+            // A glob imports what its module re-exports. In a child of the root of the crate or of a group, a
+            // glob on this root also imports the root's private `use` items. They are counted in this case,
+            // since the root itself has no code.
             let module = places.last().cloned().unwrap_or_default();
             for used in self.uses.get(&module).into_iter().flatten().map(|at| &self.mentions[*at]) {
                 if let Leaf::Use { public, .. } | Leaf::Glob { public } = used.leaf
@@ -460,9 +463,9 @@ impl Tree {
         places
     }
 
-    /// The node of a path: `timber/seal` for everything below `src/timber/seal/` or in `src/timber/seal.rs`;
-    /// the group's name for the group's own module; outside of the groups, the folder or file in src; `None`
-    /// for the root.
+    /// The node to which a path belongs. In a group, this is the group's child: `timber/seal` for everything
+    /// below `src/timber/seal/` or in `src/timber/seal.rs`. The group's own module is a node with the group's
+    /// name. Outside of the groups, the node is the folder or file in src. The root has no node (`None`).
     pub fn node_of(&self, place: &[String]) -> Option<String> {
         let [group, rest @ ..] = place else { return None };
         let node = rest.first().filter(|_| GROUPS.contains(&group.as_str()));

@@ -2,7 +2,7 @@
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// An identifier or keyword; a raw one keeps its `r#`, so it is never taken for a keyword.
+    /// An identifier or keyword. A raw identifier keeps its `r#`, so it is never taken for a keyword.
     Word(String),
     /// A punctuation character.
     Sign(char),

@@ -29,7 +29,7 @@ pub enum Shape {
     UnreadResponses,
     /// Connections without a request, from several addresses.
     SilentConnections,
-    /// Rehearsals of large harvests, by one organisation.
+    /// Dry runs of large harvests, by one organisation.
     HeavyRehearsals,
     /// Checks of made-up codes, from the same address as the client that must be served.
     CodeFlood,

@@ -25,7 +25,7 @@ struct Size {
     lasts: Duration,
     /// Events of the long chain.
     events: u32,
-    /// Logs of the large rehearsal.
+    /// Logs of the large dry run.
     logs: usize,
 }
 

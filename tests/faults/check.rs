@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// The state of the register that the earlier rounds have shown.
+/// What the test knows about the register from the earlier rounds.
 pub struct Seen {
     /// The hash of every leaf, in the order of the indices. No leaf may ever change.
     leaves: Vec<Hash>,
@@ -78,7 +78,7 @@ impl Seen {
         }
         if self.expected != self.leaves.len() {
             // Every write request has its final response by now. So a surplus leaf was written twice, or was
-            // written for a request that was not acknowledged.
+            // written for a request that was not acknowledged; and a missing leaf was lost.
             faults.push(format!(
                 "DOUBLED or LOST: {} leaves, but {} acknowledged",
                 self.leaves.len(),
@@ -134,8 +134,8 @@ impl Seen {
         }
     }
 
-    /// Checks a published checkpoint against the leaves and the previous checkpoint. Its leaves must have
-    /// been read before.
+    /// Checks a published checkpoint against the leaves and the previous checkpoint. The leaves of the
+    /// checkpoint must have been read into `leaves` before.
     pub fn published(&mut self, bytes: &[u8], keys: &[VerifierKey]) -> Result<(), String> {
         let note = Note::parse(bytes).map_err(|error| format!("checkpoint: {error}"))?;
         let Checkpoint { size, root, .. } =

@@ -88,7 +88,7 @@ pub struct Forest {
     /// Number of further requests for which the writers close the connection without reading the response.
     pub deaf: AtomicU32,
     pub acknowledged: AtomicU32,
-    /// The same, by server.
+    /// Number of acknowledged requests, by server.
     pub by: [AtomicU32; 2],
     /// Number of requests that were sent again: there was no response, or it was a 429, a 503 or a 409 "in
     /// progress".
@@ -150,7 +150,7 @@ impl Forest {
         Ok(Acknowledged { key: key.to_owned(), leaves, answer })
     }
 
-    /// Waits until this many more responses are acknowledged, some of them by each server.
+    /// Waits until this many more requests are acknowledged, at least one of them by each server.
     pub fn more(&self, count: u32) {
         let all = || self.acknowledged.load(Ordering::SeqCst);
         let by = || self.by.each_ref().map(|by| by.load(Ordering::SeqCst));
@@ -162,8 +162,8 @@ impl Forest {
         });
     }
 
-    /// Sends write requests until `stop`, each again until it has a final response; returns the acknowledged
-    /// ones.
+    /// Sends write requests until `stop` is set. Repeats each request until it has a final response. Returns
+    /// the acknowledged requests.
     pub fn write(self: &Arc<Self>, name: &str, seed: u64) -> Vec<Acknowledged> {
         let mut random = Random::new(seed);
         let mut all = Vec::new();

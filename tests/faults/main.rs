@@ -46,12 +46,12 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// Writers in a round.
 const WRITERS: u64 = 5;
-/// Number of rounds after which everything is recomputed and `fsck` is run.
+/// Everything is recomputed, and `fsck` is run, once in this many rounds and after the last round.
 const WHOLE_EVERY: u64 = 20;
 /// Size in bytes of a small disk: enough for PostgreSQL, its write-ahead log and a few rounds.
 const SMALL_DISK: u64 = 320 << 20;
 
-/// One folder with all its processes.
+/// The processes under test, on one folder.
 struct Trial {
     servers: Servers,
     forest: Arc<Forest>,
@@ -212,7 +212,7 @@ impl Trial {
         until("PostgreSQL runs again", || self.servers.postmaster().is_some_and(|other| other != pid));
     }
 
-    /// Applies `mode` to the next four commits of the second server, including its sequencer's.
+    /// Applies `mode` to the next four commits of the second server, including the commits of its sequencer.
     fn at_commit(&self, mode: Commit) {
         self.servers.proxy.order(mode, 0, 4);
         until("commits were met", || self.servers.proxy.left() == 0);
@@ -272,8 +272,8 @@ impl Trial {
         Folder::new(self.servers.register())
     }
 
-    /// Every checkpoint seen matches the leaves, and the last one covers all of them once the publisher
-    /// has caught up.
+    /// Checks that every published checkpoint in `met` matches the leaves. Then waits until a checkpoint
+    /// covers all leaves, and checks the checkpoints published meanwhile. Returns the first error.
     fn published(&mut self, met: &[Vec<u8>]) -> Option<String> {
         let (folder, keys) = (self.register(), [self.register_key.clone()]);
         let seen = &mut self.seen;

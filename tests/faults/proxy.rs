@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 /// What the proxy does with a COMMIT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commit {
-    /// It is passed on.
+    /// The COMMIT is passed on to PostgreSQL.
     #[default]
     Passes,
     /// The connection is reset, and PostgreSQL does not receive the COMMIT.
@@ -20,9 +20,9 @@ pub enum Commit {
     /// PostgreSQL executes the COMMIT. Then the connection is reset, and the client does not receive the
     /// reply.
     Unheard,
-    /// It is delayed by 0.7 s.
+    /// The COMMIT is delayed by 0.7 s.
     Late,
-    /// It is held back until released.
+    /// The COMMIT is held back until it is released.
     Held,
     /// PostgreSQL executes the COMMIT. Its reply is held back until the proxy is ordered to release it.
     AnswerHeld,

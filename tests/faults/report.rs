@@ -15,7 +15,7 @@ const NOTHING_FOUND: &str =
 /// change it.
 pub const AVAILABILITY: &str = "## Availability under attack";
 
-/// How many rounds with a full disk are added to this number of other rounds.
+/// How many rounds with a full disk are run in addition to `rounds` other rounds.
 pub fn disk_full_rounds(rounds: u64) -> u64 {
     (rounds / 20).max(1)
 }

@@ -244,7 +244,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts both servers and the publisher in that folder; returns the servers' ports.
+    /// Starts both servers and the publisher in the folder `ground`; returns the servers' ports.
     pub fn begin(ground: &Ground, runtime: &Handle) -> (Self, [u16; 2]) {
         let data = ground.path().join("data");
         let (first, port) = Self::serve_first(&data);
@@ -321,8 +321,8 @@ impl Servers {
         self.publisher = Some(process);
     }
 
-    /// Starts another publisher on the same folder. It must refuse to run and change nothing; returns the
-    /// errors.
+    /// Starts another publisher on the register's folder. It must refuse to run and change nothing; returns
+    /// the errors.
     pub fn publish_beside(&self) -> Vec<String> {
         let publisher = self.publisher.as_ref().expect("runs");
         // The first publisher is frozen meanwhile, so that only the second one could change the folder.

@@ -59,8 +59,8 @@ fn records_hold(url: &str) {
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).expect("JSON")
     };
-    // This event was sent with the offset -12:00. The hashed day stays the day as it was sent, although it
-    // was already the next day in Kazakhstan.
+    // This event was sent with the offset -12:00. The hashed day is the day at this offset, although it was
+    // already the next day in Kazakhstan.
     let history = read("/v1/logs/DEMO-000005/history", HARVESTER);
     let stored = &history["events"][1];
     assert_eq!(

@@ -1,5 +1,5 @@
-//! The drills of changing keys (docs/OPERATIONS.md) on a register with a history: files handed out before
-//! stay valid afterwards, and the witness accepts the new key.
+//! The drills of changing keys (docs/OPERATIONS.md) on a register with a history. Files that readers received
+//! before the change stay valid after it, and the witness accepts the new key.
 
 use crate::register::{Beside, key, until};
 use crate::support::process::{Running, data, program, run, text};
@@ -73,7 +73,8 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     // new one.
     fs::rename(path("keys/receipt.key"), path("keys/receipt-1.key")).expect("put away");
     let server = Running::start(data.path(), &["--former-receipt-key", &old_receipts]);
-    // The server warns, because it cannot distinguish a replaced key from one that a restore left out.
+    // The server warns that the key file is missing, because it cannot distinguish a key that was replaced on
+    // purpose from a key that a restore left out.
     assert!(server.told.iter().any(|line| line.contains("THE KEY FILE IS MISSING")), "{:#?}", server.told);
     let new_receipts = shown(data.path(), "receipt.key");
     assert_ne!(new_receipts, old_receipts);

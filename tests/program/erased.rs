@@ -194,8 +194,8 @@ fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
     assert_eq!(fsck.status.code(), Some(0), "{said}{}", text(&fsck.stderr));
     assert!(said.contains("2 erasures"), "{said}");
 
-    // If the same request is sent again, it is not recorded a second time, and the response does not contain
-    // the name.
+    // The same request, sent again after the erasure, is refused. It is not recorded a second time, and the
+    // response does not contain the name.
     let (status, again) = post(at, "/v1/harvests", &trader, Some("harvest-1"), &body);
     assert!((400..500).contains(&status), "{status} {again}");
     let answers = kept_answers(data.path());

@@ -60,7 +60,7 @@ fn ended(data: &Path, command: Command, next: u64) -> ExitStatus {
     }
 }
 
-/// The file calls in a trace that concern a folder, in order.
+/// Returns the file calls in strace's output that concern a folder, in order.
 fn calls(trace: &str, below: &Path) -> Vec<At> {
     let mut counts: BTreeMap<(&str, &str, &str), u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -68,7 +68,8 @@ fn calls(trace: &str, below: &Path) -> Vec<At> {
     for line in trace.lines() {
         let Some((thread, said)) = line.split_once(' ') else { continue };
         let Some((call, arguments)) = said.trim_start().split_once('(') else { continue };
-        // The standard library checks descriptors with fcntl in debug builds only.
+        // Calls of fcntl are left out, because the standard library makes them in debug builds only, to check
+        // descriptors.
         if call == "fcntl" {
             continue;
         }
@@ -145,8 +146,8 @@ fn shows(folder: &Folder, size: u64) {
     }
 }
 
-/// Publishes from size `before` to size `next` once for each file call, and kills the publisher at this call.
-/// Returns the calls.
+/// First publishes from size `before` to size `next` without a kill, to record the file calls. Then repeats
+/// this once for each file call, and kills the publisher at that call. Returns the calls.
 fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<At> {
     let folder = folder(data);
     let old = files(folder.root());
@@ -176,8 +177,8 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
         // strace ends with the same status as the process that it traces.
         let status = ended(data, traced(data, &options), next);
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{at:?}: {status}");
-        // The published tree is the old one or the new one, complete, and no checkpoint is published that
-        // was not signed first.
+        // The published tree is the complete old tree or the complete new tree. The last signed checkpoint is
+        // at least as large as the published one, because each checkpoint is signed before it is published.
         let there = shown(&folder).map_or(0, |shown| shown.size);
         assert!(there == before || there == next, "{at:?}: {there} leaves");
         if there > 0 {
@@ -221,8 +222,8 @@ fn killed_at_any_file_call_the_publisher_recovers() {
     let database = Data::alone(data.path());
     let file = data.path().join("keys/register.key");
     key(&["make", "--name", ORIGIN, file.to_str().expect("text")]);
-    // First the register is published for the first time, then beyond the end of a tile: this writes full
-    // tiles and removes partial ones.
+    // First 250 leaves are published, and then 50 more, beyond the end of a tile of 256 leaves: this writes
+    // full tiles and removes partial ones.
     let mut all = killed_at_each(&database, data.path(), 0, 250);
     all.extend(killed_at_each(&database, data.path(), 250, 300));
     let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();

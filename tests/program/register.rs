@@ -191,7 +191,7 @@ fn the_published_register_is_served_and_a_lost_database_refused() {
     let publisher = publish(data.path(), &[]);
     let beside = Data::open(data.path(), Mode::Attach);
     // The server's first event, which registers the operator, gets the first leaf. Once the sequencer has
-    // emptied its queue, the test adds leaves in its place.
+    // emptied its queue, the test itself adds the further leaves.
     let since = Instant::now();
     while beside.ask("SELECT count(*) FROM leaf_queue".to_owned()) != 0
         || beside.ask("SELECT count(*) FROM leaf".to_owned()) == 0
@@ -264,7 +264,8 @@ fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
             let (status, head, body) = answered(address, &format!("GET {path}"), more);
             assert_eq!((status.as_str(), &body), ("200", &bytes), "{path} {more}");
             assert!(head.iter().any(|line| line == kept), "{path}: {head:#?}");
-            // One copy serves every client: the response depends on no request header and sets no cookie.
+            // A cache may give one copy to every client, because the response depends on no request header
+            // and sets no cookie.
             for other in ["vary:", "content-encoding:", "set-cookie:", "transfer-encoding:"] {
                 assert!(!head.iter().any(|line| line.starts_with(other)), "{path}: {head:#?}");
             }
@@ -302,7 +303,8 @@ fn the_drill_of_changing_a_key() {
         Some(1),
         "an existing key file is never overwritten"
     );
-    // The new key alone is refused. Then both keys sign, and then the new one signs alone.
+    // A publisher with the new key alone is refused. Then a publisher signs with both keys, and after that
+    // another one signs with the new key alone.
     let (status, told) = publish(data.path(), &["--register-key", &new_file]).end();
     assert_eq!(status.code(), Some(1), "{told}");
     assert!(told.contains("give the old key too"), "{told}");
@@ -353,7 +355,7 @@ fn a_separate_witness_cosigns() {
         }
     };
     until(data.path(), "witnessed", |note, checkpoint| seen(5)(note, checkpoint, &keys));
-    // After SIGKILL, the witness and the publisher both continue from where they were.
+    // After SIGKILL, the witness and the publisher are started again, and both continue from where they were.
     witness.signal(Signal::KILL);
     publisher.signal(Signal::KILL);
     drop((witness.end(), publisher.end()));
@@ -425,8 +427,8 @@ fn a_witness_over_https_is_verified_with_a_private_authority() {
     let port = over_tls(&database.runtime, plain.expect("an address")).port();
     let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/tls/authority.pem");
     let asked = |host: &str| format!("https://{host}:{port}={witness_key}");
-    // The certificate's authority is unknown; then it is known, but the certificate is for another host name;
-    // then both are right.
+    // Three cases: the certificate's authority is unknown; the authority is known, but the certificate is for
+    // another host name; both are right.
     let known = ["--witness-ca", authority];
     for (at, authorities, refused) in [
         (asked("127.0.0.1"), &known[..0], Some("UnknownIssuer")),

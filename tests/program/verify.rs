@@ -1,5 +1,5 @@
 //! `verify` as a program: it checks files that the server really returned, valid and altered ones, with each
-//! flag. Its results are compared with those of its twin, an independent verifier in Python.
+//! flag. Its results are compared with those of an independent verifier in Python.
 
 use crate::support::process::{PATIENCE, Running, data, run, text};
 use crate::twins::{essence, python, twin};
@@ -21,7 +21,7 @@ type Flags<'a> = &'a [(&'a str, &'a str)];
 /// The checks that must fail, each with the event at which it fails.
 type Failing<'a> = &'a [(&'a str, Option<u64>)];
 
-/// A reader's folder of received files, and the Python twin.
+/// A reader's folder of received files, and the interpreter for the Python verifier.
 struct Desk {
     folder: PathBuf,
     python: Option<OsString>,
@@ -68,9 +68,9 @@ impl Desk {
         self.judge(name, flags, failing, i32::from(!failing.is_empty()))
     }
 
-    /// Checks a file three times: with text output, with JSON output and with the twin. Compares exit code
-    /// and failing checks and, with `--memory`, the remembered checkpoint, which the next check then uses.
-    /// Returns the text output.
+    /// Checks a file three times: with text output, with JSON output and with the Python verifier. Compares
+    /// their exit codes and failing checks. With `--memory`, also compares the remembered checkpoints; the
+    /// next check then uses this checkpoint. Returns the text output.
     #[track_caller]
     fn judge(&self, name: &str, flags: Flags<'_>, failing: Failing<'_>, code: i32) -> String {
         let file = self.path(name);
@@ -265,7 +265,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     let (harvested, stored) = fell_and_store(&server);
     desk.put("harvested.json", &harvested);
     desk.put("stored.json", &stored);
-    // Waits until both events of the log are in the register. It does not grow after that.
+    // Waits until both events of the log are in the register. The register does not grow after that.
     let second = |body: &str| body.matches("\"index\":").count() == 2 && !body.contains("\"pending\"");
     let path = format!("/v1/logs/DEMO-000188/export?since={earlier}");
     let export = until(&server, &path, Some(Participant::Inspector), |body| second(body) && witnessed(body));
@@ -364,7 +364,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     assert!(cut.contains(&format!("event {} is in the register and not shown", left + 1)), "{cut}");
     assert!(cut.ends_with("Valid as far as shown.\n"), "{cut}");
     // Without a copy of the register, the proof in the file has to lead from the remembered checkpoint to the
-    // new one. Only the true proof does.
+    // new one. Only the correct proof is accepted.
     desk.put("seen", desk.read("earlier.checkpoint"));
     desk.check("long.json", &[trust, ("--memory", "seen")], &[("memory", None)]);
     let mut wrong: Value = serde_json::from_slice(&desk.read("export.json")).expect("JSON");

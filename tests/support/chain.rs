@@ -16,7 +16,7 @@ pub struct Revealed<'a> {
 /// One disclosed event.
 #[derive(Clone, Debug)]
 pub struct ChainEvent<'a> {
-    /// Place in the chain, from 1.
+    /// The event's number in its chain, from 1.
     pub seq: u32,
     /// When the server received it.
     pub received_at: DateTime<Utc>,
@@ -30,7 +30,7 @@ pub struct ChainEvent<'a> {
     pub parts: [Revealed<'a>; 3],
 }
 
-/// An error in a chain, and the event it is at.
+/// An error in a chain, and the event at which it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// The events are not numbered 1, 2, … without gaps.

@@ -1,7 +1,7 @@
 //! A PostgreSQL for tests: one server for all test processes, and one database per test, cloned from a
 //! migrated template.
 //!
-//! The keeper owns the server. It is a process that the first test starts. Every test process holds a shared
+//! The server belongs to the keeper, a process that the first test starts. Every test process holds a shared
 //! lock on a file as long as it lives; the kernel releases this lock however the process ends. The keeper
 //! waits for the exclusive lock. When it gets this lock, no test process is left, and it stops the server and
 //! removes every file. It does not request the lock before the cargo that runs the tests has ended, so one
@@ -28,13 +28,14 @@ use ormantrace::evidence::register::backfill::on_migration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-/// Environment variable with the path of the keeper's folder. A test binary that is executed again with this
-/// variable becomes the keeper.
+/// Environment variable with the path of the test server's folder. A test binary that is executed again with
+/// this variable becomes the keeper: the process that owns the server.
 const KEEPER: &str = "ORMANTRACE_TEST_KEEPER";
-/// Environment variable of the keeper with the process id of cargo. The keeper does not end before cargo
-/// does.
+/// Environment variable of the keeper (the process that owns the test server) with the process id of cargo.
+/// The keeper does not end before cargo does.
 const RUNNER: &str = "ORMANTRACE_TEST_RUNNER";
-/// First word of the lines that the keeper prints for the process that started it.
+/// First word of the lines that the keeper (the process that owns the test server) prints for the process
+/// that started it.
 const SAYS: &str = "keeper:";
 /// Advisory lock that a test process holds while it creates the template and drops databases of earlier runs.
 const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantst");
@@ -126,8 +127,8 @@ struct Server {
     jobs: mpsc::Sender<(Job, mpsc::Sender<Result<(), String>>)>,
     number: i32,
     count: AtomicU32,
-    /// This process holds the shared lock on this file as long as it lives. The keeper waits until it is
-    /// released.
+    /// This process holds the shared lock on this file as long as it lives. The test server is stopped only
+    /// when all processes have released this lock.
     _present: Option<File>,
 }
 
@@ -278,7 +279,7 @@ async fn drop_database(connection: &mut PgConnection, name: &str) -> sqlx::Resul
 }
 
 /// Drops databases that crashed runs have left, and creates the template if there is none. Returns whether
-/// connections as the service have to switch to its role.
+/// connections for the service must switch to the service's role after they connect.
 async fn set_up(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
@@ -392,8 +393,8 @@ pub fn shared_folder(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
-/// Joins the server of a living keeper, or starts one. The caller must hold the returned file as long as
-/// the process lives.
+/// Joins the running test server, or starts one in a new process, the keeper. The caller must hold the
+/// returned file as long as the process lives.
 fn join_keeper() -> Result<(PathBuf, File), String> {
     let base = base();
     let explain = |error: io::Error| format!("{}: {error}", base.display());
@@ -402,8 +403,8 @@ fn join_keeper() -> Result<(PathBuf, File), String> {
         if fs::metadata(&base).map_err(explain)?.uid() != rustix::process::geteuid().as_raw() {
             return Err(format!("{} belongs to another user: remove it", base.display()));
         }
-        // The lock on `door` admits one process at a time. A keeper that ends removes `door` and `present`,
-        // so the locks count only if both files are still in the folder.
+        // The lock on `door` admits one process at a time. When the process that owns the server ends, it
+        // removes `door` and `present`, so the locks count only if both files are still in the folder.
         let (Some(door), Some(present)) = (open(&base, "door")?, open(&base, "present")?) else { continue };
         door.lock().map_err(explain)?;
         present.lock_shared().map_err(explain)?;
@@ -441,8 +442,8 @@ fn is_at(file: &File, base: &Path, name: &str) -> bool {
     }
 }
 
-/// Removes the renamed folder of a keeper that was killed while it removed its files. (If a keeper was killed
-/// earlier, the next keeper clears its folder.)
+/// Removes the renamed folder that remains if the process that owned the server was killed while it removed
+/// its files. (If it was killed earlier, the next such process clears the folder: see `clear`.)
 fn remove_leftovers(base: &Path) -> io::Result<()> {
     match fs::remove_dir_all(gone(base)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -459,7 +460,8 @@ fn start_keeper(base: &Path) -> Result<(), String> {
     let mut command = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
     command.args([&format!("{module}::keeper"), "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(KEEPER, base).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // Ctrl-C must reach the tests only; the keeper cleans up after them.
+    // Ctrl-C must reach the tests only; the new process (the keeper) then stops the server and removes its
+    // files.
     command.process_group(0).current_dir("/");
     if let Some(runner) = runner() {
         command.env(RUNNER, runner.to_string());
@@ -545,7 +547,8 @@ fn keeper() {
     std::process::exit(0);
 }
 
-/// Removes what a killed keeper has left; first stops its server, if it still runs.
+/// Removes what the previous owner of the test server left if it was killed. First stops its PostgreSQL, if
+/// that still runs.
 fn clear(base: &Path, runtime: &tokio::runtime::Runtime) -> io::Result<()> {
     if let Ok(cluster) = fs::canonicalize(base.join("data/postgres")) {
         let stopped =

@@ -1,4 +1,5 @@
-//! A server that reaches its database over a wire that the test controls, and concurrent requests to it.
+//! A server that reaches its database through a proxy (`Wire`) that the test controls, and concurrent
+//! requests to this server.
 
 use crate::support::wire::Wire;
 use crate::world::{Answer, Org, World};
@@ -19,7 +20,7 @@ use tower::ServiceExt;
 
 pub type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// A server that reaches its database over a wire.
+/// A server that reaches its database through a proxy (`Wire`).
 pub struct Wired {
     pub wire: Wire,
     pub app: App,
@@ -47,8 +48,8 @@ impl Wired {
         self.wire.statements() - before
     }
 
-    /// Sends all requests while the wire holds back their statements, so that all queries that can be batched
-    /// are batched.
+    /// Sends all requests while the proxy holds back their statements, so that all queries that can be
+    /// batched are batched.
     pub async fn together(&self, asking: Vec<Asking>) -> Vec<Answer> {
         self.wire.hold();
         let mut asking = join_all(asking);

@@ -109,7 +109,8 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings::default()),
             ..Self::inner(db.pool_of(16), &clock, register_dir.path())
         });
-        // Requests wait 20 s for a place, so that none is refused by chance, however slow the machine is.
+        // Requests wait 20 s for a concurrency permit, so that none is refused by chance, however slow the
+        // machine is.
         let limits = ConcurrencyLimits { wait: Duration::from_secs(20), ..ConcurrencyLimits::default() };
         let router = router(app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
         Self { db, app, clock, router, _register_dir: register_dir }
@@ -131,8 +132,8 @@ impl World {
             signing_key,
             register: Published::new(Folder::new(register_dir)),
             fingerprint_key: [1; 32],
-            // The lag is counted from a time one day ahead. These tests run no sequencer, and the queue never
-            // counts as too old, however long a test takes.
+            // The age of the queue is counted from a time one day in the future, so the queue never counts as
+            // too old, however long a test takes. These tests run no sequencer.
             queue: Queue::begun_at(
                 Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap(),
                 Instant::now() + Duration::from_hours(24),

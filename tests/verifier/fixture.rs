@@ -20,7 +20,7 @@ const OTHERS: u64 = 700;
 /// A kind of subject with its history, and which parts of the history are disclosed to the reader.
 pub struct Story {
     pub kind: SubjectKind,
-    /// The type of the first event, and the types of the events after it, which repeat.
+    /// The type of the first event, followed by the types that the later events have by turns.
     types: &'static [&'static str],
     /// Seq of the event with a personal part that is disclosed to the reader; `None` if there is none.
     pub person: Option<u32>,
@@ -30,9 +30,9 @@ pub struct Story {
     closed: Option<u32>,
 }
 
-/// One history per kind of subject: a log as its holder sees it, a ticket, a batch as the holder of some of
-/// its seals sees it, and an organisation with an erased registration as an inspector sees it, without its
-/// keys.
+/// One history per kind of subject: a log as its holder sees it; a ticket; a batch as the holder of some of
+/// its seals sees it; and an organisation as an inspector sees it, without its keys, and with the personal
+/// part of its registration erased.
 pub const STORIES: [Story; 4] = [
     Story {
         kind: SubjectKind::Log,
@@ -150,7 +150,7 @@ impl Register {
         export
     }
 
-    /// The export as of the register's first `size` leaves, with the events in it.
+    /// The export as of the register's first `size` leaves, with the events that these leaves contain.
     pub fn earlier_export(&self, size: u64) -> Value {
         let mut export = self.export();
         let earlier = usize::try_from(size).unwrap();
@@ -199,7 +199,7 @@ impl Register {
         self.entries.len() as u64
     }
 
-    /// The export of the whole history.
+    /// The export of the complete history.
     pub fn export(&self) -> Value {
         let mut tree = self.folder.tree(self.size());
         let events: Vec<Value> = self

@@ -117,8 +117,8 @@ fn two_histories_shown() {
     assert_eq!(failed_at(&report, Check::Memory), [None], "{report}");
     assert!(report.to_string().contains("two histories"), "{report}");
 
-    // If the remembered checkpoint has another size, the tiles of the copy or a proof in the file must show
-    // that both are consistent.
+    // If the remembered checkpoint has another size than the file's checkpoint, the tiles of the register's
+    // copy or a proof in the file must show that both are consistent.
     let earlier = |of: &Register| Memory::Seen(of.earlier(400).to_string().into_bytes());
     let without = check(&register.export(), &with(earlier(&register)));
     assert_eq!(failed_at(&without, Check::Memory), [None], "{without}");

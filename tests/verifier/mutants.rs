@@ -1,7 +1,7 @@
 //! Seeded mutants of every kind of file: parts are left out or called erased, members of two files are mixed,
-//! keys have the wrong kind, checkpoints are older, and the file is saved as editors and transfers do. Both
-//! verifiers give the same report and the same exit code, and report every mutant that drops or alters
-//! evidence.
+//! keys have the wrong kind, checkpoints are older, and the file is saved as editors and transfers do. The
+//! verifier and the Python verifier give the same report and the same exit code, and report every mutant that
+//! drops or alters evidence.
 //!
 //! 40 mutants run by default, 600 with `ORMANTRACE_LONG=1`; `ORMANTRACE_SEED` sets another seed.
 
@@ -19,10 +19,10 @@ enum Expected {
     Valid,
     /// Not exit code 0.
     Refused,
-    /// The exit code is 0 only if the report states that this check was not made (at this event, if there is
-    /// one).
+    /// The exit code is 0 only if the report states that this check was not made (at this event, if one is
+    /// given).
     Unchecked(&'static str, Option<usize>),
-    /// Only that both agree.
+    /// Only that both verifiers agree.
     Agreed,
 }
 
@@ -99,8 +99,8 @@ fn evidence(
     let mut export = if random.below(4) == 0 { register.former_export() } else { register.export() };
     let other = registers[pick(random, registers.len())].export();
     let (mut at, from, mut name) = (pick(random, EVENTS), pick(random, EVENTS), PARTS[pick(random, 3)]);
-    // Few events have a disclosed personal part. A third of the mutants alter such a part, so that it is
-    // altered often enough.
+    // Few events have a disclosed personal part. If the history has one, a third of the mutants alter this
+    // part, so that it is altered often enough.
     if let Some(seq) = register.story.person.filter(|_| random.below(3) == 0) {
         (at, name) = (usize::try_from(seq).unwrap() - 1, "personal");
     }

@@ -1,5 +1,5 @@
 //! Alters every value, member and event of an export, and many of its bytes, one at a time. Each alteration
-//! must be detected and the right event named, and the twin (the verifier in Python) must agree.
+//! must be detected and the right event named, and the Python verifier must give the same report.
 
 use crate::fixture::{EVENTS, Register, STORIES, Story};
 use crate::twins;
@@ -17,8 +17,8 @@ struct Altered {
     event: Option<usize>,
 }
 
-/// Alterations that need not be detected, but on which both programs must agree. They disclose less and
-/// nothing false, or they affect only readers without keys of their own.
+/// Alterations that need not be detected, but on which the verifier and the Python verifier must agree. They
+/// disclose less and nothing false, or they affect only readers without keys of their own.
 fn harmless(story: &Story) -> Vec<String> {
     let always = [
         "less asked: /policy/quorum",
@@ -308,8 +308,8 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     trust.quorum = None;
     trust.register = Some(register.mirror());
     for file in &files {
-        // Each file is checked with the same memory. The memory is written anew each time, because the twin
-        // stores the newer checkpoint in it.
+        // Each file is checked against the same remembered checkpoint, of size 400. The file `memory` is
+        // written anew for each check, because the Python verifier stores the newer checkpoint in it.
         std::fs::write(&memory, register.earlier(400).to_string()).unwrap();
         trust.memory =
             ormantrace::services::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());

@@ -1,6 +1,6 @@
 //! Checks by a reader who has more than the file itself (a newer checkpoint, keys of two kinds, the seal in
-//! hand), and checks of files that another program has saved. Each file is checked by the verifier and by its
-//! twin in Python, which must agree.
+//! hand), and checks of files that another program has saved. Each file is checked by the verifier and by the
+//! Python verifier, which must agree.
 
 use crate::fixture::{EVENTS, Register, STORIES, Story, morning};
 use crate::{failed_at, outcome, twins};
@@ -9,7 +9,7 @@ use ormantrace::services::verifier::report::{Check, Outcome, Report, Verdict};
 use ormantrace::services::verifier::{Memory, Trust, verify};
 use serde_json::{Value, json};
 
-/// Returns the verifier's report. Asserts that the twin's report is the same.
+/// Returns the verifier's report. Asserts that the Python verifier's report is the same.
 #[track_caller]
 fn both(data: &[u8], trust: &Trust) -> Report {
     let report = verify(data, trust).report;
@@ -69,7 +69,7 @@ fn an_old_export_is_counted_to_the_newest_checkpoint_that_the_reader_has() {
         assert!(!report.holds() && report.to_json()["valid"] == false);
     }
     // If the register has no later event of this chain, the file is complete. The report still states that
-    // its checkpoint is older.
+    // the file's checkpoint is older.
     let late = register.events[EVENTS - 1].index + 1;
     let report = checked(&register.earlier_export(late), &Trust { register: copy, ..register.trust() });
     assert_eq!(report.verdict(), Verdict::Valid, "{report}");
@@ -181,8 +181,8 @@ fn a_key_has_the_role_of_its_flag_and_no_other() {
     for report in [checked(&export, &both_keys), both(forged.as_bytes(), &both_keys)] {
         assert_eq!(failed_at(&report, Check::Checkpoint), [None], "{report}");
     }
-    // Genuine receipts verify with the same two keys. A receipt needs the receipt key, given with --receipts,
-    // and no register key.
+    // A genuine receipt verifies with the receipt key (given with --receipts) alone, and also if the register
+    // key is given as well.
     let only = Trust { receipts: vec![receipts.clone()], ..Trust::default() };
     for trust in [&both_keys, &only] {
         assert_eq!(checked(&register.receipt(), trust).verdict(), Verdict::Valid);
@@ -309,8 +309,9 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
         assert_eq!(failed_at(&report, Check::About), [None], "{report}");
         said(&report, words);
     }
-    // The check of the seal fails in two more cases: the public part of an event is hidden, because this
-    // event may have replaced the seal; or a text does not match its commitment, so it proves nothing.
+    // The check of the seal also fails if the public part of an event is hidden, because this event may have
+    // replaced the seal. It also fails if the text of a part does not match its commitment, because such a
+    // text proves nothing.
     let mut hidden = export.clone();
     let part = hidden["events"][10]["parts"]["public"].as_object_mut().unwrap();
     part.remove("salt");

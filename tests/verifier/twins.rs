@@ -1,5 +1,5 @@
-//! Independent programs with which the verifier is compared: the twin, a verifier in Python, and Go's
-//! reference implementation.
+//! Independent programs with which the verifier is compared: another verifier, in Python, and Go's reference
+//! implementation.
 
 use ormantrace::services::verifier::report::Report;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub fn python() -> Option<OsString> {
     None
 }
 
-/// Runs the twin on some files; returns one report per file.
+/// Runs the Python verifier on some files; returns one report per file.
 pub fn twin(python: &OsString, arguments: &[String], files: &[PathBuf]) -> Vec<Value> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify_export.py");
     let output =

@@ -27,7 +27,7 @@ enum Target {
     Tcp(String),
 }
 
-/// A proxy to the database. It can be cut: then its connections break, and new ones are refused.
+/// A proxy to the database. The test can cut it: then its connections break, and new ones are refused.
 struct Way {
     port: u16,
     open: Arc<AtomicBool>,

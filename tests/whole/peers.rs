@@ -1,5 +1,5 @@
-//! Peers that are slow, greedy or odd, and how other clients are served meanwhile: the built program with
-//! its settings, over its real port.
+//! Clients that are slow, odd or demand too much, and how other clients are served meanwhile: the built
+//! program with its settings, over its real port.
 
 use crate::support::process::{PATIENCE, Running, TOKEN, data};
 use crate::wire::{Answer, connect, get, request, rest};

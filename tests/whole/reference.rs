@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// The operations in `FIRST` run before all others, because the others need their results. Those in `LAST`
-/// run after all others, because they cancel, revoke or void what the others need.
+/// The operations in `FIRST` run before all others, because the others need their results. The operations in
+/// `LAST` run after all others, because they cancel, revoke or void what the others need.
 const FIRST: [&str; 3] = ["create_key", "create_felling_ticket", "extend_felling_ticket"];
 const LAST: [&str; 3] = ["cancel_felling_ticket", "revoke_key", "void_seal"];
 

@@ -57,7 +57,8 @@ impl From<Invalid> for PlotError {
     }
 }
 
-/// The members of a geometry. Any further member is refused, because it would have to be ignored.
+/// The members of a geometry. Any other member is refused, so that the server never ignores what a client
+/// sent.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Geometry<'a> {
@@ -81,11 +82,12 @@ impl Plot {
         Ok(plot)
     }
 
-    /// Checks that the contour is a simple area: no ring crosses itself or another. Compares every edge with
-    /// every other, so it belongs on a blocking thread.
+    /// Checks that the contour is a simple area: no ring crosses itself or another ring. Every edge is
+    /// compared with every other, so the function must be called on a blocking thread.
     ///
     /// # Errors
-    /// `plot-invalid`, at the position where the crossing edge begins, if a ring crosses itself.
+    /// `plot-invalid`. If a ring crosses itself, the error is at the position where the crossing edge begins;
+    /// otherwise it concerns the entire plot.
     pub fn check_crossings(&self) -> Result<(), PlotError> {
         let Err(error) = self.shape.check_validation() else { return Ok(()) };
         for (polygon, rings) in self.shape.iter().enumerate() {
@@ -132,8 +134,8 @@ impl Plot {
         path[usize::from(!self.many)..].to_vec()
     }
 
-    /// Reads a canonical text that [`Plot::parse`] made, without checking for crossings again: that check
-    /// compares every edge with every other.
+    /// Reads a canonical text that [`Plot::parse`] made. It is not checked for crossings again, because that
+    /// check compares every edge with every other.
     pub fn from_stored(text: &str) -> Result<Self, Invalid> {
         Self::read(text).map_err(|error| error.invalid)
     }
@@ -280,8 +282,8 @@ fn crossing(ring: &[geo::Coord]) -> Option<usize> {
     })
 }
 
-/// Whether all positions of a ring are on one line; computed exactly, with integers. Every other ring without
-/// area crosses itself, which is checked elsewhere.
+/// Whether all positions of a ring are on one line; computed exactly, with integers. All other rings without
+/// area cross themselves, and [`Plot::check_crossings`] finds them.
 fn on_one_line(ring: &[(i32, i32)]) -> bool {
     let exact = |(x, y): (i32, i32)| (i128::from(x), i128::from(y));
     let Some((x0, y0)) = ring.first().copied().map(exact) else { return true };
@@ -455,7 +457,8 @@ mod tests {
         let flat = r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[80.5,50],[80,50]]]}"#;
         assert_eq!(code(flat), "plot-invalid");
         assert!(Plot::parse(flat).unwrap_err().detail.contains("encloses nothing"));
-        // A bow tie with equal halves, one with unequal halves, and one as the second polygon of two.
+        // Plots with a ring that crosses itself: a bow tie with equal halves, one with unequal halves, and
+        // one as the second polygon of two.
         for (text, pointer) in [
             (bow_tie, "/plot/coordinates/0/2"),
             (

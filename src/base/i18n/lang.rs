@@ -1,4 +1,5 @@
-//! The three languages: how a visitor's language is chosen, and how each writes numbers, dates and times.
+//! The three languages of the pages: how the language of a response is chosen, and how each language writes
+//! numbers, dates and times.
 
 use crate::base::units::KAZAKHSTAN_OFFSET_MINUTES;
 use chrono::{DateTime, Datelike as _, NaiveDate, TimeDelta, Utc};
@@ -7,7 +8,7 @@ use rust_decimal::Decimal;
 /// A language of the pages and of the public check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lang {
-    /// Kazakh, in Cyrillic letters; the default if the visitor prefers none of ours.
+    /// Kazakh, in Cyrillic letters; the default if the request prefers none of the three languages.
     #[default]
     Kk,
     /// Russian.
@@ -83,17 +84,17 @@ impl Lang {
         }
     }
 
-    /// The language of a tag such as `ru`, `RU` or `ru-KZ`; `None` if it is not one of ours.
+    /// The language of a tag such as `ru`, `RU` or `ru-KZ`; `None` if it is not one of the three languages.
     #[must_use]
     pub fn from_tag(tag: &str) -> Option<Self> {
         let primary = tag.split(['-', '_']).next().unwrap_or(tag);
         Self::ALL.into_iter().find(|lang| lang.code().eq_ignore_ascii_case(primary))
     }
 
-    /// The visitor's language: by the query's `lang`, else by `Accept-Language` (RFC 9110, 12.5.4), else
+    /// The language of a response: by the query's `lang`, else by `Accept-Language` (RFC 9110, 12.5.4), else
     /// Kazakh.
     ///
-    /// Never fails: an unknown tag, or a header that cannot be parsed, is ignored.
+    /// It never fails: an unknown tag is ignored, and so is a header that cannot be parsed.
     #[must_use]
     pub fn choose(query: Option<&str>, accept_language: Option<&str>) -> Self {
         query.and_then(Self::from_tag).or_else(|| accept_language.and_then(preferred)).unwrap_or_default()
@@ -135,8 +136,8 @@ impl Lang {
     }
 }
 
-/// The one of our languages that has the highest weight in an `Accept-Language` header; of several with this
-/// weight, the first.
+/// The language that has the highest weight in an `Accept-Language` header, among the three languages of the
+/// pages. If several have this weight, the first of them.
 fn preferred(header: &str) -> Option<Lang> {
     let mut best: Option<(u16, Lang)> = None;
     for range in header.split(',') {

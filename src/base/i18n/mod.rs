@@ -1,5 +1,5 @@
-//! The three languages: which one a visitor gets, how each writes numbers and dates, and the sentences
-//! of `locales/`.
+//! The three languages of the pages: how the language of a response is chosen, how each language writes
+//! numbers and dates, and the sentences of `locales/`.
 
 mod lang;
 pub mod text;

@@ -11,9 +11,9 @@ static_loader! {
     static LOCALES = {
         locales: "./locales",
         fallback_language: "kk",
-        // fluent's isolation characters are for texts of mixed writing directions, which our languages do not
-        // need, and the JSON response should contain no invisible characters. Pages isolate untrusted text
-        // with <bdi>.
+        // By default, fluent puts invisible isolation characters around each value, for texts of mixed
+        // writing directions. The three languages do not need them, and the JSON responses should contain no
+        // invisible characters. Pages isolate untrusted text with <bdi>.
         customise: |bundle| bundle.set_use_isolating(false),
     };
 }
@@ -31,7 +31,7 @@ pub fn say(lang: Lang, key: &str) -> String {
     say_with(lang, key, &[])
 }
 
-/// The sentence `key` in `lang`, with its values.
+/// The sentence `key` in `lang`, with `values` inserted.
 #[must_use]
 pub fn say_with(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> String {
     find(lang, key, values).unwrap_or_else(|| format!("⟦{key}⟧"))

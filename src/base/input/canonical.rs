@@ -1,4 +1,5 @@
-//! One byte form per content, to decide whether two requests are equal.
+//! Writes requests with the same content as the same bytes, so that the server can decide whether two
+//! requests are equal.
 
 use super::tree::Kind;
 use super::{Document, Node, number};
@@ -7,11 +8,12 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 impl Document<'_> {
-    /// Writes the content so that insignificant differences vanish: the order of keys, spaces, escapes, and
-    /// how a number is written (`0.330` and `33e-2` are equal). It is JSON, but made for hashing, not for
-    /// people: numbers look odd. UUIDs are in lower case: some clients send them in capitals, others change
-    /// the case between two tries. Two differences are significant: the order of a list, and whether a member
-    /// is `null` or absent.
+    /// Writes the content in a form in which insignificant differences disappear: the order of keys, spaces,
+    /// escapes, and how a number is written (`0.330` and `33e-2` are equal). UUIDs are written in lower case,
+    /// because some clients send them in capitals, and others change the case between two tries. The order of
+    /// a list remains significant, and so does whether a member is `null` or absent.
+    ///
+    /// The result is JSON, but it is made for hashing, not for people: its numbers look odd.
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut text = String::with_capacity(self.source.len() + self.decoded.len());
         write(self.root(), &mut text);

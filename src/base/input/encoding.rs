@@ -3,7 +3,8 @@
 use super::Malformed;
 use std::borrow::Cow;
 
-/// Where KZ-1048 (STRK 1048-2002) differs from windows-1251: the letters of Kazakh.
+/// The bytes to which KZ-1048 (STRK 1048-2002) gives another letter than windows-1251. All of these letters
+/// are letters that Kazakh has and Russian lacks.
 const KZ_1048: [(u8, char); 16] = [
     (0x8D, 'Қ'),
     (0x8E, 'Һ'),
@@ -86,8 +87,9 @@ fn has_multi_byte_sequence(bytes: &[u8]) -> bool {
     bytes.utf8_chunks().any(|chunk| !chunk.valid().is_ascii())
 }
 
-/// A table in windows-1251. Letters where KZ-1048 has Kazakh ones are refused: a name such as `Айгүл` would be
-/// stored as `Айгїл`.
+/// Reads a table as windows-1251. Refuses letters such as `ї` and `є`, because KZ-1048 has Kazakh letters at
+/// the same bytes: a name such as `Айгүл` would be stored as `Айгїл`. Serbian and Macedonian letters, which
+/// KZ-1048 replaces too, are refused only in names (`lost_letters`).
 fn table_of_windows_1251(bytes: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     let text = windows_1251(bytes);
     let Some(at) = text.find(['Ґ', 'ґ', 'Є', 'є', 'Ў', 'ў', 'Ї', 'ї']) else { return Ok(text) };

@@ -153,7 +153,7 @@ impl Errors {
         self.more += other.more;
     }
 
-    /// Takes a closure, so that the location is computed only for errors that are listed.
+    /// `entry` is a closure, so that the location is computed only for errors that are listed.
     fn add(&mut self, entry: impl FnOnce() -> FieldError) {
         if self.is_full() {
             self.more += 1;
@@ -163,8 +163,9 @@ impl Errors {
     }
 }
 
-/// Sorts the errors of a table by line, then by the name of the column; errors of the whole line come first, and
-/// those of parameters before all. Errors with other locations keep their order.
+/// Sorts the errors of a table by line, then by the name of the column. An error of an entire line comes
+/// before those of its cells. Errors with other locations, such as query parameters, come first and keep
+/// their order.
 fn sort_cells(entries: &mut [FieldError]) {
     entries.sort_by(|a, b| match (&a.at, &b.at) {
         (Location::Cell { line, column }, Location::Cell { line: other, column: of_other }) => {
@@ -187,7 +188,7 @@ pub struct RequestErrors {
 }
 
 impl RequestErrors {
-    /// Begins with the errors that were found while the request was read.
+    /// A list that begins with the errors that were found while the request was read.
     #[must_use]
     pub fn after(reading: Errors) -> Self {
         Self { invalid: reading, conflict: Errors::new() }

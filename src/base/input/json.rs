@@ -10,8 +10,8 @@ use std::borrow::Cow;
 /// Maximum nesting of lists and objects. The deepest request (a plot's multipolygon in a batch) needs 8.
 const MAX_DEPTH: u32 = 32;
 
-/// Maximum number of values, keys included, in one body: twice those of a batch of 10,000 seals or 5,000
-/// logs, and under 15 MB of memory.
+/// Maximum number of values, keys included, in one body. It is twice the number in a batch of 10,000 seals or
+/// 5,000 logs, and so many values need less than 15 MB of memory.
 const MAX_VALUES: usize = 500_000;
 
 /// If an object has at most this number of keys, each new key is compared with all others; if it has more,
@@ -31,7 +31,7 @@ impl<'s> Document<'s> {
         let source = std::str::from_utf8(bytes).map_err(|error| {
             Malformed::in_text(bytes, error.valid_up_to(), "not-utf8", "The body is not valid UTF-8.")
         })?;
-        // In typical bodies there is a value for every 16 bytes or so.
+        // A typical body has about one value per 16 bytes, so with this capacity the list rarely has to grow.
         let items = Vec::with_capacity((bytes.len() / 16).min(MAX_VALUES));
         let mut parser =
             Parser { source, at: 0, built: Builder { items, decoded: String::new() }, keys: Vec::new() };

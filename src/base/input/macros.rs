@@ -10,8 +10,9 @@
 ///   `#[derive(utoipa::IntoParams)] #[into_params(parameter_in = Query)]` on a query's struct.
 /// - `=> Path;` after the struct names a `fn(&Self, Node<'_>, &mut Errors)` for rules about more than
 ///   one field; it runs if every field could be read.
-/// - `=> Path as Partial;` also declares the struct `Partial`, which has what could be read of each field. `Path`
-///   is then a `fn(&mut Partial, Node<'_>, &mut Errors)`, which always runs and takes out the fields it refuses.
+/// - `=> Path as Partial;` also declares the struct `Partial`, which has what could be read of each field.
+///   `Path` is then a `fn(&mut Partial, Node<'_>, &mut Errors)`, which always runs and takes out the fields
+///   it refuses.
 macro_rules! input {
     ($(
         $(#[$attr:meta])*

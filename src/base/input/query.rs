@@ -15,8 +15,8 @@ impl Document<'_> {
     /// that appears twice is reported when the document is read (422, `duplicate-parameter`).
     ///
     /// # Errors
-    /// [`Malformed`]: a broken percent escape or bytes that are not UTF-8 (`not-a-query`), a NUL (`nul-character`),
-    /// over 100 parameters (`too-many-values`).
+    /// [`Malformed`]: a broken percent escape or bytes that are not UTF-8 (`not-a-query`), a NUL
+    /// (`nul-character`), over 100 parameters (`too-many-values`).
     pub fn query(query: Option<&str>) -> Result<Document<'static>, Malformed> {
         let mut built = Builder::default();
         let mut errors = Vec::new();

@@ -13,9 +13,9 @@ use uuid::{Uuid, Variant};
 /// prevent making the value; later checks can then find more errors. Only [`Errors::finish`] decides whether
 /// the request is valid.
 pub trait Read: Sized {
-    /// What is left of a value with errors: the readable members of a struct of `input!` that declares a partial
-    /// struct, the readable items of a list. Any other value is read completely or not at all, and has
-    /// `whole!()` here.
+    /// The part of a value with errors that can be read. For a struct of `input!` that declares a partial
+    /// struct: the readable members. For a list: the readable items. Any other value is read completely or
+    /// not at all; its implementation of this trait contains `whole!()`.
     type Partial;
 
     /// Reads as much as possible of the value of `node`, and adds every error in it.
@@ -79,7 +79,8 @@ impl<T: Read> Read for Option<T> {
     }
 }
 
-/// Reads every item, so that the errors of all are reported. A `null` item is an error of its type.
+/// Reads every item, so that the errors of all items are reported. A `null` item is an error like any other
+/// item of the wrong type.
 impl<T: Read> Read for Vec<T> {
     /// `None` for an item of which nothing is readable, so that the others keep their positions.
     type Partial = Vec<Option<T::Partial>>;
@@ -143,9 +144,10 @@ impl ParseText for String {
     }
 }
 
-/// RFC 3339 with its offset; anything else is refused with `not-a-time`. The time is truncated to
-/// microseconds, the precision of the chain and the database: clocks send more digits than they measure. Leap
-/// seconds are refused, because neither the chain nor the database supports them. The year is 1 to 9999.
+/// A time by RFC 3339, with its offset; any other text is refused with `not-a-time`. The time is truncated to
+/// microseconds, the precision of the chain and the database, because clocks send more digits than they
+/// measure. Leap seconds are refused, because neither the chain nor the database supports them. The year is 1
+/// to 9999.
 impl ParseText for DateTime<FixedOffset> {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         DateTime::parse_from_rfc3339(text)

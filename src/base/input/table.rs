@@ -144,8 +144,8 @@ impl Table {
     /// Reads up to `limit` rows; `charset` is that of the content type, if it has one.
     ///
     /// # Errors
-    /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (a workbook, no header, a line break in a
-    /// cell, over 1,000 columns).
+    /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (a workbook, no header, a
+    /// line break in a cell, over 1,000 columns).
     pub fn parse(bytes: &[u8], charset: Option<&str>, limit: usize) -> Result<Self, Malformed> {
         if let Some(format) = workbook(bytes) {
             let detail =
@@ -381,7 +381,8 @@ impl LineFinder<'_> {
     }
 }
 
-/// The separator: that of `,`, `;` and tab which is the most frequent in the header line, outside quotes.
+/// The separator of the table: the one of `,`, `;` and tab that is the most frequent in the header line,
+/// outside quotes.
 fn separator(text: &str) -> u8 {
     let mut quoted = false;
     let mut seen = [(b',', 0), (b';', 0), (b'\t', 0)];
@@ -423,8 +424,8 @@ fn workbook(bytes: &[u8]) -> Option<&'static str> {
     if !bytes.starts_with(b"PK\x03\x04") {
         return None;
     }
-    // An archive lists its parts in a directory at its end, which is not compressed, so their names can be
-    // searched for.
+    // A zip archive lists its parts in a directory at its end. The directory is not compressed, so the names
+    // of the parts can be found in the bytes of the file.
     let holds = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);
     Some(if holds(b"application/vnd.oasis.opendocument.spreadsheet") {
         "an OpenDocument spreadsheet (ods)"

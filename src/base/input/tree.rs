@@ -56,8 +56,8 @@ pub struct Document<'s> {
     pub(super) decoded: String,
     pub(super) items: Vec<Item>,
     pub(super) origin: Origin,
-    /// Errors of form that do not prevent the rest from being read: a duplicate column, a row that is too
-    /// long.
+    /// Errors that do not prevent the rest of the document from being read: a duplicate column, a row that is
+    /// too long.
     pub(super) errors: Vec<FieldError>,
 }
 
@@ -90,7 +90,8 @@ impl Document<'_> {
     }
 
     fn item(&self, index: u32) -> Item {
-        // The builders below make every index in the tree, and all are within bounds.
+        // This cannot panic: only the builders below make indexes of the tree, and all of them are within
+        // bounds.
         self.items[usize_of(index)]
     }
 
@@ -165,11 +166,11 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// The number as it was written, in plain form: `-`, digits, perhaps a point and digits, no
-    /// exponent, at most 64 characters. A zero at the end stays: it is a digit that was sent.
+    /// The number as it was written, in plain form: `-`, digits, perhaps a point and digits, no exponent, at
+    /// most 64 characters. Trailing zeros stay, because the client sent them.
     ///
-    /// In a table the decimal sign may be a comma. A space between thousands is refused there: two
-    /// numbers in one cell would look the same.
+    /// In a table the decimal sign may be a comma. A space between thousands is refused in a table, because
+    /// two numbers in one cell would look the same.
     ///
     /// Codes: `wrong-type`, `number-too-long`, `not-a-number` (cells).
     pub fn number(self) -> Result<Cow<'d, str>, Invalid> {

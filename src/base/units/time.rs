@@ -22,10 +22,10 @@ pub fn serialize_utc<S: serde::Serializer>(
 /// (Government resolution of 19 January 2024).
 pub const KAZAKHSTAN_OFFSET_MINUTES: i16 = 300;
 
-/// When something happened: the instant, and the local offset as sent, which is stored and shown, and which
-/// no rule uses.
+/// When something happened: the instant, and the local offset that the client sent. The offset is stored and
+/// shown, but no rule uses it.
 ///
-/// Equal and ordered by the instant first, then the offset.
+/// Moments are compared by the instant first, then by the offset.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment {
     instant: DateTime<Utc>,
@@ -124,8 +124,8 @@ impl Moment {
         self.offset_minutes
     }
 
-    /// The day in Kazakhstan, whatever offset was sent: the day that every rule and every response means.
-    /// The sender's own day would let a sender choose on which day a log was felled.
+    /// The day in Kazakhstan, whatever offset the client sent. Every rule and every response uses this day.
+    /// With the day at the client's offset, a client could choose on which day a log was felled.
     #[must_use]
     pub fn day(self) -> LocalDate {
         LocalDate((self.instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())

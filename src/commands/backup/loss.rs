@@ -21,15 +21,16 @@ pub struct Elsewhere {
     pub folder: Folder,
     /// Its newest signed checkpoint.
     pub state: RegisterState,
-    /// Whether the folder is the publisher's own, and not a copy of the published files alone.
+    /// Whether the folder is the publisher's own folder, and not a copy of the published files alone.
     pub is_publishers: bool,
     /// The public keys; one of them must have signed the checkpoints of this register.
     pub keys: Vec<VerifierKey>,
 }
 
 impl Elsewhere {
-    /// Reads the newest checkpoint in `dir`. It must be of the register `origin`, if that is known, and signed
-    /// by one of `keys` or of the keys that the folder names (its key may have been replaced after the backup).
+    /// Reads the newest checkpoint in `dir`. It must name the register `origin`, if that is known. One of
+    /// `keys` must have signed it, or one of the keys that the folder names, because the register's key may
+    /// have been replaced after the backup.
     ///
     /// # Errors
     /// If there is no valid checkpoint.
@@ -72,7 +73,7 @@ pub struct Loss {
     pub folder: PathBuf,
     /// The key of the new register.
     pub new_key: VerifierKey,
-    /// The lost records, as far as their entries can be read.
+    /// The lost records, as far as the entries of their leaves can be read.
     pub records: Vec<Lost>,
 }
 
@@ -98,8 +99,8 @@ enum Subject {
     InBackup,
 }
 
-/// Finds out which records the leaves from index `from` on were, as far as the restored database knows their
-/// subjects.
+/// Finds the events of the leaves from index `from` on, as far as the restored database knows the subjects of
+/// these events.
 ///
 /// # Errors
 /// Errors from the database.

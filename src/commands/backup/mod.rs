@@ -10,7 +10,7 @@
 //! ```
 //! The register is copied before the database, so that the database of a backup is never older than its
 //! register. `SHA256SUMS` is written last, so a backup without it is incomplete; a restore accepts no file
-//! that it does not list.
+//! that `SHA256SUMS` does not list.
 
 mod loss;
 mod make;

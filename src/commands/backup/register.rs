@@ -1,7 +1,8 @@
 //! Copying a register's folder while its publisher writes.
 //!
 //! The publisher writes tiles, then signs, then publishes. So the published checkpoint is read first, then
-//! the signed one, and then the tiles of these two trees: they exist, whatever the publisher adds meanwhile.
+//! the signed one, and then the tiles of the two trees that these checkpoints sign. All of these tiles exist,
+//! whatever the publisher adds meanwhile.
 
 use super::Failure;
 use super::manifest::RegisterState;

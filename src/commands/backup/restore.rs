@@ -235,9 +235,9 @@ impl Plan {
         (of_register && signer.verifier().kind() == Kind::Text).then_some(signer)
     }
 
-    /// Checks the keys in the data directory. A key that exists there must be identical to the key of the
-    /// same name in the backup. If the backup contains no keys, the marking key and the receipt key must
-    /// exist there.
+    /// Checks the keys in the data directory. A key in the data directory must be identical to the key of the
+    /// same name in the backup. If the backup contains no keys, the data directory must have the marking key
+    /// and the receipt key.
     fn check_keys(&self) -> Result<(), Failure> {
         for name in &self.manifest.keys {
             let path = self.keys_dir.join(name);

@@ -16,8 +16,8 @@ pub fn text(url: &str, program: &str) -> String {
     );
     out.push_str("\nKeys\n");
     for participant in Participant::ALL {
-        // The token has a column of its own, so that it can be copied. The name comes last: it may be wider
-        // on screen than its number of characters, and would misalign a column after it.
+        // The token has a column of its own, so that it can be copied. The name comes last, because a name
+        // may be wider on screen than its number of characters, and would misalign a column after it.
         let _ = writeln!(
             out,
             "  {:<50} {:<13} {}",

@@ -32,7 +32,8 @@ impl Register {
     /// witness.
     ///
     /// # Errors
-    /// Why there is no register; the likely cause is a folder that belongs to another database.
+    /// If a key, the witness's state or the register's folder cannot be used, for example because the folder
+    /// belongs to another database, or if the witness's listener cannot be bound.
     pub async fn start(
         data_dir: &Path,
         folder: Folder,

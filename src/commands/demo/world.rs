@@ -15,7 +15,8 @@ use std::ops::RangeInclusive;
 
 /// Pine logs of the first harvest.
 pub const PINE: RangeInclusive<u32> = 1..=150;
-/// Birch logs of the first harvest. Their volume exceeds that of their ticket line, within the tolerance.
+/// Birch logs of the first harvest. Their volume exceeds the permitted volume of their ticket line, within
+/// the tolerance.
 pub const BIRCH: RangeInclusive<u32> = 151..=180;
 /// Stacks of firewood.
 pub const STACKS: RangeInclusive<u32> = 181..=185;
@@ -26,14 +27,14 @@ pub const SPARE: RangeInclusive<u32> = 186..=200;
 pub const ASPEN: RangeInclusive<u32> = 201..=280;
 /// Sanitary fellings of the forest owner.
 pub const SANITARY: RangeInclusive<u32> = 301..=330;
-/// Seals given: to the harvester, the trader and the forest owner.
+/// The seals that each of these participants gets.
 const ALLOTTED: [(Participant, RangeInclusive<u32>); 3] = [
     (Participant::Harvester, 1..=200),
     (Participant::Trader, 201..=300),
     (Participant::ForestOwner, 301..=340),
 ];
-/// Secret from which serials are derived. It is fixed, so the demonstration's marking codes have the same
-/// serials in every database; their signatures differ.
+/// Secret from which the serials of the marking codes are derived. It is fixed, so that the demonstration has
+/// the same serials in every database; the signatures of the codes differ.
 const MINT: [u8; 32] = *b"ormantrace demonstration serials";
 
 /// Whether the last step was done. Then all steps were done, because they run in order.

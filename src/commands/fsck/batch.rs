@@ -39,7 +39,7 @@ impl List {
     }
 }
 
-/// The events of a chain that the rows confirm: one bit per event.
+/// A set of events of one chain: one bit per event.
 #[derive(Default)]
 struct SeqSet(BTreeMap<i32, u64>);
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Events without their personal part, by the id of the row that held this part.
+/// Events of which the personal part is missing, by the id of the missing row in `personal`.
 pub(super) type Missing = HashMap<Uuid, Vec<(Uuid, i32)>>;
 
 /// A partly checked chain: what the check of the next event needs to know about the events before it.
@@ -47,8 +47,9 @@ impl Chain {
         Self { subject, kind, expected: 1, before: None, prevs: vec![Hash::ZERO], salt_fits: true }
     }
 
-    /// Checks the next events of the chain, in order. An error is reported for the event it is in and not for
-    /// the events after it: an event may link to the stored or to the recomputed hash of its predecessor.
+    /// Checks the next events of the chain, in order. An error is reported only for the event that has it: if
+    /// the stored hash of an event is wrong, the next event may link either to the stored or to the
+    /// recomputed hash.
     ///
     /// `salt` is the salt of the chain's ref; `None` if the subject's row is missing or its salt is invalid.
     pub(super) fn check(
@@ -168,8 +169,9 @@ impl Chain {
     }
 }
 
-/// Rebuilds the event's entry with each of `refs` and each of `prevs` (previous hashes) until its hash is
-/// the stored one. Returns that entry and the index of its ref.
+/// Rebuilds the event's entry with each possible ref of the subject (`refs`) and each possible hash of the
+/// previous event (`prevs`), until the entry's hash is the stored one. Returns that entry and the index of
+/// its ref.
 fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, usize)> {
     let stored = event.hash()?;
     let (record, received) = (record_of(event)?, event.received()?);
@@ -180,7 +182,8 @@ fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, us
     })
 }
 
-/// The entry from the first ref and the first previous hash, without regard to the stored hash.
+/// The entry built from the most probable values: the first of the possible refs of the subject (`refs`) and
+/// the first of the possible hashes of the previous event (`prevs`). The stored hash is not compared.
 fn entry_of(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<Entry> {
     let seq = u32::try_from(event.seq).ok()?;
     Some(Entry::new(*refs.first()?, seq, event.received()?, *prevs.first()?, record_of(event)?))

@@ -1,6 +1,6 @@
 //! Checks the guards of the tables: row security can hide rows, a rule or a trigger can divert a write, and
-//! only triggers, keys, rights and roles keep evidence as it was recorded. An owner of the tables can change
-//! all of these without altering a row.
+//! evidence stays as it was recorded only as long as triggers, keys, rights and roles forbid to change it. An
+//! owner of the tables can change all of these guards without altering a row.
 
 use super::report::{Code, FsckError, Report};
 use super::{powers, unique};
@@ -21,7 +21,8 @@ pub struct Guards {
     pub errors: Vec<FsckError>,
     /// Append-only triggers that are missing, changed or never run: evidence can be altered.
     pub gone: Vec<String>,
-    /// Rights on evidence that are not errors but are listed: the table, and which role has which right.
+    /// Rights on evidence that an administrator should know, although they are not errors: each with its
+    /// table, and a text that names the role and the right.
     pub listed: Vec<(String, String)>,
 }
 
@@ -249,8 +250,8 @@ impl Guards {
         .bind(&evidence)
         .fetch_all(&mut *db)
         .await?;
-        // Includes the rights that a role has as a member of another role or of PostgreSQL's predefined
-        // roles.
+        // This query also finds the rights that a role has as a member of another role or of PostgreSQL's
+        // predefined roles.
         let members: Vec<(String, String, bool)> = sqlx::query_as(
             "SELECT c.relname::text, r.rolname::text, pg_has_role(r.oid, c.relowner, 'MEMBER')
              FROM pg_class c CROSS JOIN pg_roles r

@@ -28,8 +28,8 @@ struct Key {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The keys that the events of an organisation's chain have made so far. It needs memory only for the keys,
-/// each of which also has a row in the database; other events need none.
+/// The keys that the events of an organisation's chain have made so far. Each of these keys also has a row in
+/// the database. Memory is needed only for them, and not for other events.
 #[derive(Default)]
 pub(super) struct Keys(BTreeMap<Uuid, Key>);
 

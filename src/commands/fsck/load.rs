@@ -174,8 +174,8 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
             return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false });
         }
     }
-    // The chain of `low`, or the part of it from `seq` on, has more events or leaves than a page, so the page
-    // is a section of this chain.
+    // The page is a section of the chain of `low`: this chain has more events or leaves than a page, or this
+    // page continues it after an earlier page.
     let next = sqlx::query_scalar!(
         r#"SELECT LEAST(
                (SELECT seq FROM event WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1),
@@ -213,7 +213,7 @@ pub(super) async fn load(
     page: Page,
     first: Option<&EventRow>,
 ) -> sqlx::Result<Loaded> {
-    // The primary key's index includes all columns that a chain needs: an index-only scan suffices.
+    // The index of the primary key includes all columns that a chain needs, so an index-only scan suffices.
     let events = sqlx::query_as!(
         EventRow,
         r#"SELECT subject_id AS "subject!", seq AS "seq!", received_at AS "received_at?: Stored", hash AS "hash?",

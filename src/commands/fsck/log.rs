@@ -40,8 +40,8 @@ pub(super) struct Fold {
     unreadable: bool,
 }
 
-/// Start states for the reversals on a page, by the seq of the reversal: the state before the page's first
-/// event, computed without the events that this reversal or an earlier one reverses.
+/// Start states for the reversals on a page, by the seq of the reversal. A start state is the state before
+/// the page's first event, computed without the events that this reversal or an earlier reversal undoes.
 pub(super) type ReversalStates = BTreeMap<u32, LogState>;
 
 impl Fold {
@@ -115,8 +115,8 @@ impl Fold {
         self.history.as_ref().filter(|_| !self.unreadable)
     }
 
-    /// The states that [`Fold::apply_events`] needs for `events`. Reads the events before them again, once
-    /// for all states, one row at a time.
+    /// The start states that [`Fold::apply_events`] needs for the reversals in `events`. Reads all earlier
+    /// events of the chain again: once for all start states, and one row at a time.
     pub(super) async fn rewind(
         &self,
         db: &mut PgConnection,

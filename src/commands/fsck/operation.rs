@@ -56,8 +56,8 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 let detail = "subjects and seqs name no events";
                 report.find(Code::StateDiffers, "operation", &key, None, detail);
             }
-            // Nothing is left to compare in these four columns: `sweep` compares `kind` and `created_at` with
-            // the events, and the other two columns are the key.
+            // No value of these four columns is left to compare here: `sweep` compares `kind` and
+            // `created_at` with the events, and `organization_id` and `operation_id` are the primary key.
             let expected_row = ["organization_id", "operation_id", "kind", "created_at"]
                 .map(|name| (name, Expected::CheckedElsewhere));
             compare(report, "operation", &key, None, &expected_row, &Row::parse(&row.row));

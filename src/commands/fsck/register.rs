@@ -212,8 +212,8 @@ impl Files {
         }
     }
 
-    /// Adds a leaf that the database has lost: the published entry replaces it, so that the leaves after it
-    /// can be compared.
+    /// Adds a leaf that the database has lost. The published entry is used in its place, so that the later
+    /// leaves can be compared.
     fn pass(&mut self, report: &mut Report<'_>, index: i64) {
         let entry = u64::try_from(index).ok().and_then(|index| self.folder.entry(index, self.size).ok());
         self.add(report, None, &entry.unwrap_or([0; ENTRY_LEN]));

@@ -203,7 +203,8 @@ pub(super) fn compare(
     }
 }
 
-/// A JSON number as a decimal. The columns have at most 14 digits, which a double represents exactly.
+/// A JSON number as a decimal. The columns have at most 14 digits, and a decimal of at most 15 digits is
+/// unchanged after a conversion to a double and back.
 fn decimal(value: &Value) -> Option<Decimal> {
     let Value::Number(number) = value else { return None };
     let text = number.to_string();

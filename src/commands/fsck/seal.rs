@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// Maximum number of batches per range and of rows per page (a row is a seal with one of its moves). A range
-/// with more rows is compared page by page, and started again if a batch changed between two pages, because
-/// one transfer changes many seals at once.
+/// with more rows is compared page by page. If a batch changes between two pages, the comparison starts
+/// again, because one transfer changes many seals at once.
 const BATCHES: i64 = 200;
 const SEALS: i64 = 10_000;
 /// How often the check of a range with more rows than a page is attempted. An attempt fails if a batch
@@ -69,7 +69,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     strays(reader, report).await
 }
 
-/// The next batches, with at most `rows` seals in total; a batch with more is a range of its own.
+/// The next batches, with at most `rows` seals in total; a batch with more seals is a range of its own.
 async fn next_range(reader: &mut Reader<'_>, low: Uuid, rows: i64) -> Result<Range, Failure> {
     let batches = sqlx::query!(
         r#"SELECT id AS "id!", quantity AS "quantity?" FROM seal_batch WHERE id >= $1 ORDER BY id LIMIT $2"#,
@@ -175,8 +175,8 @@ impl Pass {
         Ok(same)
     }
 
-    /// Total number of events of the batches. Each change that a batch records adds one, so an equal number
-    /// means that no batch changed.
+    /// Total number of events of the batches in the range. Each change of a batch adds one event, so an equal
+    /// number means that no batch changed.
     async fn heads(&self, reader: &mut Reader<'_>) -> Result<i64, Failure> {
         let heads = sqlx::query_scalar!(
             r#"SELECT COALESCE(sum(head_seq), 0)::bigint AS "heads!" FROM seal_batch WHERE id BETWEEN $1 AND $2"#,
@@ -306,8 +306,8 @@ impl Pass {
     }
 }
 
-/// The key that signed each batch's codes, where its event names one. A key that is missing from
-/// `marking_key` is reported here; the codes are checked with it nevertheless.
+/// For each batch with a first event that names a key: this key, which signed the batch's codes. If the key
+/// is missing from `marking_key`, this is reported here, and the codes are checked with the key nevertheless.
 fn rings(report: &mut Report<'_>, batches: &BTreeMap<Uuid, Batch>, ring: &KeyRing) -> HashMap<Uuid, KeyRing> {
     let mut rings = HashMap::new();
     for (id, batch) in batches {

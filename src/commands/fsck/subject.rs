@@ -12,8 +12,8 @@ use crate::evidence::chain::bytes::SubjectKind;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// The result of the events so far. Its size grows only with some kinds of events; the types in the variants
-/// state with which.
+/// The result of the events so far. How its size grows with the number of events is documented at the types
+/// in the variants.
 pub(super) enum State {
     Log(Box<log::Fold>),
     Ticket(ticket::Changes),

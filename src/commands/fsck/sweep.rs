@@ -21,8 +21,8 @@ use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Checks all subjects. Returns the events that have lost their personal part, and the volumes that altered
-/// logs count against felling tickets by their chains.
+/// Checks all subjects. Returns the events that have lost their personal part, and the volumes that logs with
+/// altered rows count against felling tickets according to their chains.
 pub(super) async fn check(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
@@ -50,15 +50,15 @@ pub(super) async fn check(
     Ok((missing, counted))
 }
 
-/// The rows that the events of a page refer to, read in the snapshot of the page. After the last page of a
-/// chain, also the rows that belong to its subject.
+/// The rows that the events of a page refer to, and after the last page of a chain also the rows that belong
+/// to the chain's subject. All of them are read in the snapshot of the page.
 struct Names {
     /// Rows of `log_seal` and `past_party`, by log.
     seals: RowsBySubject,
     past: RowsBySubject,
     /// Rows of `api_key`, by organisation.
     keys_of: RowsBySubject,
-    /// Harvests by write request: id and id of the personal part.
+    /// The harvest of each write request: its id, and the id of its personal part.
     harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
     /// Issuers by ticket.
     issuers: HashMap<Uuid, Option<Uuid>>,
@@ -70,7 +70,7 @@ struct Names {
     rewound: ReversalStates,
     /// Organisations by key.
     keys: HashMap<Uuid, Option<Uuid>>,
-    /// Errors in the row of an event's write request, by event: `absent`, `unnamed` or `differs`.
+    /// What is wrong with the row of an event's write request, by event: `absent`, `unnamed` or `differs`.
     write_requests: HashMap<(Uuid, i32), &'static str>,
 }
 
@@ -253,7 +253,7 @@ async fn write_request_errors(
         received.push(at);
         before.push(prev);
     }
-    // The events have the time of their write request, unless the previous event of a chain has a later one.
+    // An event has the time of its write request, unless the previous event of its chain has a later time.
     let rows = sqlx::query!(
         r#"SELECT u.subject AS "subject!", u.seq AS "seq!", o.operation_id IS NULL AS "absent!",
                   u.seq <> ALL (SELECT o.seqs[place] FROM unnest(array_positions(o.subjects, u.subject)) AS place) AS "unnamed!"
@@ -296,7 +296,8 @@ struct Sweep<'l, 'r, 'w> {
 }
 
 impl Sweep<'_, '_, '_> {
-    /// `continued` is the subject that this page continues. Returns the subject that the next page continues.
+    /// Checks the page: its events, and the rows of each subject with a chain that ends on it. `continued` is
+    /// the subject that this page continues. Returns the subject that the next page continues.
     fn run(mut self, continued: Option<Subject>) -> Option<Subject> {
         for at in &self.loaded.duplicates {
             let key = format!("{}/{}", at.0, at.1);
@@ -403,7 +404,7 @@ impl Sweep<'_, '_, '_> {
             (State::Log(fold), Some(_)) => {
                 self.counted.note(id, fold.history(), row.map(|row| &row.row));
             }
-            // A row that follows from no event counts against no ticket.
+            // A log that has a row but no event counts against no ticket.
             (State::Log(_), None) => self.counted.note_unexplained(id),
             _ => {}
         }
@@ -412,8 +413,8 @@ impl Sweep<'_, '_, '_> {
             (Some(row), ..) => {
                 let detail = "no event is about it";
                 self.report.find(Code::RowUnexplained, row.kind.name(), id, Some((id, 1)), detail);
-                // The other rows that belong to this subject have no event either; `run` reports them at the
-                // end of the page.
+                // The other tables may also have rows that belong to this subject. They have no event either,
+                // and `run` reports them at the end of the page.
             }
             (None, ..) => {}
         }

@@ -117,9 +117,9 @@ pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&
 }
 
 /// The volumes that altered logs count against felling tickets. A log is altered here if its row differs from
-/// its chain; the chain decides, because `fsck` reports the error for the log, and the line of the ticket is
-/// correct if it matches the chains. There is one entry per altered log; `None` if the log counts against no
-/// ticket.
+/// its chain or is missing. The volume in the chain counts: `fsck` reports the error for the log, and the
+/// ticket line is correct if it matches the chains. There is one entry per altered log; `None` if the log
+/// counts against no ticket.
 #[derive(Default)]
 pub(super) struct CountedVolumes(BTreeMap<Uuid, Option<Counted>>);
 
@@ -131,8 +131,8 @@ struct Counted {
 }
 
 impl CountedVolumes {
-    /// Adds a log if its row states another ticket, line or volume than its chain. If the chain cannot be
-    /// read, the row counts.
+    /// Adds a log if it has no row, or if its row states another ticket, line or volume than its chain. If
+    /// the chain cannot be read, the log is not added, and the volume in the row counts.
     pub(super) fn note(&mut self, log: Uuid, history: Option<&History>, row: Option<&Row>) {
         let Some(history) = history else { return };
         let volume = history.state.volume_m3.decimal();

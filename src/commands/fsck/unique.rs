@@ -1,5 +1,5 @@
-//! Checks the primary keys and unique constraints that the migrations declare. The passes identify rows by
-//! them and rely on their excluding duplicates, but an owner of a table can drop them.
+//! Checks the primary keys and unique constraints that the migrations declare. The passes of `fsck` identify
+//! rows by these keys and rely on them to exclude duplicates, but an owner of a table can drop them.
 
 use super::report::{Code, FsckError};
 use crate::db::migrate::MIGRATOR;

@@ -235,7 +235,8 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
     let mut made = false;
     for locale in locales(programs.major) {
         remove(&new).map_err(failed)?;
-        // Created here, because the data directory may belong to root, and initdb could not create it there.
+        // This program creates the folder, because the data directory may belong to root, and then initdb
+        // could not create a folder in it.
         folder.make_for_postgres(&new).map_err(failed)?;
         let mut initdb = folder.command(&programs.path("initdb"));
         initdb.arg("--pgdata").arg(&new).arg("--pwfile").arg(&password_file);

@@ -63,7 +63,8 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Opens a data directory that has a cluster, and makes none. Only a missing folder of the socket is made.
+    /// Opens a data directory that has a cluster, and makes none. Only a missing folder of the socket is
+    /// made.
     ///
     /// # Errors
     /// A sentence: there is no such directory, it has no database, or it may not be entered.

@@ -150,8 +150,8 @@ pub async fn stop_orphan(cluster: &Path, timeout: Duration) -> Result<(), String
         while since.elapsed() < timeout {
             let state = check_pid_file(cluster).map_err(|e| e.to_string())?;
             let PidFileState::Live(postmaster) = state else { return Ok(()) };
-            // Each pid is signalled once: a second SIGINT does nothing, and by then the pid may belong to
-            // another process.
+            // Each process gets this signal once: a second SIGINT does nothing, and by then the pid may
+            // belong to another process.
             if signalled.replace(postmaster.pid) != Some(postmaster.pid) {
                 send(postmaster.pid, signal).map_err(|e| {
                     format!("An orphaned PostgreSQL (process {}) cannot be stopped: {e}.", postmaster.pid)
@@ -168,11 +168,11 @@ pub async fn stop_orphan(cluster: &Path, timeout: Duration) -> Result<(), String
     }
 }
 
-/// Waits until no worker of a killed server works in `cluster` any more: it could still write to the files.
-/// On a system without `/proc` it cannot find workers, and returns at once.
+/// Waits until no worker of a killed server works in `cluster` any more, because such a worker could still
+/// write to the files. On a system without `/proc` it cannot find workers, and returns at once.
 ///
 /// # Errors
-/// A sentence, if one is still there after `timeout`.
+/// A sentence, if a worker is still there after `timeout`.
 pub async fn wait_for_workers(cluster: &Path, timeout: Duration) -> Result<(), String> {
     let since = Instant::now();
     loop {

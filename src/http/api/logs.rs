@@ -27,7 +27,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use utoipa::{IntoParams, ToSchema};
 
-/// The log in the URL, with its reader and the reader's access; otherwise the error of [`refused`].
+/// Finds the log that the URL names, the caller as its reader, and the reader's access to it. If there is no
+/// such log or the caller has no access, returns the error of [`refused`].
 pub(in crate::http) async fn visible_log(
     app: &App,
     unresolved: UnresolvedCaller,
@@ -48,9 +49,10 @@ pub(in crate::http) async fn visible_log(
     Err(refused(app, unresolved, Problem::not_found()).await)
 }
 
-/// The error for a caller without access: 401 or 403 first, otherwise `problem`. A log that does not exist
-/// and a log that the caller may not see run the same statements, so neither the response nor the load on the
-/// database distinguishes them.
+/// The error for a caller without access: 401 if the token is missing or invalid, 403 if the caller's role
+/// reads no histories, otherwise `problem`. The server runs the same statements for a log that does not exist
+/// and for one that the caller may not see, so neither the response nor the load on the database
+/// distinguishes them.
 pub(in crate::http) async fn refused(app: &App, unresolved: UnresolvedCaller, problem: Problem) -> Problem {
     let caller = unresolved.caller(app).await;
     let reader = caller.and_then(|caller| HistoryReader::of(caller.ok_or_else(Problem::unauthorized)?));
@@ -186,7 +188,7 @@ async fn log_events(
     Ok((log, row, EventList { events, event_bytes, pages: Box::pin(pages), permit }))
 }
 
-/// Whether the history is read page by page.
+/// Whether the history of a log has so many events that it is read page by page.
 pub(in crate::http) fn is_long(row: &LogRow, access: Access) -> Result<bool, Problem> {
     Ok(history::up_to(row, access)? > MAX_SHORT_HISTORY)
 }

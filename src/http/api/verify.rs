@@ -90,8 +90,8 @@ fn decoded(path: &str) -> String {
     percent::decode_lossy(segment)
 }
 
-/// Whether this code cannot be found by guessing: its signature is valid, or its serial has the form of those
-/// made here.
+/// Whether this code cannot be found by guessing: its signature is valid, or its serial has the form of the
+/// serials that this server creates.
 pub(in crate::http) fn is_genuine(app: &App, code: &str) -> bool {
     let is_made_here = |gtin: &str, serial: &str| {
         Gtin::parse(gtin).is_ok_and(|gtin| gtin == app.gtin) && is_minted_form(serial)
@@ -114,7 +114,7 @@ pub(in crate::http) async fn check_one(
     client: ClientAddr,
     code: &str,
 ) -> Result<Verification, Problem> {
-    // The limits are checked before any query, so that a flood of checks costs the database nothing.
+    // The limits are checked before any query, so that many refused checks cost the database nothing.
     let permit = match unresolved.token() {
         Some(token) => {
             app.limiter.key_hits().check(token.to_bytes(), 1)?;
@@ -139,7 +139,8 @@ pub(in crate::http) async fn check_one(
     Ok(verification)
 }
 
-/// Adds the position of the log's newest record in the public register: one more query, for logs only.
+/// Adds the position of the log's newest record in the public register. If the seal is on a log, this takes
+/// one more query.
 pub(in crate::http) async fn with_register(
     app: &App,
     verification: Verification,

@@ -144,7 +144,8 @@ permissions! {
     Inspector: Inspector, "Only an inspector may do this.";
     /// May harvest: an enterprise, or a forest owner that holds a ticket itself.
     Harvester: Enterprise | ForestOwner, "Only an enterprise or a forest owner may record a harvest.";
-    /// Takes part in custody: every role but the operator, which records nothing in another's name.
+    /// Takes part in custody: every role but the operator, which records nothing in the name of other
+    /// organisations.
     Custodian: Enterprise | ForestOwner | Carrier | Inspector,
         "Only an enterprise, a forest owner, a carrier or an inspector may do this.";
     /// May read the history of timber: every role but the operator.

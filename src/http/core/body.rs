@@ -124,8 +124,8 @@ pub fn guard(request: Request, settings: BodySettings) -> (Request, Arc<BodyRule
     if body.is_end_stream() {
         return (Request::from_parts(parts, body), rules);
     }
-    // `remove` returns the first of several values, so a repeated header is detected before: a body with two
-    // encodings is not supported.
+    // A body with two encodings is not supported. `remove` returns only the first of several values, so a
+    // repeated header must be detected before.
     let repeated = parts.headers.get_all(CONTENT_ENCODING).iter().nth(1).is_some();
     let encoding = match parts.headers.remove(CONTENT_ENCODING) {
         _ if repeated => Encoding::Other,
@@ -286,8 +286,8 @@ impl Guarded {
             return;
         }
         let too_slow = self.rules.error() == Some(BodyError::TooSlow);
-        // If the client waits for 100 Continue, polling the body would send it and so request a body that has
-        // not been sent yet.
+        // If the client waits for 100 Continue, it has not sent the body yet. Polling the body would send 100
+        // Continue, and the client would then send a body that nothing needs.
         let not_sent = self.waits_for_continue && self.reading.is_none();
         if too_slow || not_sent {
             return;

@@ -1,7 +1,7 @@
 //! Conditional requests: `ETag` and `If-None-Match` (RFC 9110, section 13).
 //!
-//! A history has an ETag so that a client that reads it again gets 304 after a read of one row: the events
-//! are not read, and their proofs, most of the response, are not sent.
+//! A history has an ETag, so that a client that already has the current history gets 304. For this response
+//! the server reads one row, and neither reads nor sends the events.
 
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};

@@ -65,10 +65,11 @@ pub struct LayerSettings {
     pub refusal_pause: Duration,
 }
 
-/// How many requests of each class run concurrently ([`crate::http::core::place`]), so that a flood of one
-/// class leaves capacity for the others. This also holds in the database: the hot reads (callers,
-/// verifications, logs and histories) use [`crate::services::reads`], which has connections of its own and
-/// takes none from the pool. `read` also limits the memory of their responses.
+/// How many requests of each class run concurrently ([`crate::http::core::place`]), so that many requests of
+/// one class leave capacity for the other classes. The classes are also separate in the database: the hot
+/// reads (callers, verifications, logs and histories) use [`crate::services::reads`], which has connections
+/// of its own and takes none from the pool. `read` also limits the memory of short responses; long histories
+/// need memory permits.
 #[derive(Clone, Copy, Debug)]
 pub struct ConcurrencyLimits {
     /// The public check, pages, public lists. Default 32.
@@ -148,7 +149,7 @@ impl RequestId {
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         };
         let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
-        // Any id type would do: the id is not stored and never looked up.
+        // An id of any type would do, because the request id is neither stored nor looked up.
         Self(given.map_or_else(|| crate::base::ids::OperationId::new().to_string().into(), Into::into))
     }
 }
@@ -289,8 +290,8 @@ impl RequestFrame {
     }
 
     async fn run(request: Request, next: Next) -> Response {
-        // Unwind safe: shared state that the panicking handler was changing is either consistent or behind a
-        // poisoned lock, and this function has no state of its own.
+        // Unwinding is safe here: state that the panicking handler shares with other requests is either
+        // consistent or behind a poisoned lock, and this function has no state of its own.
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(response) => response,
             Err(payload) => {
@@ -440,7 +441,7 @@ mod tests {
         assert_eq!(immediate("/v1/verify/KZ-0000417").await.unwrap().status(), 429);
         let delayed = send(Duration::from_hours(1));
         let mut refused = std::pin::pin!(delayed("/v1/verify/KZ-0000417"));
-        // One poll is enough for the refused request to reach its pause, so it has released its permit.
+        // After one poll, the refused request is in its pause and has released its permit.
         assert!(refused.as_mut().now_or_never().is_none());
         assert_eq!(delayed("/verify").await.unwrap().status(), 200, "the only permit is free");
         assert!(refused.as_mut().now_or_never().is_none());

@@ -1,16 +1,17 @@
 //! The rate limit of the public check by client address, so that codes cannot be guessed and one client
 //! cannot use all capacity.
 //!
-//! Each subscriber (an IPv4 address or an IPv6 /64) has its own meters. Every check counts as a hit, by the
-//! second and by the day, and a check that finds nothing also counts as a miss. If a client has used up its
-//! misses or its hits, its checks are rejected before any work is done. Mobile operators let many phones
-//! share one address. So checks of codes that cannot be found by guessing are an exception: they have a
-//! budget of their own, which is used when the misses or hits are used up. Any other code is then rejected
-//! without a look-up, since the difference between 429 and 200 would show which codes exist.
+//! Each subscriber (an IPv4 address or an IPv6 /64) has its own meters. Every check counts as a hit, and a
+//! check that finds nothing also counts as a miss. Hits are limited per second and per day, and misses per
+//! minute. A client that reaches one of these limits gets 429 for every code that can be guessed. The code is
+//! not looked up before, because the difference between 429 and 200 would show which codes exist. Codes that
+//! cannot be guessed are an exception, because mobile operators let many phones share one address: their
+//! checks then have a budget of their own.
 //!
 //! A miss is known only after the check, and several checks of a client may be running at that time. All of
-//! them are charged, even beyond the limit, so that concurrent checks gain nothing. That is why the meter is
-//! our own: the rate-limiting crates can neither test a limit without consuming from it nor go into debt.
+//! their misses are counted, even beyond the limit, so that concurrent checks gain nothing. This needs a
+//! meter of our own: the meters of rate-limiting crates can neither test a limit without consuming from it
+//! nor count beyond it.
 
 use crate::base::ids::KeyId;
 use crate::http::core::address::subscriber;
@@ -192,11 +193,11 @@ impl PublicLimiter {
     }
 
     /// Takes one check from the subscriber's budget. If the subscriber's hits or misses are used up, calls
-    /// `is_genuine`, which decides without the database whether the code cannot be found by guessing. Only a
-    /// check of such a code is then accepted, from a budget of its own.
+    /// `is_genuine`, which decides without the database whether the code cannot be found by guessing. In that
+    /// case only such a code is checked, and the check is taken from a budget for genuine codes.
     ///
     /// # Errors
-    /// If the check is not accepted: when the client may try again.
+    /// If the check is not accepted; contains the time after which the client may try again.
     pub fn admit(&self, address: IpAddr, is_genuine: impl FnOnce() -> bool) -> Result<Permit, RetryAfter> {
         self.admit_code_at(address, self.0.start.elapsed(), is_genuine)
     }
@@ -223,9 +224,9 @@ impl PublicLimiter {
             drop(shard);
             return Ok(Permit { limiter: self.clone(), subscriber, counts_misses: true });
         };
-        // The limit of hits per second does not apply to genuine codes, because a flood of other codes from
-        // the same address could use it up. The limit is not needed for genuine codes: checking a signature
-        // takes less than a tenth of a millisecond, and the response to a refused check is delayed.
+        // The limit of hits per second does not apply to genuine codes, because checks of other codes from
+        // the same address could use it up. It is not needed for genuine codes: checking a signature takes
+        // less than a tenth of a millisecond, and the response to a refused check is delayed.
         let has_budget = genuine.wait(meters.genuine, now).is_none();
         drop(shard);
         if !has_budget || !is_genuine() {
@@ -281,7 +282,7 @@ impl Permit {
 impl Shard {
     fn meters(&mut self, subscriber: IpAddr, now: Duration, capacity: usize) -> &mut Meters {
         if self.meters.len() >= self.sweep_at.min(capacity) && !self.meters.contains_key(&subscriber) {
-            // Meters that are full again are removed: a new subscriber would start with the same values.
+            // Meters that are full again are removed, because a new subscriber starts with full meters too.
             self.meters.retain(|_, meters| {
                 let Meters { hits, misses, genuine, day, .. } = *meters;
                 [hits, misses, genuine, day].into_iter().any(|paid_at| paid_at > now)

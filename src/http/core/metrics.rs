@@ -1,5 +1,5 @@
-//! Prometheus metrics: requests by matched route, method and status class, requests in
-//! flight, requests shed, and gauges of other modules (the pool's connections). No
+//! Prometheus metrics: requests by matched route, method and status class, requests in flight, requests
+//! refused because no place became free in time, and gauges of other modules (the pool's connections). No
 //! label value comes from a client: no path, no code, no name.
 
 use crate::http::core::problem::Problem;
@@ -28,7 +28,8 @@ const BUCKETS: &[f64] =
 /// Interval at which samples are added to their buckets, also without a scrape.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The process's recorder, installed once however many servers a process (a test) starts.
+/// Returns the recorder of this process. The first call installs it; later calls return the same recorder,
+/// because one process (a test) may start several servers.
 ///
 /// Nothing is recorded before the first call. Returns `None` if another recorder was installed before (the
 /// other recorder then has the metrics), or if the upkeep thread cannot be started.

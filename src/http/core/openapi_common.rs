@@ -17,7 +17,7 @@ const ALWAYS: [(&str, &str); 5] = [
     ("500", "An internal error"),
     ("503", "Unavailable: `Retry-After` says when to try again"),
 ];
-/// Any operation with a body may also return these.
+/// Error responses of every operation with a body, in addition to those of all operations.
 const WITH_BODY: [(&str, &str); 3] = [
     ("408", "The body did not arrive in time"),
     ("413", "The body has more bytes than this call accepts"),
@@ -29,7 +29,7 @@ const POSTED: (&str, &str) = (
     "In conflict with the present state, or the first request with this `Idempotency-Key` is still running",
 );
 
-/// Adds to the document what all its operations have in common.
+/// Adds the common responses to every operation, and the `Idempotency-Key` header to every POST.
 #[must_use]
 pub fn with_common_responses(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {

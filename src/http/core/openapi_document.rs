@@ -59,8 +59,8 @@ pub fn finished(document: &utoipa::openapi::OpenApi) -> Value {
     document
 }
 
-/// Names that two different schemas share. utoipa keeps the last one of a name, so that every reference to the
-/// others would describe the wrong data.
+/// Names that two different schemas share. utoipa keeps the last one of a name, so that every reference to
+/// the others would describe the wrong data.
 #[must_use]
 pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Schema>)>) -> BTreeSet<String> {
     let (mut known, mut conflicts) = (BTreeMap::new(), BTreeSet::new());
@@ -220,7 +220,7 @@ fn pascal(word: &str) -> String {
     word.split('_').filter(|part| !part.is_empty()).map(upper).collect()
 }
 
-/// Moves the description of an optional member up from its type to the member, where generators look for it.
+/// Copies the description of an optional member from its type to the member, where generators look for it.
 fn lift_descriptions(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

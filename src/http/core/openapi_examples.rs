@@ -1,6 +1,6 @@
-//! An example of each request body in the OpenAPI document. `tests/openapi.rs` checks them against their
-//! schemas. The first example of an operation can be sent to the demonstration server, once the ticket and the
-//! time are replaced: the commands of the API reference do that.
+//! An example of each request body in the OpenAPI document. `tests/openapi.rs` checks each example against
+//! its schema. The demonstration server accepts the first example of each operation once the ticket and the
+//! time in it are replaced; the commands of the API reference replace them.
 
 use serde_json::{Value, json};
 

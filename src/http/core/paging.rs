@@ -36,7 +36,8 @@ impl Limit {
         }
     }
 
-    /// One row more than the page holds, which shows whether another page follows.
+    /// The number of rows to read: one more than the page has, because the extra row shows whether another
+    /// page follows.
     #[must_use]
     pub fn probe(limit: Option<Self>) -> i64 {
         Self::of(limit) + 1
@@ -66,7 +67,8 @@ impl ToSchema for Limit {}
 
 crate::base::input::parse_number!(Limit);
 
-/// Where a page starts: opaque to clients, the last key of the previous page to the server.
+/// Where a page starts. For the server, a cursor contains the last key of the previous page; clients send it
+/// back without interpreting it.
 #[derive(Clone, Debug)]
 pub struct Cursor(String);
 
@@ -156,7 +158,8 @@ pub struct Page<T> {
 }
 
 impl<T: Serialize> Page<T> {
-    /// A page of rows that were read with [`Limit::probe`]: drops the extra row and keeps the last key.
+    /// A page of rows that were read with [`Limit::probe`]. Drops the extra row, and makes the cursor of the
+    /// next page from the last key on this page.
     pub fn of<R, K: Serialize>(
         cursors: &Cursors<'_>,
         mut rows: Vec<R>,

@@ -1,14 +1,14 @@
-//! Places of concurrent requests, by class of traffic, and shares of them.
+//! The places of concurrent requests in each class of traffic, and the shares of organisations in them.
 //!
-//! A request with a body takes its place only when the complete body has arrived (the order is: token, bytes
-//! of the organisation, body, place, transaction), so that a body which arrives slowly occupies no place. One
-//! organisation has at most half of a class: its further requests wait until its own requests end. All bodies
-//! of one organisation that are being received share a limited number of bytes.
+//! A request with a body takes its place only when the complete body has arrived, so that a body which
+//! arrives slowly occupies no place. The order is: token, bytes of the organisation, body, place,
+//! transaction. One organisation has at most half of a class: its further requests wait until its own
+//! requests end. All bodies of one organisation that are being received share a limited number of bytes.
 //!
 //! A request without a body takes its place before its organisation is known, because hot reads resolve the
-//! token in the same query as the data. All tokens that no other request has resolved yet share a quarter of
-//! the class, of which each token has at most half: if each had a share of its own, an organisation with many
-//! fresh keys could take all places.
+//! token in the same query as the data. All tokens that no earlier request has resolved share a quarter of
+//! the class, and each of these tokens has at most half of this quarter. If each token had a share of its own
+//! instead, an organisation with many fresh keys could take all places.
 
 use crate::base::ids::OrganizationId;
 use crate::base::shares::Shares;
@@ -34,7 +34,7 @@ const BYTES_PER_PERMIT: u64 = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
     Organization(OrganizationId),
-    /// A token without a known organisation, by its hash.
+    /// A token that no earlier request has resolved to an organisation, by its hash.
     UnknownToken(u64),
 }
 
@@ -55,10 +55,10 @@ struct Class {
     all: Arc<Semaphore>,
     /// Half of the places for each organisation.
     organizations: Shares<OrganizationId>,
-    /// A quarter for all tokens without a known organisation. An organisation with many fresh keys has at most
-    /// this and its half, so a quarter is left for the others.
+    /// A quarter of the places, for all tokens without a known organisation. An organisation with many fresh
+    /// keys then has at most this quarter and its own half, so a quarter is left for other organisations.
     unknown: Arc<Semaphore>,
-    /// An eighth for each of these tokens.
+    /// An eighth of the places for each token without a known organisation.
     tokens: Shares<u64>,
 }
 
@@ -102,7 +102,7 @@ impl Places {
     }
 }
 
-/// The place of one request, in its extensions.
+/// The place of one request. It is stored in the request's extensions.
 #[derive(Debug)]
 pub struct RequestPlace {
     places: Arc<Places>,
@@ -117,7 +117,7 @@ impl RequestPlace {
         Self { places, class, token, held: Mutex::default() }
     }
 
-    /// Remembers the organisation of the request's token, for its later requests.
+    /// Stores which organisation the request's token belongs to, for later requests with this token.
     pub(in crate::http) fn belongs_to(&self, organization: OrganizationId) {
         let Some(token) = self.token else { return };
         let mut organizations = lock(&self.places.organizations);
@@ -127,7 +127,7 @@ impl RequestPlace {
         organizations.insert(token, organization);
     }
 
-    /// Takes a part of the organisation's bytes for the body, before any of it is read.
+    /// Takes a part of the bytes that all bodies of the organisation share. Called before the body is read.
     ///
     /// # Errors
     /// Overloaded, if other bodies of the organisation do not end in time.
@@ -146,15 +146,16 @@ impl RequestPlace {
         self.acquire(share, permits, Instant::now() + self.places.wait).await
     }
 
-    /// Takes the place, and waits for it within limits. `organization` is the caller's, if it is known.
+    /// Takes the place of this request. Waits for it, but not longer than the limit. `organization` is the
+    /// caller's organisation, if it is known.
     ///
     /// # Errors
     /// Overloaded, if no place becomes free in time.
     pub(in crate::http) async fn take(&self, organization: Option<OrganizationId>) -> Result<(), Problem> {
         let Some(class) = self.places.class(self.class) else { return Ok(()) };
         let deadline = Instant::now() + self.places.wait;
-        // The permit of the owner's share is taken first, so that a request beyond the share does not wait in
-        // the queue of the class.
+        // The permit of the owner's share is taken first. An owner that has used up its share then waits for
+        // a permit of this share, and not in the queue of the class, where it would delay other owners.
         match self.owner(organization) {
             Some(Owner::Organization(organization)) => {
                 self.acquire(class.organizations.of(organization), 1, deadline).await?;

@@ -24,8 +24,9 @@ impl<T: Read> FromRequestParts<App> for Query<T> {
     }
 }
 
-/// An extractor for operations without query parameters. It comes after the caller's extractor, so that
-/// 401 and 403 come first, and before the path's resource is looked up.
+/// An extractor for operations without query parameters. In a handler it comes after the caller's extractor,
+/// so that 401 and 403 are reported first. An unknown parameter is then reported before the resource in the
+/// path is looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct NoQuery;
 

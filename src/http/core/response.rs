@@ -124,7 +124,7 @@ impl Writer {
         if self.written > self.events { Err(self.unlike("too many events")) } else { Ok(()) }
     }
 
-    /// Writes what follows the list, if it is complete.
+    /// Writes the text after the list, if the list is complete.
     fn end(&mut self, to: &mut Vec<u8>) {
         if self.is_complete() {
             to.extend_from_slice(self.tail.as_bytes());

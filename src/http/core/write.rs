@@ -164,7 +164,8 @@ impl WriteResponse {
     }
 }
 
-/// A complete write request, read within the limits of its route, with its place among the concurrent requests.
+/// A complete write request, read within the limits of its route, with its place among the concurrent
+/// requests.
 ///
 /// Invalid values in the head (the idempotency key, parameters of the query) are reported after the body is
 /// parsed: a body that is too large, of another type or not JSON comes first (413, 415, 400). Errors in key,
@@ -226,7 +227,8 @@ impl FromRequest<App> for Envelope {
 }
 
 impl Envelope {
-    /// Whether the body is declared as CSV. Browsers on machines with Excel declare it as Excel's.
+    /// Whether the body is declared as CSV. Browsers on machines with Excel declare CSV files with the media
+    /// type of Excel files.
     #[must_use]
     pub fn is_csv(&self) -> bool {
         self.media_type.as_deref().is_some_and(|media| CSV_TYPES.contains(&media))
@@ -240,7 +242,8 @@ impl Envelope {
         Err(Problem::unsupported_media_type("This call accepts application/json."))
     }
 
-    /// Whether the body is CSV rather than JSON, for a call that accepts both; any other media type is rejected.
+    /// Whether the body is CSV rather than JSON, for a call that accepts both; any other media type is
+    /// rejected.
     pub fn is_csv_not_json(&self) -> Result<bool, Problem> {
         if self.is_csv() || self.is_json() {
             return Ok(self.is_csv());
@@ -289,8 +292,8 @@ impl Envelope {
         Document::query(self.query.as_deref()).map_err(|error| Problem::malformed_at(error.into()))
     }
 
-    /// Parses the query and the document made of the body, finds all errors of key, query and body, and computes
-    /// the request's fingerprint.
+    /// Parses the query and the document made of the body, finds all errors in the idempotency key, the query
+    /// and the body, and computes the request's fingerprint.
     pub fn parse_document<T: Read, Q: Read>(
         &self,
         app: &App,
@@ -324,7 +327,7 @@ impl Envelope {
     }
 }
 
-/// The query without `dry_run`: a dry run is compared with earlier requests as the request that it rehearses.
+/// The query without `dry_run`, so that a dry run gets the same fingerprint as the request that it rehearses.
 fn without_dry_run(query: &str) -> String {
     let others = query.split('&').filter(|pair| pair.split('=').next() != Some("dry_run"));
     others.collect::<Vec<_>>().join("&")
@@ -355,7 +358,8 @@ impl<T: Read> FromRequest<App> for ParsedWrite<T> {
     }
 }
 
-/// The same as for [`ParsedWrite`], for handlers that check what could be read of a request with errors.
+/// `FromRequest` for a JSON body and no query parameters, for handlers that also check the readable part of a
+/// request with errors.
 impl<T: Read> FromRequest<App> for Parsed<T> {
     type Rejection = Problem;
 
@@ -557,7 +561,7 @@ fn pack(body: &[u8]) -> Vec<u8> {
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory")
 }
 
-/// A random extra pause, up to the same length, so that two writes that collided do not collide again.
+/// A random extra pause, at most as long as `pause`, so that two writes that collided do not collide again.
 fn jitter(pause: Duration) -> Duration {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);

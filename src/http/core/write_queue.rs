@@ -35,8 +35,8 @@ const WRITES: BatchLimits = BatchLimits {
     queue: 1_024,
     max_queries: 64,
     cost: 500,
-    // The statements and COMMIT have their own timeouts. This one is longer than both together, so that it
-    // never ends a COMMIT, which must not be retried.
+    // This timeout applies to an entire attempt. It is longer than the timeouts of the statements and of
+    // COMMIT together, so that it never ends a COMMIT, which must not be retried.
     timeout: Duration::from_mins(1),
 };
 
@@ -61,8 +61,8 @@ pub struct QueuedWrite {
     write: WriteRequest,
 }
 
-/// Records a custody event in a batch with the writes that arrive at the same time. `None` if it needs a
-/// transaction of its own; then nothing of it was written.
+/// Records a custody event in a batch with the writes that arrive at the same time. `None` if the event needs
+/// a transaction of its own; in this case nothing was written.
 ///
 /// # Errors
 /// The database is unavailable, too many writes wait, or the outcome of COMMIT is unknown.
@@ -194,8 +194,8 @@ pub(in crate::http) fn done(request: &NewCustodyEvent, response: &CustodyRespons
     )
 }
 
-/// The response contains the hash of every new event, except for a replacement: it also adds an event to the
-/// batch of the old seal, and the hash of this event is not in the response.
+/// The response contains the hash of every new event, unless a seal was replaced. A replacement also adds an
+/// event to the batch of the old seal, and the hash of this event is not in the response.
 pub(in crate::http) fn with_hashes(request: &NewCustodyEvent, done: WriteResponse) -> WriteResponse {
     if request.r#type == LogEventType::SealReplaced { done } else { done.with_hashes() }
 }

@@ -56,7 +56,8 @@ fn respond(uri: &Uri, headers: &HeaderMap, title: &str, kinds: &[ProblemType]) -
     response
 }
 
-/// The page of all problem types, or of one. The text is English, the frame around it in the reader's language.
+/// The page of all problem types, or of one. Its text is English; the frame around the text is in the
+/// language `lang`.
 #[must_use]
 pub fn render_problems(lang: Lang, title: &str, kinds: &[ProblemType]) -> String {
     render(&ProblemsPage { frame: Frame::new(lang), title, kinds, is_list: kinds.len() > 1 })

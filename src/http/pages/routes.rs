@@ -60,7 +60,8 @@ impl Documentation {
     }
 }
 
-/// The language: by the query's `lang`, else by `Accept-Language`. An invalid query has no `lang`.
+/// The language of a page: by the query's `lang`, else by `Accept-Language`. An invalid query counts as a
+/// query without `lang`.
 pub(super) fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
     let requested = parameter(uri, "lang");
     Lang::choose(requested.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
@@ -96,8 +97,8 @@ pub(in crate::http) async fn start(OriginalUri(uri): OriginalUri, headers: Heade
 pub(in crate::http) async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     let lang = language(&uri, &headers);
     let Some(code) = parameter(&uri, "code") else {
-        // Whether a code was sent that could not be read, because the query is malformed or the code is not
-        // valid text.
+        // Whether the client sent a code that cannot be read, because the query is malformed or the code is
+        // not valid text.
         let unreadable = uri.query().is_some_and(|query| query.contains("code="));
         return html(render_form(lang, "", unreadable.then_some(FormProblem::Unreadable)));
     };

@@ -93,13 +93,14 @@ struct VerificationPage<'a> {
     message: &'a str,
     verdict: &'static str,
     symbol: Symbol,
-    /// The values that the buyer compares with the log; the recorded values if the verdict is not `valid`.
+    /// The values that the buyer compares with the log. If the verdict is not `valid`, the section has
+    /// another title and shows them only as the recorded values.
     compare: Option<Compare>,
     origin: Vec<Row>,
     last: Vec<Row>,
     checks: Vec<Checked<'a>>,
     register: Option<InRegister>,
-    /// The title of the section on what to do in case of doubt. Absent if the input is not a code, because a
+    /// The title of the section on what to do in case of doubt. `None` if the input is not a code, because a
     /// typing error is no reason for suspicion.
     doubt_title: Option<String>,
     /// How to reach the inspectorate, if the administrator has set it.
@@ -400,7 +401,7 @@ fn compare(verification: &Verification, log: &VerifiedLog, lang: Lang) -> Compar
     Compare { title, lead: valid.then(|| about("compare-lead")), rows }
 }
 
-/// The species in the visitor's language, and a second name that helps: the Latin one.
+/// The species in the language of the page, and its Latin name as a second name.
 fn species(log: &VerifiedLog, lang: Lang) -> (String, Option<(String, &'static str)>) {
     let latin = Some((log.species_name.latin.clone(), "la"));
     match lang {
@@ -488,8 +489,9 @@ fn shown(code: &str) -> String {
     shown
 }
 
-/// Renders a template. Our templates write into memory and call nothing that fails, so only a defect
-/// reaches the error branch; it logs the error and returns the partial page rather than no response.
+/// Renders a template. The templates write into memory and call nothing that can fail, so only a defect leads
+/// to the error branch. That branch logs the error and returns the partial page, because a partial page is
+/// better than no response.
 pub(super) fn render(template: &impl Template) -> String {
     let mut page = String::with_capacity(16 * 1024);
     if let Err(error) = template.render_into(&mut page) {

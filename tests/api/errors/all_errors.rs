@@ -28,7 +28,7 @@ const COLUMNS: [&str; 12] = [
     "responsible_name",
 ];
 
-/// The change of a log by which the test puts in an error.
+/// How the test changes a log of the request, so that the log has an error.
 #[derive(Clone, Debug)]
 enum Change {
     Set(Value),
@@ -135,7 +135,8 @@ impl Stand {
         let (mut used, mut foreign) = (self.used.iter(), self.foreign.iter());
         let mut device = false;
         let mut taken: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        // Indices of logs that must keep their seal, because another log repeats it as a duplicate.
+        // Indices of logs with a seal that must not be changed, because another log has the same seal as a
+        // duplicate.
         let mut originals: Vec<usize> = Vec::new();
         let mut overfull = None;
         let mut left = wanted;

@@ -1,6 +1,6 @@
-//! The order in which the reasons to refuse a write request are checked: first whether the body is accepted
-//! (413, 415), then whether it can be parsed (400), then all field errors at once (422), those of the head
-//! and those of the body.
+//! The order in which the reasons to refuse a write request are checked. First: is the body accepted (413,
+//! 415)? Then: can it be parsed (400)? Finally, all field errors are reported at once (422), those in the
+//! head of the request and those in its body.
 
 use crate::world::{Answer, Org, World};
 use axum::body::Body;

@@ -73,7 +73,8 @@ async fn events_cannot_be_changed_removed_or_truncated() {
     assert_eq!(left, 3);
 }
 
-/// The plan that PostgreSQL makes for a batch loader's statement, on a connection with its planner settings.
+/// The plan that PostgreSQL makes for a batch loader's statement, on a connection with the loader's planner
+/// settings.
 async fn explained(
     reader: &mut PgConnection,
     statement: &str,
@@ -113,7 +114,8 @@ async fn a_history_is_one_index_only_descent() {
         }
     }
     let mut owner = world.owner().await;
-    // VACUUM marks a row as visible to all only after the commit that wrote it is on disk.
+    // VACUUM marks a row as visible to all only after the commit that wrote it is on disk. So the next commit
+    // waits for the disk.
     run(&mut owner, "SET synchronous_commit = on").await.unwrap();
     // Copies the events until the table is so large that a scan of it would be a bad plan.
     run(
@@ -130,7 +132,7 @@ async fn a_history_is_one_index_only_descent() {
 
     let mut reader = for_loaders(world.database()).connect().await.unwrap();
     let chain = include_str!("../../../src/evidence/chain/chains.sql");
-    // The limits include the buffers of a second index scan, which reads the person of the harvest.
+    // The two limits include the buffers of a second index scan, which reads the person of the harvest.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
         let scan = nodes(&plan).into_iter().find(|node| node["Index Name"] == "event_pkey");

@@ -38,14 +38,16 @@ async fn round_trips_of_each_read() {
     assert_eq!(server.statements(&verify("no code at all"), None, 200).await, 0);
     assert_eq!(server.statements(&verify("KZ-0001"), Some(&holder), 200).await, 1, "the same with a caller");
     assert_eq!(server.statements(&verify("no code at all"), Some(&holder), 200).await, 1, "only the caller");
-    // One statement reads the caller and the log; a history takes one more for the chain. The names come from
-    // the cache.
+    // One statement reads the caller and the log; a history takes one more for the chain. The names of the
+    // organisations come from the cache.
     assert_eq!(server.statements("/v1/logs/KZ-0001", Some(&holder), 200).await, 1);
     assert_eq!(server.statements(&history("KZ-0001"), Some(&holder), 200).await, 2);
-    // Caller and log take one statement. Each of the three pages takes three: for the events, their persons
-    // and the names. The names are not taken from the cache, because they may be erased between two pages.
+    // One statement reads the caller and the log. Each of the three pages takes three: for the events, their
+    // persons, and the names of organisations. These names are not taken from the cache, because they may be
+    // erased between two pages.
     assert_eq!(server.statements(&history("KZ-0002"), Some(&holder), 200).await, 10);
-    // Foreign and missing logs take the same number of statements, also for a role that may read no logs.
+    // Requests for foreign logs and for missing logs take the same number of statements, also for a role that
+    // may read no logs.
     for (org, status) in [(&stranger, 404), (&world.operator().await, 403)] {
         for log in ["/v1/logs/KZ-0001", "/v1/logs/KZ-0003"] {
             for path in [log.to_owned(), format!("{log}/history"), format!("{log}/export")] {
@@ -229,7 +231,7 @@ async fn an_etag_holds_until_the_response_changes() {
         // Another caller may get another response, so the ETag differs.
         assert_ne!(tag(path, inspector).await, first);
         known(path, inspector, &first).await.expect(200);
-        // A third party cannot find out with `*` that the log exists.
+        // A third party cannot find out with `If-None-Match: *` that the log exists.
         known(path, &felled.carrier, "*").await.expect(404);
     }
     assert_ne!(tag(&log, &felled.enterprise).await, tag(&story, &felled.enterprise).await);
@@ -267,7 +269,7 @@ async fn a_cached_name_is_gone_after_the_erasure() {
         [&told["events"][0]["organization"], &told["log"]["holder"], &now["holder"]]
             .map(|org| org["name"].clone())
     };
-    // The names are read for the first log and taken from the cache for the second.
+    // The names of organisations are read for the first log and taken from the cache for the second log.
     let [before, again] = [harvester(&felled.logs[0]).await, harvester(&felled.logs[1]).await];
     assert!(before.iter().all(Value::is_string), "{before:?}");
     assert_eq!(before, again);

@@ -124,8 +124,8 @@ async fn every_batch_may_be_large_and_packed() {
         let answer = send("/v1/verify", body, encoding).await;
         assert_eq!(answer.expect(200)["items"].as_array().unwrap().len(), 1_000, "{encoding}");
     }
-    // These requests are no batches, so gzip is refused (415). For the ticket, the caller's role is checked
-    // first (403).
+    // These two requests are no batches, so gzip is refused (415). For `/v1/felling-tickets`, the caller's
+    // role is checked first (403).
     send("/v1/felling-tickets", packed(&json!({})), "gzip").await.expect(403);
     let answer = send("/v1/seals/KZ999999999/void", packed(&json!({"reason": "lost"})), "gzip").await;
     answer.expect(415);

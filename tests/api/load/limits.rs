@@ -1,5 +1,5 @@
-//! Limits that keep one client from taking what the others need. Each test has a greedy client and a
-//! well-behaved one, which must be served.
+//! Limits that keep one client from taking what the others need. In each test, one client demands too much,
+//! and a well-behaved client must be served.
 
 use crate::stored_logs::{encoded, log};
 use crate::world::{Answer, Org, World, bin};
@@ -141,8 +141,8 @@ async fn writes_that_last_take_at_most_half_of_the_places() {
         post(&router, "/v1/felling-tickets", &felled.forest_owner.token, &ticket).await.expect(201);
     }
     let mut statuses = Vec::new();
-    // The organisation may have half of the places for writes. Two of its four writes exceed that, and are
-    // refused after a second. The other two end when the lock is released.
+    // One organisation may hold half of the four concurrency permits for writes. Two of its four writes
+    // exceed that, and are refused after a second. The other two end when the lock is released.
     tokio::time::timeout(PATIENCE, async {
         while lasting.iter().filter(|one| one.is_finished()).count() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -202,8 +202,8 @@ async fn a_genuine_code_is_answered_where_another_one_guesses() {
     for n in 0..30 {
         assert_eq!(public.check(shared, &format!("KZ-9{n:03}")).await.expect(200)["verdict"], "unknown");
     }
-    // After the address has used up its misses, numbers are refused, existing or not, and so are codes that
-    // can be guessed or are forged.
+    // The address has made the 30 checks of unknown codes that the limit permits. Its further checks are now
+    // refused if the code is a seal number (existing or not), can be guessed, or is forged.
     let (head, signature) = timber.code.as_str().split_at(timber.code.as_str().len() - 88);
     let swapped = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{swapped}{}", &signature[1..]);
@@ -215,8 +215,8 @@ async fn a_genuine_code_is_answered_where_another_one_guesses() {
     assert_eq!(public.check(shared, &made).await.expect(200)["verdict"], "unused");
     let link = format!("/01/{}/21/{}", timber.code.gtin(), &made[18..]);
     assert_eq!(public.get(shared, &link).await.expect(200)["verdict"], "unused");
-    // Genuine codes are not refused yet: they have a limit of their own, of 60 a minute. Three of them were
-    // used above.
+    // Checks of genuine codes are still accepted, because they have a limit of their own: 60 a minute. Three
+    // of these 60 were made above.
     let more = {
         let mut more = 0;
         while public.check(shared, timber.code.as_str()).await.status == 200 {
@@ -284,8 +284,8 @@ async fn a_key_names_so_many_unknown_organisations_a_day() {
     }
     to(&felled.enterprise, &felled.logs[0], &bin(80)).await.expect(429);
     to(&felled.enterprise, &felled.logs[0], &felled.sawmill.bin).await.expect(429);
-    // A request that names no other organisation needs no budget. Another key of the organisation has its own
-    // budget.
+    // The limit of unknown BINs does not apply to a request that names no other organisation. Each key of an
+    // organisation has a limit of its own.
     world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
     let (_, second) = world.key(felled.enterprise.id).await;
     let second = Org { token: second.expose().to_owned(), ..felled.enterprise.clone() };

@@ -1,4 +1,4 @@
-//! Many requests, large requests, greedy clients.
+//! Many requests, large requests, and clients that demand too much.
 
 mod hot_reads;
 mod largest_batches;

@@ -65,9 +65,9 @@ enum Object {
     Key,
     /// The ticket that the forest owner issued to the enterprise.
     Ticket,
-    /// A free seal of the enterprise. Each role gets another one.
+    /// A free seal of the enterprise; a different seal for each role.
     Seal,
-    /// The batch of these seals.
+    /// The batch of the enterprise's free seals.
     Batch,
     /// The enterprise's harvest.
     Harvest,
@@ -393,7 +393,8 @@ fn every_route_has_a_row_and_every_row_a_route() {
     assert_eq!(routes(), rows());
 }
 
-/// The roles in `x-roles` of each operation are those that do not get 403 for every object.
+/// The `x-roles` of each operation name the roles that get another status than 403 for at least one object.
+/// If all roles do, `x-roles` names none.
 #[test]
 fn the_document_names_the_roles_that_may_call_an_operation() {
     let document = ormantrace::http::router::openapi();

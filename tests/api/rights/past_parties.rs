@@ -155,7 +155,7 @@ async fn an_etag_of_a_past_party_holds_while_its_response_does() {
             }
         }
     }
-    // The issuer may see a correction of the harvest, so its response changes, and the ETag with it.
+    // The issuer may see a correction of the harvest, so the issuer's response and its ETag change.
     world.later(73 * 60);
     let set = json!({"corrects": 1, "reason": "қате", "set": {"volume_m3": 0.32}});
     world.event(&felled.inspector, "corrected", logs, set).await.expect(201);

@@ -299,8 +299,8 @@ async fn csv_formula_injection() {
     }
 }
 
-/// One client of the flood. It checks each of `codes` once, and then repeats them as long as `writing` is
-/// set.
+/// One of many clients that send public checks. It checks each of `codes` once, and then checks them again as
+/// long as `writing` is set.
 async fn asker(server: Router, from: SocketAddr, codes: Vec<String>, writing: Arc<AtomicBool>) -> Vec<u16> {
     let mut statuses = Vec::new();
     for code in codes.iter().cycle() {
@@ -332,8 +332,8 @@ async fn flood_of_the_public_check() {
     const ASKERS: usize = 80;
     let world = World::new().await;
     let felled = world.felled(WRITERS).await;
-    // Requests do not wait for a place, so a request beyond the limit is refused at once, however slow the
-    // machine is.
+    // Requests do not wait for a concurrency permit, so a request beyond the limit is refused at once,
+    // however slow the machine is.
     let limits = ConcurrencyLimits { public: 8, wait: Duration::ZERO, ..ConcurrencyLimits::default() };
     let server = router(world.app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
     let writing = Arc::new(AtomicBool::new(true));

@@ -91,8 +91,8 @@ async fn concurrent_writes_take_the_statements_of_one() {
     let before = server.wire.statements();
     let answers =
         server.together((0..11).map(|n| server.event(&felled.enterprise, &stored(n))).collect()).await;
-    // The callers and the writes are batched separately. The first request of each may be sent alone, before
-    // the others arrive.
+    // The look-ups of the callers and the writes are batched separately. The first request of each kind may
+    // be sent alone, before the others arrive.
     let took = server.wire.statements() - before;
     assert!(took <= 2 + 2 * 4, "eleven writes took {took} statements");
     for (answer, log) in answers.iter().zip(&felled.logs) {
@@ -266,8 +266,8 @@ async fn a_connection_lost_before_commit_is_retried_and_at_commit_is_reported() 
         answer.expect(201);
     }
     assert!(server.wire.has_broken());
-    // If the reply to a COMMIT is lost, its outcome is unknown. The response is then `outcome-unknown`, and
-    // nothing is done a second time.
+    // If the reply to a COMMIT is lost, it is unknown whether the transaction was committed. The response is
+    // then `outcome-unknown`, and the write is not executed a second time.
     for (passes, logs, events_then) in [(false, 2..5, 1), (true, 5..8, 2)] {
         server.wire.break_at("COMMIT", passes);
         let answers = server.together(asking(logs.clone())).await;

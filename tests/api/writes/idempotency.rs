@@ -68,7 +68,8 @@ async fn a_response_is_stored_for_ninety_days() {
     let again = send(ticket.clone()).await;
     assert!(is_replayed(&again));
     assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
-    // The body of this response expires at the same time as its row, so the row is deleted.
+    // The stored body of this response and its row in the table `idempotency` expire at the same time, so the
+    // row is deleted.
     assert_ne!(later(&world, TimeDelta::days(90) + TimeDelta::seconds(1)).await, 0);
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency WHERE key = 'ticket-0001245'")
         .fetch_one(&world.app.pool)
@@ -132,7 +133,8 @@ async fn a_large_response_is_stored_for_seven_days_and_its_result_is_named_later
     let id = harvest["id"].as_str().unwrap();
     assert!(told["detail"].as_str().unwrap().contains(&format!("harvest {id}")), "{told}");
     assert!(!is_replayed(&late));
-    // Even after the body has expired, the key accepts only the content of its first request.
+    // Even after the stored body of the response has expired, the idempotency key accepts only the content of
+    // its first request.
     let mut other = body;
     other["logs"][0]["volume_m3"] = json!(0.34);
     let reused = send(other).await;

@@ -66,7 +66,8 @@ pub(super) struct Answer {
 /// A response body in one media type.
 pub(super) struct Content {
     pub(super) media: String,
-    /// The status of an earlier response with the same body, which is not described again.
+    /// If an earlier response of the operation has the same body: the status of that response. The body is
+    /// then not described again.
     pub(super) same_as: Option<String>,
     pub(super) members: Vec<Members>,
     pub(super) example: String,
