@@ -4,10 +4,13 @@ use super::correct;
 use super::log::write::LockedLog;
 use super::record::{Access, Plan, Recorder};
 use super::state::{LogState, contradicted, state_at};
+use super::table::check;
 use crate::base::error::Result;
 use crate::base::ids::LogId;
 use crate::evidence::chain::Tx;
 use crate::timber::event::content::Content;
+use chrono::{DateTime, Utc};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Late events that one organisation may record on one log: enough for any journey without a network, too few
@@ -39,9 +42,34 @@ impl Recorder<'_> {
         let chains = correct::chains(tx, &late).await?;
         let past_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
             let events: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
-            Ok((id, Past { state: state_at(&events, at)?, events }))
+            let state = self.state_for(&events, at)?;
+            Ok((id, Past { state, events }))
         };
         chains.into_iter().map(past_of).collect()
+    }
+
+    /// The state of a log in which a late event of the caller counts as allowed or not.
+    ///
+    /// Late events of other organisations are claims without effect on the present state, so they cannot forbid
+    /// the caller's event: a former owner's device that delivers a loading after the log was sold would
+    /// otherwise forbid every later record of the new owner. They may allow it: a carrier arrives after a
+    /// departure that the holder recorded late.
+    fn state_for(&self, events: &[Content], at: DateTime<Utc>) -> Result<LogState> {
+        let all = state_at(events, at)?;
+        if self.allows(&all) || !events.iter().any(|event| self.is_others_claim(event)) {
+            return Ok(all);
+        }
+        let own: Vec<Content> = events.iter().filter(|event| !self.is_others_claim(event)).cloned().collect();
+        let own = state_at(&own, at)?;
+        Ok(if self.allows(&own) { own } else { all })
+    }
+
+    fn allows(&self, state: &LogState) -> bool {
+        check(self.request.r#type, state, self.roles).is_ok() && self.check_giver(state).is_ok()
+    }
+
+    fn is_others_claim(&self, event: &Content) -> bool {
+        event.business.out_of_order && event.business.organization != self.caller.organization
     }
 
     /// Whether a late event may join `events`: not if something already recorded could then not have
@@ -65,7 +93,15 @@ impl Recorder<'_> {
             let detail = "The log was felled later: nothing happened to it before.".to_owned();
             return Ok(Err(("contradicts-later", detail)));
         }
-        Ok(match contradicted(events, &self.content(plan, None, None))? {
+        // A late event of the present holder or owner is not refused for the claims of others, only for what is
+        // in force and for its own late events. Those of past parties are refused for all that is recorded.
+        let state = &plan.row.state;
+        let events: Cow<'_, [Content]> = if [state.holder, state.owner].contains(&self.caller.organization) {
+            events.iter().filter(|event| !self.is_others_claim(event)).cloned().collect()
+        } else {
+            Cow::Borrowed(events)
+        };
+        Ok(match contradicted(&events, &self.content(plan, None, None))? {
             None => Ok(()),
             Some(seq) => {
                 let detail =
