@@ -68,7 +68,7 @@ pub(super) async fn check<'r>(
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
-        (LogEventType::Corrected, Some(Some(log))) if readable.correction => {
+        (LogEventType::Corrected, Some(Some(log))) if readable.corrects => {
             Some(correct::prepare(tx, *log).await?)
         }
         _ => None,
@@ -131,7 +131,8 @@ pub(super) async fn check<'r>(
     }
     let mut corrected = None;
     if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
-        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, errors);
+        corrected =
+            correct::decide(&prepared, &recorder, &plan.row, plan.access, readable.correction, errors);
     }
     if !errors.is_empty() {
         if let Some(plan) = plans.first()

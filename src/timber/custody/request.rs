@@ -273,7 +273,8 @@ impl PartialCustodyEvent {
                 && self.device.as_ref().is_some_and(|device| device.is_none() || self.occurred_at.is_some())
                 && (self.r#type != Some(LogEventType::Transferred) || self.of.is_some()),
             content: self.to_bin.is_some() && self.carrier_bin.is_some() && self.vehicle.is_some(),
-            correction: self.corrects.is_some() && self.set.is_some() && self.reverse.is_some(),
+            corrects: self.corrects.is_some(),
+            correction: self.set.is_some() && self.reverse.is_some(),
         };
         let request = NewCustodyEvent {
             r#type: self.r#type.unwrap_or(LogEventType::Stored),
@@ -307,7 +308,9 @@ pub(super) struct Readable {
     pub(super) transition: bool,
     /// Whether the members that determine the log's next state could be read.
     pub(super) content: bool,
-    /// Whether the members of a correction could be read.
+    /// Whether the number of the corrected event could be read.
+    pub(super) corrects: bool,
+    /// Whether the other members of a correction could be read.
     pub(super) correction: bool,
 }
 
@@ -316,7 +319,7 @@ impl Readable {
     #[must_use]
     pub(super) fn all(request: &NewCustodyEvent) -> Self {
         let positions = (0..request.logs.len()).collect();
-        Self { positions, transition: true, content: true, correction: true }
+        Self { positions, transition: true, content: true, corrects: true, correction: true }
     }
 
     /// Location of the readable log at `index`.

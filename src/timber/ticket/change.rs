@@ -3,6 +3,7 @@
 use super::content::{Changed, TicketPublic, texts};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, TicketId};
+use crate::base::input::RequestErrors;
 use crate::base::region::Region;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
@@ -54,7 +55,7 @@ struct Locked {
 /// # Errors
 /// Not found, also for a ticket the caller may not see; forbidden if the caller may see it but is not its
 /// issuer.
-/// Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`.
+/// Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`; all that apply.
 pub async fn change(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -72,19 +73,13 @@ pub async fn change(
             Error::NotFound
         });
     }
-    if locked.cancelled {
-        let detail = "The ticket is cancelled.";
-        return Err(Error::Conflict(vec![FieldError::new(
-            Location::Pointer(String::new()),
-            "ticket-cancelled",
-            detail,
-        )]));
-    }
     let (felling_until, removal_until) = match change {
         Change::Extend { felling_until, removal_until } => (*felling_until, *removal_until),
         Change::Cancel => (None, None),
     };
-    extendable(&locked, felling_until, removal_until)?;
+    let mut errors = RequestErrors::default();
+    check_locked(&locked, Some(felling_until), Some(removal_until), &mut errors);
+    errors.into_result()?;
     let public = TicketPublic {
         v: 1,
         subject: "felling_ticket",
@@ -130,12 +125,41 @@ pub async fn change(
     Ok(())
 }
 
-/// Checks an extension: dates must move later, and removal must not end before felling.
-fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
-    let mut conflicts = Vec::new();
+/// Adds to `errors` those that the ticket shows in a request that has errors already. A date that could not be
+/// read is `None`. Nothing is added for a ticket that the caller may not change.
+///
+/// # Errors
+/// From the database.
+pub async fn check(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    ticket: TicketId,
+    felling_until: Option<Option<LocalDate>>,
+    removal_until: Option<Option<LocalDate>>,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let locked = lock(tx, ticket).await?;
+    if let Some(locked) = locked.filter(|locked| locked.issuer == caller.organization) {
+        check_locked(&locked, felling_until, removal_until, errors);
+    }
+    Ok(())
+}
+
+/// Checks a change: the ticket is not cancelled, dates move later, and removal does not end before felling. A
+/// date that could not be read is `None`.
+fn check_locked(
+    locked: &Locked,
+    felling_until: Option<Option<LocalDate>>,
+    removal_until: Option<Option<LocalDate>>,
+    errors: &mut RequestErrors,
+) {
     let mut refuse = |pointer: &str, code, detail: String| {
-        conflicts.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
+        errors.conflict.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
     };
+    if locked.cancelled {
+        refuse("", "ticket-cancelled", "The ticket is cancelled.".to_owned());
+    }
+    let (felling, removal) = (felling_until.flatten(), removal_until.flatten());
     if felling.is_some_and(|day| day <= locked.felling_until) {
         let detail = format!("The new day must be later than the present one, {}.", locked.felling_until);
         refuse("/felling_until", "not-later", detail);
@@ -146,6 +170,11 @@ fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<Local
         let detail = format!("The new day must be later than the present one, {present}.");
         refuse("/removal_until", "not-later", detail);
     }
+    let unread = felling_until.is_none() || removal_until.is_none();
+    if unread || felling.zip(removal).is_some_and(|(felling, removal)| removal < felling) {
+        // The dates were refused when the request was read.
+        return;
+    }
     let felling_until = felling.unwrap_or(locked.felling_until);
     if let Some(removal_until) = removal.or(locked.removal_until)
         && removal_until < felling_until
@@ -154,7 +183,6 @@ fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<Local
         let detail = format!("Removal would end on {removal_until}, before felling ends on {felling_until}.");
         refuse(pointer, "removal-before-felling", detail);
     }
-    if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflict(conflicts)) }
 }
 
 async fn lock(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Locked>> {
