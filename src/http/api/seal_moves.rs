@@ -17,24 +17,21 @@ use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::seal::transfer::{self, SealSelection, Transferred};
-use crate::timber::seal::{SealNumber, SealRange, VoidReason};
+use crate::timber::seal::{SealName, VoidReason, stock};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Maximum seals of one range.
-const MAX_IN_RANGE: u32 = 100_000;
-
 input! {
     /// Seals and their new holder: the seals are either `numbers`, or `first` and `last`.
     pub struct SealTransfer {
-        /// The seals, each once.
-        pub numbers: Option<Vec<SealNumber>> [1..=10_000],
-        /// First number of a range of up to 100,000.
-        pub first: Option<SealNumber>,
-        /// Last number of that range.
-        pub last: Option<SealNumber>,
+        /// The seals, each once, by number or marking code.
+        pub numbers: Option<Vec<SealName>> [1..=10_000],
+        /// First seal of a range of up to 100,000 numbers, by number or marking code.
+        pub first: Option<SealName>,
+        /// Last seal of that range.
+        pub last: Option<SealName>,
         /// The new holder: an enterprise or a forest owner.
         pub to_bin: Bin,
         /// The client's id for this write request.
@@ -78,14 +75,11 @@ impl PartialTransfer {
                 }
             }
         }
-        if let (Some(Some(first)), Some(Some(last))) = (&self.first, &self.last) {
-            let invalid = match SealRange::new(first.clone(), last) {
-                Err(error) => error.into(),
-                Ok(range) if range.len() > MAX_IN_RANGE => {
-                    Invalid::new("too-many", format!("A range has at most {MAX_IN_RANGE} numbers."))
-                }
-                Ok(_) => return,
-            };
+        // The numbers of codes are known later.
+        if let (Some(Some(first)), Some(Some(last))) = (&self.first, &self.last)
+            && let (Some(first), Some(last)) = (first.number(), last.number())
+            && let Err(invalid) = transfer::range(first, last)
+        {
             errors.refuse_field(node, "last", invalid);
             self.last = None;
         }
@@ -95,25 +89,19 @@ impl PartialTransfer {
     fn selection(&self) -> Option<SealSelection> {
         if let Some(Some(numbers)) = &self.numbers {
             let read = numbers.iter().enumerate().filter_map(|(at, number)| Some((at, number.clone()?)));
-            return Some(SealSelection::Numbers(read.collect()));
+            return Some(SealSelection::Names(read.collect()));
         }
-        let (first, last) = (self.first.as_ref()?.as_ref()?, self.last.as_ref()?.as_ref()?);
-        SealRange::new(first.clone(), last).ok().map(SealSelection::Range)
+        let (first, last) = (self.first.clone()??, self.last.clone()??);
+        Some(SealSelection::Range { first, last })
     }
 }
 
 impl SealTransfer {
     fn selection(&self) -> Result<SealSelection> {
         match (&self.numbers, &self.first, &self.last) {
-            (Some(numbers), _, _) => {
-                Ok(SealSelection::Numbers(numbers.iter().cloned().enumerate().collect()))
-            }
+            (Some(numbers), _, _) => Ok(SealSelection::Names(numbers.iter().cloned().enumerate().collect())),
             (None, Some(first), Some(last)) => {
-                let range = SealRange::new(first.clone(), last);
-                let at = || Location::Pointer("/last".into());
-                range
-                    .map(SealSelection::Range)
-                    .map_err(|error| Error::Invalid(vec![FieldError::invalid(at(), error.into())]))
+                Ok(SealSelection::Range { first: first.clone(), last: last.clone() })
             }
             _ => Err(Error::Invalid(vec![FieldError::new(
                 Location::Pointer(String::new()),
@@ -239,7 +227,7 @@ async fn refuse(
 #[utoipa::path(
     post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     request_body = SealVoid,
     responses(
         (status = 200, description = "Void", body = Receipted<Voided>),
@@ -255,24 +243,26 @@ pub async fn void_seal(
     Path(number): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<SealVoid>,
 ) -> Result<Response, Problem> {
-    let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
+    let name = SealName::parse(&number).map_err(|_| Problem::not_found())?;
     let fingerprint = write.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
     let why = VoidCause { reason: input.reason, note: input.note };
-    let work = Arc::new((app.clone(), caller.clone(), number, why, input.operation_id));
+    let work = Arc::new((app.clone(), caller.clone(), name, why, input.operation_id));
     write
         .run(&app, &caller, "void_seal", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
-                let (app, caller, number, why, given) = &*work;
+                let (app, caller, name, why, given) = &*work;
                 let act = caller.act_in(operation, app.clock.now())?;
+                let number = stock::numbers_of(&mut **tx, &[name]).await?.pop().flatten();
+                let number = &number.ok_or(Error::NotFound)?;
                 if let Some((subjects, seqs)) = earlier(tx, caller, *given, &fingerprint).await? {
                     let response = void_seal::answer(tx, operation, number, &subjects, &seqs).await?;
                     return Ok(
                         WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes()
                     );
                 }
-                let response = void_seal::void(tx, caller, &act, number, why).await?;
+                let response = void_seal::void(tx, caller, &act, (number, name), why).await?;
                 let record = Record {
                     organization: caller.organization,
                     operation,

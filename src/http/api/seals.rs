@@ -13,7 +13,7 @@ use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::label::label_svg;
 use crate::timber::seal::view::{self, Access, Counts, HolderStock, Seal, SealFilter, SealHistory};
-use crate::timber::seal::{SealNumber, SealStatus};
+use crate::timber::seal::{SealName, SealStatus, stock};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
@@ -32,10 +32,13 @@ pub(in crate::http) fn access(caller: &Caller) -> Access {
     }
 }
 
-/// The seal in the URL, if the caller may see it; else 404, also for text that is not a seal number.
-async fn find(app: &App, number: &str, access: Access) -> Result<Seal, Problem> {
-    let number = SealNumber::parse(number).map_err(|_| Problem::not_found())?;
-    view::get(&app.pool, &number, access).await?.ok_or_else(Problem::not_found)
+/// The seal in the URL, if the caller may see it; else 404, also for text that is no seal number or marking code,
+/// and for a code that is not the registered one.
+async fn find(app: &App, text: &str, access: Access) -> Result<Seal, Problem> {
+    let name = SealName::parse(text).map_err(|_| Problem::not_found())?;
+    let number = stock::numbers_of(&app.pool, &[&name]).await?.pop().flatten();
+    let seal = view::get(&app.pool, &number.ok_or_else(Problem::not_found)?, access).await?;
+    seal.filter(|seal| !name.differs_from(&seal.marking_code)).ok_or_else(Problem::not_found)
 }
 
 /// One seal.
@@ -43,7 +46,7 @@ async fn find(app: &App, number: &str, access: Access) -> Result<Seal, Problem> 
 /// Its status and holder, its marking code, and the log that it is on.
 #[utoipa::path(
     get, path = "/v1/seals/{number}", operation_id = "get_seal", tag = "seals", security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The seal now", body = Seal),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -65,7 +68,7 @@ pub async fn get_seal(
 #[utoipa::path(
     get, path = "/v1/seals/{number}/history", operation_id = "get_seal_history", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417"), HistoryQuery),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417"), HistoryQuery),
     responses(
         (status = 200, description = "The seal and its events", body = SealHistory),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -104,7 +107,7 @@ pub async fn get_seal_history(
 #[utoipa::path(
     get, path = "/v1/seals/{number}/label.svg", operation_id = "get_seal_label", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The label, sizes in mm", body = String, content_type = "image/svg+xml"),
         (status = 404, description = "Absent, or you may not see it", body = Problem,

@@ -11,6 +11,7 @@ use crate::timber::event::content;
 use crate::timber::event::types::{LogEventType, SealBatchEventType};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
+use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::record::{self, BatchChange, MadeEvent};
 use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
@@ -45,7 +46,7 @@ pub struct VoidCause {
     pub note: Option<Text>,
 }
 
-/// Voids a seal. The caller must be its holder, the holder of the log that bears it, or the operator.
+/// Voids a seal, named by this number or by `name`, which may be its marking code. The caller must be its holder, the holder of the log that bears it, or the operator.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
@@ -55,10 +56,13 @@ pub async fn void(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
-    number: &SealNumber,
+    (number, name): (&SealNumber, &SealName),
     cause: &VoidCause,
 ) -> Result<Voided> {
     let seal = lock_visible(tx, caller, number).await?;
+    if seal.differs(name) {
+        return Err(Error::NotFound);
+    }
     if seal.status == SealStatus::Void {
         return Err(conflict("seal-void", format!("{number} is void already.")));
     }

@@ -7,7 +7,9 @@
 
 use super::column::text_type;
 use super::gs1;
+use super::marking_code::MarkingCode;
 use crate::base::error::Invalid;
+use crate::base::input;
 use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
@@ -46,8 +48,8 @@ pub enum NumberError {
     /// It begins or ends with a hyphen.
     #[error("a seal number begins and ends with a letter or a digit, not with a hyphen")]
     Hyphen,
-    /// `01`, 14 digits, `21` and a serial: every reader would take it for a marking code.
-    #[error("this has the form of a marking code's identification, so it cannot be a seal number")]
+    /// A marking code, or a text with the form of its identification (`01`, 14 digits, `21` and a serial).
+    #[error("this is a marking code or its identification, not the number that is printed on the seal")]
     Identification,
 }
 
@@ -338,7 +340,25 @@ fn numbered(prefix: &str, width: usize, value: u32) -> String {
     if width == 0 { prefix.to_owned() } else { format!("{prefix}{value:0width$}") }
 }
 
-crate::base::input::parse_text!(SealNumber);
+impl input::ParseText for SealNumber {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text).map_err(|error| match error {
+            // A whole code from a scanner: its length or one of its characters is not what is wrong.
+            NumberError::Length(_) | NumberError::Character(_) if MarkingCode::parse(text).is_ok() => {
+                NumberError::Identification.into()
+            }
+            error => error.into(),
+        })
+    }
+}
+
+impl input::Read for SealNumber {
+    input::whole!();
+
+    fn read_partial(node: input::Node<'_>, errors: &mut input::Errors) -> Option<Self> {
+        input::read_text(node, errors)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ impl Replacement {
     /// Locks the new seal, the present seal of `log`, and the batch of the latter. Without a log, which is an
     /// error of the request, only the new seal.
     pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: Option<LogId>) -> Result<Self> {
-        let new = numbers_of(tx, &[new]).await?.pop().flatten();
+        let new = numbers_of(&mut **tx, &[new]).await?.pop().flatten();
         let old = match log {
             None => None,
             Some(log) => sqlx::query_scalar!(

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId, SealBatchId};
 use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::Tx;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use std::collections::HashMap;
 
 vocabulary! {
@@ -68,17 +68,14 @@ impl SealRow {
     /// signature.
     #[must_use]
     pub fn differs(&self, name: &SealName) -> bool {
-        let Code::MarkingCode(code) = name.code() else { return false };
-        code.identification() == self.identification
-            && self.marking_code.signature().is_some()
-            && *code != self.marking_code
+        name.differs_from(&self.marking_code)
     }
 }
 
 /// The numbers of the seals that `names` name, in their order; `None` for a marking code that is not registered.
 /// A name that is a number is returned as it is, registered or not. Takes no lock: the number of an
 /// identification never changes.
-pub async fn numbers_of(tx: &mut Tx<'_>, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
+pub async fn numbers_of(db: impl PgExecutor<'_>, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
     let mut wanted: Vec<Identification> = Vec::new();
     for name in names {
         wanted.extend(name.code().identification());
@@ -91,7 +88,7 @@ pub async fn numbers_of(tx: &mut Tx<'_>, names: &[&SealName]) -> Result<Vec<Opti
                FROM seal WHERE identification = ANY($1)"#,
             &wanted as &[Identification],
         )
-        .fetch_all(&mut **tx)
+        .fetch_all(db)
         .await?;
         known = rows.into_iter().map(|row| (row.identification, row.number)).collect();
     }

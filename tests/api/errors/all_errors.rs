@@ -405,6 +405,7 @@ async fn a_registration_of_seals_reports_members_and_what_is_registered_together
         {"number": known[0], "marking_code": code("A2")},
         {"number": "KZ-2"},
         {"number": "№", "marking_code": code("A1")},
+        {"number": code("A7"), "marking_code": code("A7")},
     ]});
     let answer = world.post("/v1/seals", &operator, body).await;
     answer.expect(422);
@@ -418,6 +419,7 @@ async fn a_registration_of_seals_reports_members_and_what_is_registered_together
         ("/seals/3/marking_code", "required"),
         ("/seals/4/marking_code", "duplicate-in-batch"),
         ("/seals/4/number", "seal-number-character"),
+        ("/seals/5/number", "seal-number-is-marking-code"),
     ];
     assert_eq!(found, expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
     let table = format!("number,marking_code\r\n{},{}\r\n№,{}\r\n", known[0], code("A1"), code("A1"));
