@@ -553,6 +553,38 @@ async fn codes_signed_with_old_keys_still_verify() {
     assert_eq!(ring.verify(&world.app.signing_key.sign(&identification)), Signature::Valid);
 }
 
+/// A label that is printed for a void seal would come onto timber.
+#[tokio::test]
+async fn a_void_seal_has_no_label() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let label =
+        async |number: &str, org: &Org| world.get(&format!("/v1/seals/{number}/label.svg"), org).await;
+    for number in [&felled.seals[0], &felled.logs[0]] {
+        assert_eq!(label(number, &felled.enterprise).await.status, 200, "issued and applied seals have one");
+    }
+    world
+        .post(&format!("/v1/seals/{}/void", felled.seals[0]), &felled.enterprise, json!({"reason": "lost"}))
+        .await
+        .expect(200);
+    let new = json!({"new_seal_number": felled.seals[1], "reason": "пломба шытынаған"});
+    world.event(&felled.enterprise, "seal_replaced", &felled.logs[..1], new).await.expect(201);
+    for (number, reason) in [(&felled.seals[0], "lost"), (&felled.logs[0], "replaced")] {
+        for org in [&felled.enterprise, &felled.operator] {
+            let answer = label(number, org).await;
+            answer.expect(409);
+            assert_eq!(answer.codes(), ["seal-void"]);
+            assert_eq!(
+                answer.json()["detail"],
+                format!("{number} is void ({reason}): no label is made for it.")
+            );
+        }
+        label(number, &felled.sawmill).await.expect(404);
+    }
+    label("KZ999999999", &felled.operator).await.expect(404);
+    assert_eq!(label(&felled.seals[1], &felled.enterprise).await.status, 200);
+}
+
 /// A client with a scanner sends the whole code where a number is expected.
 #[tokio::test]
 async fn a_seal_is_named_by_its_number_or_its_whole_code() {
@@ -609,7 +641,8 @@ async fn a_seal_is_named_by_its_number_or_its_whole_code() {
     let seal = world.get(&format!("/v1/seals/{}", path(&codes[5])), &enterprise).await.expect(200);
     assert_eq!(seal["number"], json!(numbers[5]));
     world.get(&format!("/v1/seals/{}/history", path(&codes[5])), &enterprise).await.expect(200);
-    world.get(&format!("/v1/seals/{}/label.svg", path(&codes[5])), &enterprise).await.status.is_success();
+    let label = world.get(&format!("/v1/seals/{}/label.svg", path(&codes[5])), &enterprise).await;
+    assert_eq!(label.status, 200);
     for absent in [path(&forged(&codes[5])), path(unknown), path(&codes[4])] {
         world.get(&format!("/v1/seals/{absent}"), &enterprise).await.expect(404);
     }

@@ -1,5 +1,6 @@
 //! Reading seals: one seal, its history and label, lists, stock.
 
+use crate::base::error::{FieldError, Location};
 use crate::base::input::input;
 use crate::evidence::chain::history::DisclosedEvent;
 use crate::http::core::app::App;
@@ -103,7 +104,7 @@ pub async fn get_seal_history(
 /// The label: DataMatrix, QR code and number, to print.
 ///
 /// An SVG picture with sizes in millimetres: the complete marking code as DataMatrix, the link of the public check as QR
-/// code, and the number as text.
+/// code, and the number as text. A void seal, also one that was replaced, gets 409 `seal-void`.
 #[utoipa::path(
     get, path = "/v1/seals/{number}/label.svg", operation_id = "get_seal_label", tag = "seals",
     security(("token" = [])),
@@ -112,6 +113,7 @@ pub async fn get_seal_history(
         (status = 200, description = "The label, sizes in mm", body = String, content_type = "image/svg+xml"),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
+        (status = 409, description = "`seal-void`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_seal_label(
@@ -122,6 +124,16 @@ pub async fn get_seal_label(
 ) -> Result<Response, Problem> {
     let access = if caller.is(Role::Operator) { Access::All } else { Access::Own(caller.organization) };
     let seal = find(&app, &number, access).await?;
+    if seal.status == SealStatus::Void {
+        // A label printed now would come onto timber, and every check would call it void.
+        let reason = seal.void_reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let detail = format!("{} is void{reason}: no label is made for it.", seal.number);
+        return Err(Problem::conflict(vec![FieldError::new(
+            Location::Pointer(String::new()),
+            "seal-void",
+            detail,
+        )]));
+    }
     let svg = label_svg(&seal.number, &seal.marking_code, &app.public_url)
         .map_err(|error| Problem::internal(format!("label of {}: {error}", seal.number)))?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))], svg).into_response())
