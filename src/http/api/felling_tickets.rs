@@ -21,7 +21,7 @@ use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
-use crate::timber::ticket::change::{self, Change, change};
+use crate::timber::ticket::change::{self, Change, ReadDates, change};
 use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
 use crate::timber::ticket::read::{TicketView, get, list, subject, view};
 use crate::timber::ticket::vocabulary::FellingKind;
@@ -419,7 +419,11 @@ pub async fn extend_felling_ticket(
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
         Parsed::Partial(PartialWrite { input, errors, .. }) => {
-            let dates = input.map(|input| (input.felling_until, input.removal_until));
+            let dates = input.map(|input| ReadDates {
+                felling_until: input.felling_until.flatten(),
+                removal_until: input.removal_until.flatten(),
+                are_all: input.felling_until.is_some() && input.removal_until.is_some(),
+            });
             return Err(refuse_change(&app, &caller, &id, dates, errors).await?);
         }
     };
@@ -458,8 +462,8 @@ pub async fn cancel_felling_ticket(
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
         Parsed::Partial(PartialWrite { input, errors, .. }) => {
-            let dates = input.map(|_| (Some(None), Some(None)));
-            return Err(refuse_change(&app, &caller, &id, dates, errors).await?);
+            let none = ReadDates { felling_until: None, removal_until: None, are_all: true };
+            return Err(refuse_change(&app, &caller, &id, input.map(|_| none), errors).await?);
         }
     };
     changed(app, caller, &id, write, "cancel_felling_ticket", Change::Cancel, input.reason).await
@@ -471,12 +475,12 @@ async fn refuse_change(
     app: &App,
     caller: &Caller,
     id: &str,
-    dates: Option<(Option<Option<LocalDate>>, Option<Option<LocalDate>>)>,
+    dates: Option<ReadDates>,
     mut errors: RequestErrors,
 ) -> Result<Problem, Problem> {
-    if let (Some((felling, removal)), Ok(id)) = (dates, id_in_path(id)) {
+    if let (Some(dates), Ok(id)) = (dates, id_in_path(id)) {
         let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-        let checked = change::check(&mut tx, caller, id, felling, removal, &mut errors).await;
+        let checked = change::check(&mut tx, caller, id, dates, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
     }

@@ -16,7 +16,7 @@ use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse}
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
-use crate::timber::seal::transfer::{self, SealSelection, Transferred};
+use crate::timber::seal::transfer::{self, SealPlace, SealSelection, Transferred};
 use crate::timber::seal::{SealName, VoidReason, stock};
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -48,7 +48,7 @@ input! {
         /// The client's id for this write request.
         pub operation_id: Option<OperationId>,
     }
-    => SealVoid::check;
+    => PartialVoid::check as PartialVoid;
 }
 
 impl PartialTransfer {
@@ -112,9 +112,9 @@ impl SealTransfer {
     }
 }
 
-impl SealVoid {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        if self.reason == VoidReason::Replaced {
+impl PartialVoid {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        if self.reason == Some(VoidReason::Replaced) {
             let detail = "Only a replacement (`seal_replaced`) makes a seal void as `replaced`.";
             errors.refuse_field(node, "reason", Invalid::new("unknown-void-reason", detail));
         }
@@ -175,8 +175,15 @@ pub async fn transfer_seals(
                     WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes()
                 );
             }
-            let response =
-                transfer::transfer(tx, caller, &act, &input.selection()?, &input.to_bin, to_at()).await?;
+            let response = transfer::transfer(
+                tx,
+                caller,
+                &act,
+                &input.selection()?,
+                &input.to_bin,
+                &transfer_locations(),
+            )
+            .await?;
             let record = Record {
                 organization: caller.organization,
                 operation,
@@ -192,9 +199,18 @@ pub async fn transfer_seals(
     with_bins(&app, caller.key, writing).await
 }
 
-/// Location of the receiver.
-fn to_at() -> Location {
-    Location::Pointer("/to_bin".into())
+/// The locations of a transfer's members.
+fn transfer_locations() -> transfer::Locations {
+    transfer::Locations {
+        to: Location::Pointer("/to_bin".into()),
+        seal: |place| {
+            Location::Pointer(match place {
+                SealPlace::Numbers(position) => format!("/numbers/{position}"),
+                SealPlace::First => "/first".to_owned(),
+                SealPlace::Last => "/last".to_owned(),
+            })
+        },
+    }
 }
 
 /// All errors of a transfer that could not be read completely: also those of the seals that could be read.
@@ -210,7 +226,8 @@ async fn refuse(
             let operation = input.operation_id.flatten();
             if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
                 let (selection, to) = (input.selection(), input.to_bin.as_ref());
-                transfer::check(&mut tx, caller, selection.as_ref(), to, to_at(), &mut errors).await?;
+                transfer::check(&mut tx, caller, selection.as_ref(), to, &transfer_locations(), &mut errors)
+                    .await?;
             }
             Ok::<_, Error>(())
         }
@@ -219,6 +236,30 @@ async fn refuse(
         checked?;
     }
     Err(errors.into_error().into())
+}
+
+/// All errors of a void that could not be read completely: also the conflict that the seal shows.
+async fn refuse_void(
+    app: &App,
+    caller: &Caller,
+    name: Option<SealName>,
+    partial: PartialWrite<SealVoid>,
+) -> Result<Problem, Problem> {
+    let PartialWrite { input, mut errors, fingerprint } = partial;
+    if let (Some(name), Some(input)) = (name, input) {
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let checked = async {
+            let operation = input.operation_id.flatten();
+            if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
+                void_seal::check(&mut tx, caller, &name, &mut errors).await?;
+            }
+            Ok::<_, Error>(())
+        }
+        .await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Ok(errors.into_error().into())
 }
 
 /// Makes a seal void. If it is on a log, the log's history gets an event, too.
@@ -241,9 +282,14 @@ pub async fn void_seal(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
     Path(number): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<SealVoid>,
+    parsed: Parsed<SealVoid>,
 ) -> Result<Response, Problem> {
-    let name = SealName::parse(&number).map_err(|_| Problem::not_found())?;
+    let name = SealName::parse(&number);
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return Err(refuse_void(&app, &caller, name.ok(), partial).await?),
+    };
+    let name = name.map_err(|_| Problem::not_found())?;
     let fingerprint = write.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
     let why = VoidCause { reason: input.reason, note: input.note };

@@ -2,9 +2,11 @@
 
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
+use crate::base::input::RequestErrors;
 use crate::base::units::Text;
 use crate::evidence::chain::{self, Draft, NewHead, Tx};
 use crate::timber::custody::log::write;
+use crate::timber::custody::state::LogState;
 use crate::timber::custody::table::{self, CallerRoles, Refused};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::content;
@@ -14,7 +16,7 @@ use crate::timber::party::role::Role;
 use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::record::{self, BatchChange, MadeEvent};
-use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
+use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use, numbers_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -63,8 +65,8 @@ pub async fn void(
     if seal.differs(name) {
         return Err(Error::NotFound);
     }
-    if seal.status == SealStatus::Void {
-        return Err(conflict("seal-void", format!("{number} is void already.")));
+    if let Some(error) = void_already(&seal) {
+        return Err(Error::Conflict(vec![error]));
     }
     let batch = [seal.batch.0];
     let head = record::lock_heads(tx, &batch)
@@ -99,6 +101,55 @@ pub async fn void(
     answer(tx, act.operation, number, &subjects, &seqs).await
 }
 
+/// Adds to `errors` the conflict that the seal shows in a request that has errors already. Nothing is added for a
+/// seal that the caller may not see.
+///
+/// # Errors
+/// From the database.
+pub async fn check(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    name: &SealName,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let Some(number) = numbers_of(&mut **tx, &[name]).await?.pop().flatten() else { return Ok(()) };
+    let seal = match lock_visible(tx, caller, &number).await {
+        Ok(seal) if seal.differs(name) => return Ok(()),
+        Ok(seal) => seal,
+        Err(Error::NotFound) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    errors.conflict.push_some(void_already(&seal));
+    if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log)
+        && let Some(row) = write::lock(tx, &[log]).await?.pop()
+    {
+        errors.conflict.push_some(refusal(caller, &row.state));
+    }
+    Ok(())
+}
+
+fn void_already(seal: &SealRow) -> Option<FieldError> {
+    (seal.status == SealStatus::Void)
+        .then(|| conflict("seal-void", format!("{} is void already.", seal.number)))
+}
+
+/// Why the caller may not void the seal of a log in this state.
+fn refusal(caller: &Caller, state: &LogState) -> Option<FieldError> {
+    let roles =
+        CallerRoles { id: caller.organization, inspector: false, operator: caller.is(Role::Operator) };
+    let refused = table::check(LogEventType::SealVoided, state, roles).err()?;
+    Some(match refused {
+        Refused::Transition => conflict(
+            "transition-not-allowed",
+            format!("The log that bears it is `{}`: its seal can no longer be voided.", state.status),
+        ),
+        Refused::NotYours => conflict(
+            "not-the-holder",
+            "Another organisation now holds the log of this seal and may void it.".to_owned(),
+        ),
+    })
+}
+
 /// Locks and returns the seal, if the caller may see it.
 pub async fn lock_visible(tx: &mut Tx<'_>, caller: &Caller, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
@@ -123,18 +174,9 @@ async fn on_applied_seal_voided(
 ) -> Result<NewHead> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
-    let roles =
-        CallerRoles { id: caller.organization, inspector: false, operator: caller.is(Role::Operator) };
-    table::check(LogEventType::SealVoided, &row.state, roles).map_err(|refusal| match refusal {
-        Refused::Transition => conflict(
-            "transition-not-allowed",
-            format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
-        ),
-        Refused::NotYours => conflict(
-            "not-the-holder",
-            "Another organisation now holds the log of this seal and may void it.".to_owned(),
-        ),
-    })?;
+    if let Some(error) = refusal(caller, &row.state) {
+        return Err(Error::Conflict(vec![error]));
+    }
     let public = content::LogPublic::bare(LogEventType::SealVoided, row.state.kind, act.on(), None);
     let business = content::LogBusiness {
         reason: Some(cause.reason.as_str().to_owned()),
@@ -193,6 +235,6 @@ pub async fn answer(
     })
 }
 
-fn conflict(code: &'static str, detail: String) -> Error {
-    Error::Conflict(vec![FieldError::new(Location::Pointer(String::new()), code, detail)])
+fn conflict(code: &'static str, detail: String) -> FieldError {
+    FieldError::new(Location::Pointer(String::new()), code, detail)
 }

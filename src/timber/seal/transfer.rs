@@ -49,7 +49,7 @@ pub fn range(first: &SealNumber, last: &SealNumber) -> Result<SealRange, Invalid
 
 /// A selected seal: where the request names it, how, and its number.
 struct Selected {
-    at: Location,
+    at: SealPlace,
     name: Option<SealName>,
     number: SealNumber,
 }
@@ -64,8 +64,23 @@ impl std::fmt::Display for Selected {
     }
 }
 
-fn pointer(text: &str) -> Location {
-    Location::Pointer(text.to_owned())
+/// Where a request names a seal.
+#[derive(Clone, Copy, Debug)]
+pub enum SealPlace {
+    /// At this position of its list.
+    Numbers(usize),
+    /// As the first of a range.
+    First,
+    /// As the last of a range.
+    Last,
+}
+
+/// The locations of a request's members, for its errors.
+pub struct Locations {
+    /// Of the receiver.
+    pub to: Location,
+    /// Of a seal.
+    pub seal: fn(SealPlace) -> Location,
 }
 
 fn not_yours(at: Location, name: impl std::fmt::Display) -> FieldError {
@@ -75,7 +90,13 @@ fn not_yours(at: Location, name: impl std::fmt::Display) -> FieldError {
 impl SealSelection {
     /// The selected seals with their numbers; adds an error for each code that is not registered, each seal that
     /// is named twice, and ends that make no range.
-    async fn resolve(&self, tx: &mut Tx<'_>, errors: &mut RequestErrors) -> Result<Vec<Selected>> {
+    async fn resolve(
+        &self,
+        tx: &mut Tx<'_>,
+        at: &Locations,
+        errors: &mut RequestErrors,
+    ) -> Result<Vec<Selected>> {
+        let seal_at = at.seal;
         match self {
             Self::Names(names) => {
                 let codes: Vec<&SealName> = names.iter().map(|(_, name)| name).collect();
@@ -83,12 +104,12 @@ impl SealSelection {
                 let mut seen = HashSet::with_capacity(names.len());
                 let mut selected = Vec::with_capacity(names.len());
                 for ((position, name), number) in names.iter().zip(numbers) {
-                    let at = pointer(&format!("/numbers/{position}"));
+                    let at = SealPlace::Numbers(*position);
                     match number {
-                        None => errors.invalid.push(not_yours(at, name)),
+                        None => errors.invalid.push(not_yours(seal_at(at), name)),
                         Some(number) if !seen.insert(number.clone()) => {
                             let detail = "This seal comes earlier in the same batch.";
-                            errors.invalid.push(FieldError::new(at, "duplicate-in-batch", detail));
+                            errors.invalid.push(FieldError::new(seal_at(at), "duplicate-in-batch", detail));
                         }
                         Some(number) => selected.push(Selected { at, name: Some(name.clone()), number }),
                     }
@@ -97,24 +118,25 @@ impl SealSelection {
             }
             Self::Range { first, last } => {
                 let mut ends = numbers_of(&mut **tx, &[first, last]).await?.into_iter();
-                let mut end = |at: &str, name: &SealName| {
+                let mut end = |at: SealPlace, name: &SealName| {
                     let number = ends.next().flatten();
                     if number.is_none() {
-                        errors.invalid.push(not_yours(pointer(at), name));
+                        errors.invalid.push(not_yours(seal_at(at), name));
                     }
                     number
                 };
-                let (Some(first), Some(last)) = (end("/first", first), end("/last", last)) else {
+                let (Some(first), Some(last)) = (end(SealPlace::First, first), end(SealPlace::Last, last))
+                else {
                     return Ok(Vec::new());
                 };
                 match range(&first, &last) {
                     // A request names only the ends of a range, so each error is at its first seal.
                     Ok(range) => Ok(range
                         .iter()
-                        .map(|number| Selected { at: pointer("/first"), name: None, number })
+                        .map(|number| Selected { at: SealPlace::First, name: None, number })
                         .collect()),
                     Err(invalid) => {
-                        errors.invalid.push(FieldError::invalid(pointer("/last"), invalid));
+                        errors.invalid.push(FieldError::invalid(seal_at(SealPlace::Last), invalid));
                         Ok(Vec::new())
                     }
                 }
@@ -148,12 +170,12 @@ pub async fn check(
     caller: &Caller,
     selection: Option<&SealSelection>,
     to: Option<&Bin>,
-    to_at: Location,
+    at: &Locations,
     errors: &mut RequestErrors,
 ) -> Result<(Option<OrganizationId>, Vec<SealRow>)> {
     let receiver = match to {
         None => None,
-        Some(bin) => match receiver(tx, bin, to_at).await? {
+        Some(bin) => match receiver(tx, bin, at.to.clone()).await? {
             Ok(receiver) => Some(receiver),
             Err(error) => {
                 errors.invalid.push(error);
@@ -162,17 +184,17 @@ pub async fn check(
         },
     };
     let Some(selection) = selection else { return Ok((receiver, Vec::new())) };
-    let selected = selection.resolve(tx, errors).await?;
+    let selected = selection.resolve(tx, at, errors).await?;
     let numbers: Vec<SealNumber> = selected.iter().map(|seal| seal.number.clone()).collect();
     let rows = lock_for_use(tx, &numbers).await?;
     let mut seals = Vec::with_capacity(rows.len());
     for (selected, row) in selected.into_iter().zip(rows) {
         let Some(seal) = row.filter(|seal| caller.is(Role::Operator) || seal.holder == caller.organization)
         else {
-            errors.invalid.push(not_yours(selected.at.clone(), &selected));
+            errors.invalid.push(not_yours((at.seal)(selected.at), &selected));
             continue;
         };
-        let (at, number) = (selected.at, &seal.number);
+        let (at, number) = ((at.seal)(selected.at), &seal.number);
         if selected.name.as_ref().is_some_and(|name| seal.differs(name)) {
             let detail =
                 "This code is not the one that the seal was registered with; it is forged or misread.";
@@ -209,10 +231,10 @@ pub async fn transfer(
     act: &Actor,
     selection: &SealSelection,
     to: &Bin,
-    to_at: Location,
+    at: &Locations,
 ) -> Result<Transferred> {
     let mut errors = RequestErrors::default();
-    let (receiver, seals) = check(tx, caller, Some(selection), Some(to), to_at, &mut errors).await?;
+    let (receiver, seals) = check(tx, caller, Some(selection), Some(to), at, &mut errors).await?;
     errors.into_result()?;
     let to = receiver.ok_or_else(|| Error::CorruptRow(format!("organization.bin {to}: not found")))?;
     let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();

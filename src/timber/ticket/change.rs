@@ -78,7 +78,7 @@ pub async fn change(
         Change::Cancel => (None, None),
     };
     let mut errors = RequestErrors::default();
-    check_locked(&locked, Some(felling_until), Some(removal_until), &mut errors);
+    check_locked(&locked, ReadDates { felling_until, removal_until, are_all: true }, &mut errors);
     errors.into_result()?;
     let public = TicketPublic {
         v: 1,
@@ -125,8 +125,18 @@ pub async fn change(
     Ok(())
 }
 
-/// Adds to `errors` those that the ticket shows in a request that has errors already. A date that could not be
-/// read is `None`. Nothing is added for a ticket that the caller may not change.
+/// The later dates of a request, as far as they could be read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadDates {
+    /// New last day of felling.
+    pub felling_until: Option<LocalDate>,
+    /// New last day of removal.
+    pub removal_until: Option<LocalDate>,
+    /// Whether the request has no other dates, which could not be read.
+    pub are_all: bool,
+}
+
+/// Adds to `errors` those that the ticket shows in a request that has errors already. Nothing is added for a ticket that the caller may not change.
 ///
 /// # Errors
 /// From the database.
@@ -134,32 +144,25 @@ pub async fn check(
     tx: &mut Tx<'_>,
     caller: &Caller,
     ticket: TicketId,
-    felling_until: Option<Option<LocalDate>>,
-    removal_until: Option<Option<LocalDate>>,
+    dates: ReadDates,
     errors: &mut RequestErrors,
 ) -> Result<()> {
     let locked = lock(tx, ticket).await?;
     if let Some(locked) = locked.filter(|locked| locked.issuer == caller.organization) {
-        check_locked(&locked, felling_until, removal_until, errors);
+        check_locked(&locked, dates, errors);
     }
     Ok(())
 }
 
-/// Checks a change: the ticket is not cancelled, dates move later, and removal does not end before felling. A
-/// date that could not be read is `None`.
-fn check_locked(
-    locked: &Locked,
-    felling_until: Option<Option<LocalDate>>,
-    removal_until: Option<Option<LocalDate>>,
-    errors: &mut RequestErrors,
-) {
+/// Checks a change: the ticket is not cancelled, dates move later, and removal does not end before felling.
+fn check_locked(locked: &Locked, dates: ReadDates, errors: &mut RequestErrors) {
     let mut refuse = |pointer: &str, code, detail: String| {
         errors.conflict.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
     };
     if locked.cancelled {
         refuse("", "ticket-cancelled", "The ticket is cancelled.".to_owned());
     }
-    let (felling, removal) = (felling_until.flatten(), removal_until.flatten());
+    let ReadDates { felling_until: felling, removal_until: removal, are_all } = dates;
     if felling.is_some_and(|day| day <= locked.felling_until) {
         let detail = format!("The new day must be later than the present one, {}.", locked.felling_until);
         refuse("/felling_until", "not-later", detail);
@@ -170,8 +173,7 @@ fn check_locked(
         let detail = format!("The new day must be later than the present one, {present}.");
         refuse("/removal_until", "not-later", detail);
     }
-    let unread = felling_until.is_none() || removal_until.is_none();
-    if unread || felling.zip(removal).is_some_and(|(felling, removal)| removal < felling) {
+    if !are_all || felling.zip(removal).is_some_and(|(felling, removal)| removal < felling) {
         // The dates were refused when the request was read.
         return;
     }

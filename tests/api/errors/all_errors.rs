@@ -569,6 +569,28 @@ async fn an_organization_an_order_and_a_key_report_members_and_references_togeth
 }
 
 #[tokio::test]
+async fn a_void_reports_members_and_the_seals_state_together() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let path = |number: &str| format!("/v1/seals/{number}/void");
+    let found = async |number: &str, who: &Org| {
+        let answer = world.post(&path(number), who, json!({"reason": "replaced", "note": 7})).await;
+        answer.expect(422);
+        located(&answer).into_iter().map(|(place, code)| format!("{place} {code}")).collect::<Vec<_>>()
+    };
+    world.post(&path(&felled.seals[0]), &felled.enterprise, json!({"reason": "lost"})).await.expect(200);
+    let members = ["/note wrong-type", "/reason unknown-void-reason"];
+    assert_eq!(found(&felled.seals[0], &felled.enterprise).await, [" seal-void", members[0], members[1]]);
+    assert_eq!(found(&felled.seals[1], &felled.enterprise).await, members);
+    // The log was sold, so its seal can no longer be voided.
+    world.event(&felled.enterprise, "sold", &felled.logs, json!({})).await.expect(201);
+    let expected = [" transition-not-allowed", members[0], members[1]];
+    assert_eq!(found(&felled.logs[0], &felled.enterprise).await, expected);
+    // A seal that the caller may not see adds nothing.
+    assert_eq!(found(&felled.seals[0], &felled.sawmill).await, members);
+}
+
+#[tokio::test]
 async fn a_correction_reports_the_event_and_the_values_together() {
     let world = World::new().await;
     let felled = world.felled(2).await;
