@@ -50,7 +50,7 @@ const LOCATION_EXCEPTIONS: &[(&str, usize)] = &[
     ("src/timber/custody/void_seal.rs", 1),
     ("src/timber/party/organization.rs", 1),
     ("src/timber/seal/batch.rs", 3),
-    ("src/timber/ticket/change.rs", 3),
+    ("src/timber/ticket/change.rs", 2),
     ("src/timber/ticket/content.rs", 1),
     ("src/timber/ticket/issue.rs", 3),
 ];

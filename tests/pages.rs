@@ -136,7 +136,7 @@ fn answers() -> Vec<(&'static str, Verification)> {
             Verification::void(asked(Signature::Absent), "replaced", Some(log("stored", "seal_replaced"))),
         ),
         ("unused", Verification::unused(asked(Signature::Valid))),
-        ("unknown", Verification::not_registered(unregistered, false)),
+        ("unknown", Verification::not_registered(unregistered, None)),
         ("forged", Verification::forged(asked(Signature::Forged))),
         (
             "unreadable",
@@ -449,7 +449,7 @@ fn script_in_any_text_is_only_text() {
         Verification::closed(asked(), log()),
         Verification::void(asked(), EVIL, Some(log())),
         Verification::unused(asked()),
-        Verification::not_registered(asked(), false),
+        Verification::not_registered(asked(), None),
         Verification::forged(asked()),
         Verification::unreadable(EVIL, &Invalid::new("not-a-code", EVIL)),
     ];

@@ -8,7 +8,7 @@ standard library and, for Ed25519, the package `cryptography`. It asks no networ
                              [--register FOLDER] [--seal SEAL] [--json] FILE...
 
 One line a check: outcome, name, what was found. Ends with status 1 if any check failed, else with 3 if the
-register has events that a file does not show. Several keys of one flag are separated with commas.
+register has events that a file does not show, or may have. Several keys of one flag are separated with commas.
 """
 
 import argparse
@@ -263,7 +263,7 @@ class Register:
         """The note of its newest checkpoint."""
         try:
             with open(os.path.join(self.folder, "checkpoint"), "rb") as file:
-                return file.read()
+                return decoded(file.read())
         except OSError as wrong:
             raise Wrong(f"the register's copy: {wrong}") from None
 
@@ -566,7 +566,7 @@ def check_memory(report, trust, checkpoint, consistency):
         return report.row("memory", OK, "the first checkpoint seen")
     try:
         with open(trust.memory, "rb") as file:
-            seen = Checkpoint(Note(file.read()).text)
+            seen = Checkpoint(Note(decoded(file.read())).text)
     except (Wrong, OSError) as wrong:
         return report.row("memory", FAILED, f"the memory cannot be read: {wrong}")
     if seen.origin != checkpoint.origin:
@@ -584,6 +584,9 @@ def check_memory(report, trust, checkpoint, consistency):
         except Wrong as wrong:
             return report.row("memory", FAILED, str(wrong))
         good = tree_root(leaves) == new.root and tree_root(leaves[: old.size]) == old.root
+    elif old is checkpoint:
+        detail = f"a newer checkpoint was seen, of size {seen.size}; the file's is of size {old.size}: give --register"
+        return report.row("memory", INCOMPLETE, detail)
     else:
         detail = f"no proof from size {old.size} to {new.size}: give --register, or export with ?since={old.size}"
         return report.row("memory", FAILED, detail)
@@ -695,7 +698,7 @@ def check_complete(report, trust, events, checkpoint, export):
         if trust.memory is not None and os.path.exists(trust.memory):
             try:
                 with open(trust.memory, "rb") as file:
-                    seen = Checkpoint(Note(file.read()).text)
+                    seen = Checkpoint(Note(decoded(file.read())).text)
                 trees += [seen] if seen.origin == checkpoint.origin else []
             except (Wrong, OSError):
                 pass  # the check `memory` has failed
@@ -746,6 +749,10 @@ def name_of(kind, publics, seals, events):
         species = [text for text in (member(public, "species") for public in publics) if text is not None]
         found = ["seal " + seals[-1][1]] if seals else []
         found += species[-1:]
+    if kind == "log" and seals:
+        later = list(enumerate(publics, start=1))[seals[-1][0] :]
+        void = [k for k, public in later if member(public, "type") == "seal_voided"]
+        found[0] += f" (void since event {void[0]})" if void else ""
     tickets = [
         joined("felling ticket ", " ", member(public, "ticket", "series"), member(public, "ticket", "number"))
         for public in publics
@@ -921,6 +928,8 @@ def verify_receipt(answer, trust):
         report.row("receipt", FAILED, "not signed by your key")
     fits = len(leaves) == promised and tree_root(leaves) == root and all(leaf in leaves for leaf in shown)
     report.over("leaves", [] if fits else [(None, "the receipt is of other events")], f"{len(leaves)} promised")
+    if trust.seal is None:
+        report.row("about", UNCHECKED, "only the hashes are promised; all else in the file is what it says")
     check_no_text(report, trust)
     check_kept(report, trust, leaves)
     return report, None
@@ -996,7 +1005,7 @@ def remember(report, trust, note):
         return
     if os.path.exists(trust.memory):
         with open(trust.memory, "rb") as file:
-            if Checkpoint(Note(file.read()).text).size >= Checkpoint(Note(note).text).size:
+            if Checkpoint(Note(decoded(file.read())).text).size >= Checkpoint(Note(note).text).size:
                 return
     with open(trust.memory + ".new", "wb") as file:
         file.write(note)

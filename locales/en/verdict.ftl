@@ -54,14 +54,16 @@ message-not-registered =
     If it is not found again, the seal may be forged. Do not buy timber with this seal.
 
 message-letter-like-digit =
-    There is no seal with this number. It has the letter O or I next to a digit: is it a zero (0) or a one (1)?
-    Check every character and try again. If it is not found again, the seal may be forged. Do not buy timber with this seal.
+    There is no seal with this number. It has a letter that looks like a digit, such as O for a zero (0):
+    did you mean { $number }? Check every character and try again. If it is not found again, the seal may be forged. Do not buy timber with this seal.
 
 message-forged =
     The signature in this code is not genuine. The code is forged or damaged. Scan the seal once more.
     If the result is the same, do not buy timber with this seal.
 
 message-unreadable = { $reason } Enter the number exactly as it is printed on the seal, or scan the code once more.
+
+message-unreadable-meant = { $reason } Did you mean { $number }? Check every character on the seal and try again.
 
 void-spoiled = The seal was reported spoiled.
 void-lost = The seal was reported lost.

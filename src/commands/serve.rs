@@ -5,7 +5,7 @@
 //! cleanly. Nothing that it started is left running.
 
 use crate::base::clock::{Clock, ClockWatch};
-use crate::base::config::{OperatorToken, Settings};
+use crate::base::config::{OperatorToken, Settings, shown};
 use crate::base::error::{Error, Invalid};
 use crate::base::units::Text;
 use crate::commands::demo_keys;
@@ -121,6 +121,19 @@ pub enum Failure {
     /// The database returned an error during start.
     #[error("The server cannot start: {0}.")]
     Start(#[from] Error),
+    /// `--origin` is not the name of the register in the folder.
+    #[error(
+        "--origin is {given}, but the register in {} was begun as {begun} and keeps that name: give --origin {begun}, \
+         or the folder of another register with --register-dir.", shown(.dir)
+    )]
+    OtherOrigin {
+        /// The given name.
+        given: String,
+        /// The name in the folder's checkpoint.
+        begun: String,
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Evidence could be altered: its append-only triggers are gone.
     #[error(
         "Nothing keeps the evidence append-only: {0} must be restored first, as the migrations make them. \
@@ -210,6 +223,9 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         Some(dir) => dir.clone(),
         None => settings.database.data_dir()?.join("register"),
     });
+    if let Some(given) = &operation.origin {
+        check_origin(given, &register)?;
+    }
     let public_url = match &settings.serve.public_url {
         Some(url) => url.as_str().to_owned(),
         None => format!("http://{}", reachable(address)),
@@ -375,6 +391,19 @@ fn warn_if_made_anew(served_before: bool, file: &Path, what: &str) {
             file = %file.display(),
             "THE KEY FILE IS MISSING: {what}; if the old key still exists, stop this server and restore its file"
         );
+    }
+}
+
+/// Checks that the register in the folder, if it was begun, has the given name: its key has a name, so another one
+/// would have no effect. A folder that cannot be read is reported by `publish`.
+fn check_origin(given: &str, register: &Folder) -> Result<(), Failure> {
+    let signed = register.signed().ok().flatten().or_else(|| register.published().ok().flatten());
+    let note = signed.and_then(|bytes| Note::parse(&bytes).ok());
+    match note.and_then(|note| Checkpoint::parse(note.text()).ok()) {
+        Some(Checkpoint { origin: begun, .. }) if begun != given => {
+            Err(Failure::OtherOrigin { given: given.to_owned(), begun, dir: register.root().to_path_buf() })
+        }
+        _ => Ok(()),
     }
 }
 

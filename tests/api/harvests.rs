@@ -364,7 +364,7 @@ async fn a_seal_is_named_by_its_whole_code_too() {
     assert_eq!(post(&[&other]).await.codes(), ["marking-code-differs"]);
     assert_eq!(post(&["010952000000001121NOSUCHSEAL"]).await.codes(), ["unknown-seal"]);
     let hint = post(&["KZO00000041"]).await.expect(422);
-    assert!(hint["errors"][0]["detail"].as_str().unwrap().contains("zero"), "{hint}");
+    assert!(hint["errors"][0]["detail"].as_str().unwrap().ends_with("Did you mean KZ000000041?"), "{hint}");
     let made = post(&[&format!("]d2{code}"), &felled.seals[1]]).await.expect(201);
     assert_eq!(made["logs"][0]["seal_number"], felled.seals[0]);
     assert_eq!(made["logs"][0]["marking_code"], code);
@@ -441,6 +441,25 @@ async fn a_table_is_taken_as_spreadsheets_write_it() {
         let told = send("application/vnd.ms-excel", bytes.to_vec()).await.expect(400);
         assert!(told["errors"][0]["detail"].as_str().unwrap().contains(&format!("({name})")), "{told}");
     }
+    for (bytes, words) in [
+        (b"\xD0\xCF\x11\xE0".as_slice(), "an Excel 97–2003 workbook"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"<html xmlns:x=\"urn:schemas-microsoft-com:office:excel\">", "an HTML page"),
+        (b"\xEF\xBB\xBF\r\n <TABLE border=1><tr><td>seal_number</td></tr></TABLE>", "an HTML page"),
+        (b"<!DOCTYPE html>\n<html>", "an HTML page"),
+        (b"<?xml version=\"1.0\"?><Workbook/>", "an XML file"),
+    ] {
+        let told = send("text/csv", bytes.to_vec()).await.expect(400);
+        assert_eq!(told["errors"][0]["code"], "not-csv");
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.contains(words) && detail.contains("save the sheet as \"CSV UTF-8\""), "{told}");
+    }
+    let kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+    let told = send(kind, b"PK\x03\x04..xl/workbook.xml".to_vec()).await.expect(415);
+    assert!(
+        told["detail"].as_str().unwrap().ends_with("Save a workbook as \"CSV UTF-8\" and send that file."),
+        "{told}"
+    );
     let told = send("application/pdf", Vec::new()).await.expect(415);
     for kind in ["application/json", "text/csv", "text/tab-separated-values", "application/vnd.ms-excel"] {
         assert!(told["detail"].as_str().unwrap().contains(kind), "{told}");

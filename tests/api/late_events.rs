@@ -171,8 +171,43 @@ async fn a_former_owners_late_sale_is_refused() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
-/// The number of late events is limited, so that no organisation can fill the chain of another organisation's
-/// log.
+/// A former owner's device delivers late that the log was loaded, for a time when the log was its own. The
+/// true late records of the new owner are accepted all the same, in either order.
+#[tokio::test]
+async fn a_former_owners_late_event_does_not_block_those_of_the_new_owner() {
+    for of_former_owner in [&["loaded"][..], &["stored", "loaded", "departed"]] {
+        let world = World::new().await;
+        let felled = world.felled(1).await;
+        let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+        world.later(60);
+        world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+        world.event(to, "accepted", logs, json!({})).await.expect(201);
+        world.later(120);
+        world.event(to, "transferred", logs, json!({"to_bin": from.bin})).await.expect(201);
+        world.event(to, "withdrawn", logs, json!({})).await.expect(201);
+        for (seq, event) in (1..).zip(of_former_owner) {
+            let more = at(&format!("10:3{seq}"), seq);
+            world.event(from, event, logs, more).await.expect(201);
+        }
+        // At noon the log was the new owner's.
+        world.event(to, "stored", logs, at("12:00", 1)).await.expect(201);
+        world.event(to, "loaded", logs, at("12:10", 2)).await.expect(201);
+        // The present owner is bound by its own late events, and by what is in force.
+        let refused = world.event(to, "sold", logs, at("12:20", 3)).await;
+        refused.expect(409);
+        assert_eq!(refused.codes(), ["transition-not-allowed"]);
+        let refused = world.event(to, "sold", logs, at("11:30", 3)).await;
+        refused.expect(409);
+        assert_eq!(refused.codes(), ["contradicts-later"]);
+        // A past party is bound by all of them.
+        let refused = world.event(from, "lost", logs, at("10:50", 9)).await;
+        refused.expect(409);
+        assert_eq!(log(&world, &felled).await["status"], "at_felling");
+        assert_eq!(world.unsound().await, [""; 0]);
+    }
+}
+
+/// Late events are bounded, so that no organisation can fill another one's chain.
 #[tokio::test]
 async fn late_events_of_one_organisation_on_a_log_are_bounded() {
     let world = World::new().await;

@@ -556,3 +556,107 @@ async fn codes_signed_with_old_keys_still_verify() {
     assert_eq!(ring.verify(&old.sign(&identification)), Signature::Valid);
     assert_eq!(ring.verify(&world.app.signing_key.sign(&identification)), Signature::Valid);
 }
+
+/// A label that is printed for a void seal would come onto timber.
+#[tokio::test]
+async fn a_void_seal_has_no_label() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let label =
+        async |number: &str, org: &Org| world.get(&format!("/v1/seals/{number}/label.svg"), org).await;
+    for number in [&felled.seals[0], &felled.logs[0]] {
+        assert_eq!(label(number, &felled.enterprise).await.status, 200, "issued and applied seals have one");
+    }
+    world
+        .post(&format!("/v1/seals/{}/void", felled.seals[0]), &felled.enterprise, json!({"reason": "lost"}))
+        .await
+        .expect(200);
+    let new = json!({"new_seal_number": felled.seals[1], "reason": "пломба шытынаған"});
+    world.event(&felled.enterprise, "seal_replaced", &felled.logs[..1], new).await.expect(201);
+    for (number, reason) in [(&felled.seals[0], "lost"), (&felled.logs[0], "replaced")] {
+        for org in [&felled.enterprise, &felled.operator] {
+            let answer = label(number, org).await;
+            answer.expect(409);
+            assert_eq!(answer.codes(), ["seal-void"]);
+            assert_eq!(
+                answer.json()["detail"],
+                format!("{number} is void ({reason}): no label is made for it.")
+            );
+        }
+        label(number, &felled.sawmill).await.expect(404);
+    }
+    label("KZ999999999", &felled.operator).await.expect(404);
+    assert_eq!(label(&felled.seals[1], &felled.enterprise).await.status, 200);
+}
+
+/// A client with a scanner sends the whole code where a number is expected.
+#[tokio::test]
+async fn a_seal_is_named_by_its_number_or_its_whole_code() {
+    let world = World::new().await;
+    let (operator, enterprise, sawmill) =
+        (world.operator().await, world.enterprise().await, world.sawmill().await);
+    let numbers = world.seals(&operator, &enterprise, 6).await;
+    let mut codes = Vec::new();
+    for number in &numbers {
+        let seal = world.get(&format!("/v1/seals/{number}"), &enterprise).await.expect(200);
+        codes.push(seal["marking_code"].as_str().unwrap().to_owned());
+    }
+    let transfer = async |body: Value| world.post("/v1/seals/transfer", &enterprise, body).await;
+    let forged = |code: &str| {
+        let last = if code.ends_with('A') { "B" } else { "A" };
+        format!("{}{last}", &code[..code.len() - 1])
+    };
+    let unknown = codes[0].replacen("21", "21ZZ", 1);
+    let unknown = unknown.split('\u{1d}').next().unwrap();
+    let body = json!({"to_bin": sawmill.bin,
+        "numbers": [numbers[0], codes[0], forged(&codes[1]), unknown, codes[2], numbers[2]]});
+    let answer = transfer(body).await;
+    answer.expect(422);
+    assert_eq!(
+        entries(&answer),
+        pairs(&[
+            ("/numbers/1", "duplicate-in-batch"),
+            ("/numbers/3", "unknown-seal"),
+            ("/numbers/5", "duplicate-in-batch"),
+            ("/numbers/2", "marking-code-differs"),
+        ])
+    );
+    // A code of another organisation's seal does not show its number.
+    let theirs = world.seals(&operator, &sawmill, 1).await.remove(0);
+    let code = world.get(&format!("/v1/seals/{theirs}"), &sawmill).await.expect(200)["marking_code"].clone();
+    let answer = transfer(json!({"to_bin": sawmill.bin, "numbers": [code]})).await;
+    assert_eq!(answer.codes(), ["unknown-seal"]);
+    assert!(!answer.json().to_string().contains(&theirs), "{}", answer.json());
+
+    let answer =
+        transfer(json!({"to_bin": sawmill.bin, "numbers": [codes[0], numbers[1]]})).await.expect(200);
+    assert_eq!(answer["transferred"], 2);
+    // The ends of a range.
+    let answer = transfer(json!({"to_bin": sawmill.bin, "first": codes[4], "last": codes[2]})).await;
+    assert_eq!(entries(&answer), pairs(&[("/last", "seal-range-order")]));
+    let answer = transfer(json!({"to_bin": sawmill.bin, "first": codes[2], "last": unknown})).await;
+    assert_eq!(entries(&answer), pairs(&[("/last", "unknown-seal")]));
+    let answer =
+        transfer(json!({"to_bin": sawmill.bin, "first": codes[2], "last": codes[4]})).await.expect(200);
+    assert_eq!(answer["transferred"], 3);
+
+    // In a path.
+    let path = |code: &str| ormantrace::base::percent::encode_segment(code);
+    let seal = world.get(&format!("/v1/seals/{}", path(&codes[5])), &enterprise).await.expect(200);
+    assert_eq!(seal["number"], json!(numbers[5]));
+    world.get(&format!("/v1/seals/{}/history", path(&codes[5])), &enterprise).await.expect(200);
+    let label = world.get(&format!("/v1/seals/{}/label.svg", path(&codes[5])), &enterprise).await;
+    assert_eq!(label.status, 200);
+    for absent in [path(&forged(&codes[5])), path(unknown), path(&codes[4])] {
+        world.get(&format!("/v1/seals/{absent}"), &enterprise).await.expect(404);
+    }
+    let reason = json!({"reason": "spoiled"});
+    world
+        .post(&format!("/v1/seals/{}/void", path(&forged(&codes[5]))), &enterprise, reason.clone())
+        .await
+        .expect(404);
+    let void =
+        world.post(&format!("/v1/seals/{}/void", path(&codes[5])), &enterprise, reason).await.expect(200);
+    assert_eq!((&void["number"], &void["status"]), (&json!(numbers[5]), &json!("void")));
+    assert_eq!(world.unsound().await, [""; 0]);
+}

@@ -282,3 +282,29 @@ async fn a_written_separator_is_first_part_of_the_serial_and_then_a_separator() 
     let made = world.post("/v1/harvests", &holder, harvest).await.expect(201);
     assert_eq!(made["logs"][0]["seal_number"], "SE-0001");
 }
+
+/// The number that was meant is in every language, whether it is registered or not. `З` is no character of a number.
+#[tokio::test]
+async fn a_number_with_letters_for_digits_gets_the_number_that_was_meant() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    log(&world, &issuer, &holder, "DEMO000041", 2).await;
+    for (sent, meant) in [
+        ("DEMO00O041", "DEMO000041"),
+        ("DEMO00О042", "DEMO000042"),
+        ("DEMO00004l", "DEMO000041"),
+        ("KZ-0I00З4", "KZ-010034"),
+        ("kz00004з", "KZ000043"),
+    ] {
+        let answer = verify(&world, sent).await;
+        assert_eq!((&answer["verdict"], answer.get("seal_number")), (&json!("unknown"), None), "{answer}");
+        for lang in ["kk", "ru", "en"] {
+            assert!(answer["message"][lang].as_str().unwrap().contains(meant), "{answer}");
+            // Few requests: unknown codes are counted.
+            if sent.contains('З') {
+                let path = format!("/verify/{}?lang={lang}", encoded(sent));
+                assert!(String::from_utf8_lossy(&page(&world, &path).await.bytes).contains(meant), "{lang}");
+            }
+        }
+    }
+}

@@ -4,10 +4,12 @@
 
 use crate::register::{folder, key, published, until};
 use crate::support::pg::TestDb;
-use crate::support::process::{PATIENCE, Running, TOKEN, data, post};
+use crate::support::process::{PATIENCE, Running, TOKEN, data, post, program, wait};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const ORIGIN: &str = "wood.example/register";
@@ -73,6 +75,25 @@ fn a_server_with_an_origin_publishes_and_its_publisher_ends_with_it() {
     assert_eq!(status.code(), Some(0), "{told}");
     assert!(!is_alive(third), "it ended before the server: {told}");
     assert!(told.contains("publishing has ended"), "{told}");
+
+    // The register keeps its name: another one is refused before anything starts.
+    let mut other = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--origin", "wood.example/other", "--data-dir"])
+        .arg(data.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(other.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let told = lines.find(|line| line.contains("--origin is") || line.contains("serving"));
+    let told = told.expect("a line");
+    if told.contains("serving") {
+        other.kill().expect("killed");
+    }
+    assert_eq!(wait(&mut other).code(), Some(1), "{told}");
+    assert!(told.contains("--origin is wood.example/other"), "{told}");
+    assert!(told.contains(&format!("begun as {ORIGIN}")), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

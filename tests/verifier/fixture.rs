@@ -70,6 +70,28 @@ pub const STORIES: [Story; 4] = [
     },
 ];
 
+/// A log whose first seal was replaced, and whose second seal was voided.
+pub const VOIDED: Story = Story {
+    kind: SubjectKind::Log,
+    types: &[
+        "harvested",
+        "stored",
+        "loaded",
+        "departed",
+        "arrived",
+        "received",
+        "seal_voided",
+        "inspected",
+        "seal_replaced",
+        "stored",
+        "seal_voided",
+        "inspected",
+    ],
+    person: None,
+    erased: None,
+    closed: None,
+};
+
 fn id() -> Uuid {
     Uuid::from_u128(0x0199_a2c4_5d6e_7f80_9123_4567_89ab_cdef)
 }

@@ -2,7 +2,7 @@
 //! hand), and checks of files that another program has saved. Each file is checked by the verifier and by the
 //! Python verifier, which must agree.
 
-use crate::fixture::{EVENTS, Register, STORIES, Story, morning};
+use crate::fixture::{EVENTS, Register, STORIES, Story, VOIDED, morning};
 use crate::{failed_at, outcome, twins};
 use ormantrace::evidence::tlog::{Checkpoint, Note, VerifierKey};
 use ormantrace::services::verifier::report::{Check, Outcome, Report, Verdict};
@@ -97,6 +97,39 @@ fn an_old_export_is_counted_to_the_newest_checkpoint_that_the_reader_has() {
         let report = checked(&old, &Trust { register: Some(copy.clone()), ..register.trust() });
         assert_eq!(failed_at(&report, Check::Complete), [None], "{note}\n{report}");
     }
+}
+
+#[test]
+fn an_old_file_is_incomplete_and_not_false_if_a_newer_checkpoint_was_seen() {
+    let register = Register::new();
+    let seen = |note: &Note| Memory::Seen(note.to_string().into_bytes());
+    let with = |memory| Trust { memory, ..register.trust() };
+    let newest = with(seen(&register.note));
+    let old = register.earlier_export(400);
+    let mut without_witness = newest.clone();
+    (without_witness.witnesses, without_witness.quorum) = (Vec::new(), Some(0));
+    let note = register.earlier(400).to_string();
+    for report in [checked(&old, &newest), both(note.as_bytes(), &without_witness)] {
+        assert_eq!(report.verdict(), Verdict::Incomplete, "{report}");
+        assert_eq!(outcome(&report, Check::Memory), Outcome::Incomplete, "{report}");
+        said(&report, &format!("a newer checkpoint, of size {}; the file's is of size 400", register.size()));
+        said(&report, "give --register");
+        said(&report, "Valid as far as shown.\n");
+    }
+    // With the copy, the two are compared.
+    let report = checked(&old, &Trust { register: Some(register.mirror()), ..newest.clone() });
+    assert_eq!(outcome(&report, Check::Memory), Outcome::Ok, "{report}");
+    // Contradictions remain failures: another register, and two roots of one size.
+    let fork = Register::with_stranger(1);
+    let report = checked(&old, &with(seen(&fork.earlier(400))));
+    assert_eq!(failed_at(&report, Check::Memory), [None], "{report}");
+    let report =
+        checked(&old, &with(Memory::Seen(register.note.to_string().replace("timber", "paper").into())));
+    assert_eq!(failed_at(&report, Check::Memory), [None], "{report}");
+    // A newer checkpoint without a proof stays a failure: it would replace the one that was seen.
+    let report = checked(&register.export(), &with(seen(&register.earlier(400))));
+    assert_eq!(failed_at(&report, Check::Memory), [None], "{report}");
+    said(&report, "export with ?since=400");
 }
 
 #[test]
@@ -343,6 +376,85 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
         assert!(about(&report).is_some(), "{report}");
         let report = checked(&other.export(), &Trust { seal: Some("KZ-0000009".into()), ..other.trust() });
         assert_eq!(failed_at(&report, Check::About), [None], "{report}");
+    }
+}
+
+#[test]
+fn a_seal_that_was_voided_is_named_as_void() {
+    static STORY: Story = VOIDED;
+    let register = Register::of(&STORY);
+    let trust = |seal: &str| Trust { seal: Some(seal.to_owned()), ..register.trust() };
+    let void =
+        "about       seal KZ-0000009 (void since event 11), pinus_sylvestris, felling ticket А 000117\n";
+    // The file is about this seal all the same.
+    for trust in [trust("KZ-0000009"), register.trust()] {
+        let report = checked(&register.export(), &trust);
+        assert_eq!(report.verdict(), Verdict::Valid, "{report}");
+        said(&report, void);
+    }
+    let report = checked(&register.export(), &trust("KZ-0000001"));
+    assert_eq!(failed_at(&report, Check::About), [None], "{report}");
+    said(&report, "seal KZ-0000001 was replaced by KZ-0000009 at event 9 and is void since\n");
+    // The first seal was void before it was replaced; the present one was not yet.
+    let mut earlier = register.export();
+    earlier["events"].as_array_mut().unwrap().truncate(10);
+    said(&checked(&earlier, &trust("KZ-0000009")), "about       seal KZ-0000009, pinus_sylvestris");
+    earlier["events"].as_array_mut().unwrap().truncate(8);
+    said(&checked(&earlier, &trust("KZ-0000001")), "seal KZ-0000001 (void since event 7), ");
+}
+
+#[test]
+fn a_receipt_names_what_the_response_only_claims() {
+    let register = Register::new();
+    let trust = Trust { receipts: vec![register.receipts.verifier().clone()], ..Trust::default() };
+    let mut receipt = register.receipt();
+    receipt["events"][0]["log"] = json!("01999999-9999-7999-8999-999999999999");
+    receipt["events"][0]["seq"] = json!(77);
+    receipt["events"][0]["seal_number"] = json!("KZ-0000001");
+    let report = checked(&receipt, &trust);
+    assert_eq!(report.verdict(), Verdict::Valid, "{report}");
+    assert_eq!(outcome(&report, Check::About), Outcome::Unchecked, "{report}");
+    said(
+        &report,
+        "only the hashes are promised; ids, seq, seals and all else in the response are what the file says",
+    );
+    // With a seal in hand there is one line, which fails.
+    let report = checked(&receipt, &Trust { seal: Some("KZ-0000001".into()), ..trust });
+    assert_eq!(failed_at(&report, Check::About), [None], "{report}");
+    assert_eq!(report.lines.iter().filter(|line| line.check == Check::About).count(), 1, "{report}");
+}
+
+#[test]
+fn a_memory_and_a_copy_of_the_register_are_read_as_another_program_saved_them() {
+    let register = Register::new();
+    let note = register.note.to_string();
+    let units = |order: fn(u16) -> [u8; 2], mark: &str| -> Vec<u8> {
+        format!("{mark}{note}").encode_utf16().flat_map(order).collect()
+    };
+    let (_dir, copy) = register.earlier_mirror(usize::try_from(register.size()).unwrap());
+    let with = |memory| Trust { memory, register: Some(copy.clone()), ..register.trust() };
+    let receipts = vec![register.receipts.verifier().clone()];
+    for saved in [
+        format!("\u{feff}{note}").into_bytes(),
+        units(u16::to_le_bytes, "\u{feff}"),
+        units(u16::to_be_bytes, "\u{feff}"),
+        units(u16::to_le_bytes, ""),
+    ] {
+        std::fs::write(copy.folder().join("checkpoint"), &saved).unwrap();
+        let trust = with(Memory::Seen(saved.clone()));
+        let report = checked(&register.export(), &trust);
+        assert_eq!(report.verdict(), Verdict::Valid, "{report}");
+        assert_eq!(outcome(&report, Check::Memory), Outcome::Ok, "{report}");
+        assert_eq!(outcome(&report, Check::Complete), Outcome::Ok, "{report}");
+        let report = checked(&register.receipt(), &Trust { receipts: receipts.clone(), ..trust });
+        assert_eq!(report.verdict(), Verdict::Valid, "{report}");
+        let mut odd = saved;
+        odd.truncate(odd.len() / 2 * 2 - 1);
+        if odd.contains(&0) {
+            let report = checked(&register.export(), &with(Memory::Seen(odd)));
+            assert_eq!(failed_at(&report, Check::Memory), [None], "{report}");
+            said(&report, "the memory cannot be read: the file begins like UTF-16, but is not UTF-16");
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The contour of a felling site.
 
+mod overlap;
+
 use super::country::within_kazakhstan_degrees;
 use super::{DEGREE_SCALE, Position, coordinate, degrees, degrees_f64, distance_to_line_m};
 use crate::base::error::Invalid;
 use geo::{Intersects as _, Validation as _};
+use overlap::{crosses_itself, crossing, overlap};
 use serde_json::value::RawValue;
 
 /// Maximum number of vertices of a plot, in all its rings.
@@ -67,7 +70,24 @@ struct Geometry<'a> {
     coordinates: &'a RawValue,
 }
 
-type Ring<'a> = Vec<Vec<&'a RawValue>>;
+/// The items of a list at `path` of `coordinates`.
+fn items<'a>(list: &'a RawValue, path: &[usize]) -> Result<Vec<&'a RawValue>, PlotError> {
+    serde_json::from_str(list.get()).map_err(|_| PlotError { invalid: malformed(), path: path.to_vec() })
+}
+
+/// The rings of a polygon at `path` of `coordinates`, each with its positions.
+fn rings<'a>(polygon: &'a RawValue, path: &[usize]) -> Result<Vec<Vec<&'a RawValue>>, PlotError> {
+    let rings = items(polygon, path)?.into_iter().enumerate();
+    rings.map(|(ring, positions)| items(positions, &[path, &[ring]].concat())).collect()
+}
+
+fn malformed() -> Invalid {
+    Invalid::new(
+        "plot-malformed",
+        "A plot is a GeoJSON geometry of type Polygon or MultiPolygon with positions [longitude, latitude] and no \
+         other members.",
+    )
+}
 
 impl Plot {
     /// Reads GeoJSON text.
@@ -86,8 +106,8 @@ impl Plot {
     /// compared with every other, so the function must be called on a blocking thread.
     ///
     /// # Errors
-    /// `plot-invalid`. If a ring crosses itself, the error is at the position where the crossing edge begins;
-    /// otherwise it concerns the entire plot.
+    /// `plot-invalid`, at the position where the crossing edge begins, if a ring crosses itself or another; else at
+    /// the first position of a hole outside its outer ring, or of a ring inside an earlier one.
     pub fn check_crossings(&self) -> Result<(), PlotError> {
         let Err(error) = self.shape.check_validation() else { return Ok(()) };
         for (polygon, rings) in self.shape.iter().enumerate() {
@@ -97,8 +117,8 @@ impl Plot {
                 }
             }
         }
-        let detail = format!("The contour is not a simple area: {error}.");
-        Err(PlotError { invalid: Invalid::new("plot-invalid", detail), path: Vec::new() })
+        let PlotError { invalid, path } = overlap(&self.shape.0, &error);
+        Err(PlotError { invalid, path: self.path(&path) })
     }
 
     /// Checks that every position of the plot is in Kazakhstan, by the coarse outline.
@@ -141,18 +161,15 @@ impl Plot {
     }
 
     fn read(text: &str) -> Result<Self, PlotError> {
-        let malformed = || {
-            Invalid::new(
-                "plot-malformed",
-                "A plot is a GeoJSON geometry of type Polygon or MultiPolygon with positions [longitude, latitude] \
-                 and no other members.",
-            )
-        };
         let geometry: Geometry = serde_json::from_str(text).map_err(|_| malformed())?;
         let many = geometry.r#type == "MultiPolygon";
-        let polygons: Vec<Vec<Ring>> = match geometry.r#type.as_str() {
-            "Polygon" => vec![serde_json::from_str(geometry.coordinates.get()).map_err(|_| malformed())?],
-            "MultiPolygon" => serde_json::from_str(geometry.coordinates.get()).map_err(|_| malformed())?,
+        let polygons = match geometry.r#type.as_str() {
+            "Polygon" => vec![rings(geometry.coordinates, &[])?],
+            "MultiPolygon" => items(geometry.coordinates, &[])?
+                .into_iter()
+                .enumerate()
+                .map(|(at, polygon)| rings(polygon, &[at]))
+                .collect::<Result<Vec<_>, _>>()?,
             _ => return Err(malformed().into()),
         };
         let vertices: usize = polygons.iter().flatten().map(Vec::len).sum();
@@ -168,8 +185,10 @@ impl Plot {
             )
             .into());
         }
-        if polygons.is_empty() || polygons.iter().any(Vec::is_empty) {
-            return Err(Invalid::new("plot-ring", "A polygon has at least one ring.").into());
+        let empty = polygons.iter().position(Vec::is_empty);
+        if polygons.is_empty() || empty.is_some() {
+            let invalid = Invalid::new("plot-ring", "A polygon has at least one ring.");
+            return Err(PlotError { invalid, path: empty.into_iter().filter(|_| many).collect() });
         }
 
         let mut canonical = Vec::with_capacity(polygons.len());
@@ -243,8 +262,9 @@ impl Plot {
 }
 
 /// One position, [longitude, latitude] in 10⁻⁷ degrees.
-fn read(position: &[&RawValue]) -> Result<(i32, i32), Invalid> {
-    let [lon, lat] = position else {
+fn read(position: &RawValue) -> Result<(i32, i32), Invalid> {
+    let numbers: Vec<&RawValue> = serde_json::from_str(position.get()).unwrap_or_default();
+    let [lon, lat] = numbers.as_slice() else {
         return Err(Invalid::new(
             "plot-malformed",
             "A position is [longitude, latitude], two numbers, no height.",
@@ -262,28 +282,7 @@ fn read(position: &[&RawValue]) -> Result<(i32, i32), Invalid> {
     ))
 }
 
-fn crosses_itself(path: Vec<usize>) -> PlotError {
-    let detail = "The contour crosses itself: the edge that begins at this position crosses an earlier one.";
-    PlotError { invalid: Invalid::new("plot-invalid", detail), path }
-}
-
-/// The index of the position from which an edge of a closed ring crosses, or runs back over, an earlier edge.
-fn crossing(ring: &[geo::Coord]) -> Option<usize> {
-    use geo::line_intersection::{LineIntersection, line_intersection};
-    let edges: Vec<geo::Line> = ring.windows(2).map(|ends| geo::Line::new(ends[0], ends[1])).collect();
-    (0..edges.len()).find(|later| {
-        let neighbours = |earlier: usize| earlier + 1 == *later || (earlier == 0 && later + 1 == edges.len());
-        edges[..*later].iter().enumerate().any(|(earlier, edge)| {
-            match line_intersection(*edge, edges[*later]) {
-                None | Some(LineIntersection::Collinear { .. }) => false,
-                Some(LineIntersection::SinglePoint { is_proper, .. }) => is_proper || !neighbours(earlier),
-            }
-        })
-    })
-}
-
-/// Whether all positions of a ring are on one line; computed exactly, with integers. All other rings without
-/// area cross themselves, and [`Plot::check_crossings`] finds them.
+/// Whether all positions of a ring are on one line, exactly. Other rings without area cross themselves.
 fn on_one_line(ring: &[(i32, i32)]) -> bool {
     let exact = |(x, y): (i32, i32)| (i128::from(x), i128::from(y));
     let Some((x0, y0)) = ring.first().copied().map(exact) else { return true };
@@ -473,6 +472,55 @@ mod tests {
             let error = Plot::read(text).and_then(|plot| plot.check_crossings()).unwrap_err();
             assert!(error.invalid.detail.contains("crosses itself"), "{}", error.invalid);
             assert_eq!(error.pointer("/plot"), pointer);
+        }
+        const OUTER: &str = "[[80,50],[84,50],[84,54],[80,54],[80,50]]";
+        // Holes and further polygons: outside, across the border, along it, within one another.
+        for (coordinates, pointer) in [
+            ("[[85,51],[86,51],[86,52],[85,51]]", "/plot/coordinates/1/0"),
+            ("[[83,51],[85,51],[83,52],[83,51]]", "/plot/coordinates/1/1"),
+            ("[[81,51],[81,50],[82,50],[81,51]]", "/plot/coordinates/1/1"),
+            ("[[81,51],[82,52],[82,51],[81,52],[81,51]]", "/plot/coordinates/1/2"),
+            (
+                "[[81,51],[82,51],[82,52],[81,51]],[[83,53],[85,53],[83,53.5],[83,53]]",
+                "/plot/coordinates/2/1",
+            ),
+            (
+                "[[81,51],[83,51],[83,53],[81,53],[81,51]],[[83.5,52],[82,52],[83.5,52.5],[83.5,52]]",
+                "/plot/coordinates/2/0",
+            ),
+            (
+                "[[81,51],[83,51],[83,53],[81,51]],[[82.5,51.5],[82.6,51.5],[82.6,51.6],[82.5,51.5]]",
+                "/plot/coordinates/2/0",
+            ),
+            ("[[81,51],[82,51],[81,51]]", "/plot/coordinates/1"),
+            ("[[81,51],[82,51],[82,52],[81,52]]", "/plot/coordinates/1"),
+            ("[[81,51],[81.5,51.5],[82,52],[81,51]]", "/plot/coordinates/1"),
+            ("[[81,51],[82,51],[82,\"52\"],[81,51]]", "/plot/coordinates/1/2"),
+            ("[[81,51],[82,51],[82,52,7],[81,51]]", "/plot/coordinates/1/2"),
+            ("[[81,51],[82,51],null,[81,51]]", "/plot/coordinates/1/2"),
+            ("null", "/plot/coordinates/1"),
+        ] {
+            let text = format!(r#"{{"type":"Polygon","coordinates":[{OUTER},{coordinates}]}}"#);
+            let error = Plot::read(&text).and_then(|plot| plot.check_crossings()).unwrap_err();
+            assert_eq!(error.pointer("/plot"), pointer, "{text}: {}", error.invalid);
+            // The same as the second polygon of two.
+            let first = "[[[70,50],[71,50],[71,51],[70,50]]]";
+            let text =
+                format!(r#"{{"type":"MultiPolygon","coordinates":[{first},[{OUTER},{coordinates}]]}}"#);
+            let error = Plot::read(&text).and_then(|plot| plot.check_crossings()).unwrap_err();
+            let pointer = pointer.replace("coordinates", "coordinates/1");
+            assert_eq!(error.pointer("/plot"), pointer, "{text}: {}", error.invalid);
+        }
+        for (second, pointer) in [
+            ("[[[83,53],[85,53],[85,55],[83,53]]]", "/plot/coordinates/1/0/0"),
+            ("[[[85,51],[85,52],[83,51],[85,51]]]", "/plot/coordinates/1/0/1"),
+            ("[[[84,51],[85,51],[85,52],[84,52],[84,51]]]", "/plot/coordinates/1/0/3"),
+            ("[]", "/plot/coordinates/1"),
+            ("7", "/plot/coordinates/1"),
+        ] {
+            let text = format!(r#"{{"type":"MultiPolygon","coordinates":[[{OUTER}],{second}]}}"#);
+            let error = Plot::read(&text).and_then(|plot| plot.check_crossings()).unwrap_err();
+            assert_eq!(error.pointer("/plot"), pointer, "{text}: {}", error.invalid);
         }
         let wrong = r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[81,95],[80,50]]]}"#;
         assert_eq!(Plot::read(wrong).unwrap_err().pointer("/plot"), "/plot/coordinates/0/2");

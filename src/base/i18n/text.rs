@@ -164,7 +164,7 @@ mod tests {
             for key in messages(lang).into_keys() {
                 let values = [
                     "reason", "kind", "value", "date", "time", "when", "verdict", "code", "status",
-                    "received", "index", "size", "signed",
+                    "received", "index", "size", "signed", "number",
                 ];
                 let mut values: Vec<(&str, Value<'_>)> = values.map(|name| (name, "x".into())).to_vec();
                 values.push(("k", 1.into()));

@@ -148,8 +148,9 @@ impl Table {
     /// line break in a cell, over 1,000 columns).
     pub fn parse(bytes: &[u8], charset: Option<&str>, limit: usize) -> Result<Self, Malformed> {
         if let Some(format) = workbook(bytes) {
-            let detail =
-                format!("This is {format}, not CSV; save the sheet as \"CSV UTF-8\" and send that file.");
+            let detail = format!(
+                "This is {format}, not CSV; open it in a spreadsheet, save the sheet as \"CSV UTF-8\" and send that file."
+            );
             return Err(Malformed::in_text(b"", 0, "not-csv", detail));
         }
         let text = decode(bytes, charset)?;
@@ -416,10 +417,27 @@ fn named_separator(text: &str) -> Option<u8> {
     (name.eq_ignore_ascii_case("sep=") && alone && matches!(sign, b',' | b';' | b'\t' | b'|')).then_some(sign)
 }
 
+/// The name of a format with tags that programs export as a workbook, by its first tag. No column of a table begins
+/// like one.
+fn markup(bytes: &[u8]) -> Option<&'static str> {
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    let begins =
+        |tag: &str| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()));
+    if begins("<?xml") {
+        // Excel 2003 writes its own XML; other XML is as little a table.
+        return Some("an XML file, such as an Excel 2003 XML spreadsheet");
+    }
+    let html = ["<!doctype html", "<html", "<head", "<meta", "<body", "<table", "<style", "<!--"];
+    html.iter().any(|tag| begins(tag)).then_some("an HTML page, as some programs export under the name xls")
+}
+
 /// The name of a spreadsheet's own file format, by its first bytes.
 fn workbook(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1") {
-        return Some("an Excel workbook (xls)");
+    if bytes.starts_with(b"\xD0\xCF\x11\xE0") {
+        return Some("an Excel 97–2003 workbook (xls)");
+    }
+    if let Some(format) = markup(bytes) {
+        return Some(format);
     }
     if !bytes.starts_with(b"PK\x03\x04") {
         return None;

@@ -255,7 +255,10 @@ impl Publisher {
             || folder.published().map_err(TreeWriterError::Disk)?.is_some();
         let (keys, made) = load_keys(&settings, &folder)?;
         let keys = Arc::new(Keys::new(keys)?);
-        // A key that this call has just created cannot have signed anything before.
+        if let Some(given) = settings.origin.as_deref().filter(|given| *given != keys.origin()) {
+            tracing::warn!(given, origin = keys.origin(), "the register keeps the name of its key");
+        }
+        // A key that has just been created has signed nothing before.
         let needs_empty_database = !(begun || made || settings.begin);
         let writer = if needs_empty_database {
             None

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::{Plot, PlotError};
 use crate::base::ids::{LineId, TicketId};
-use crate::base::input::{Errors, Node, input, no_rule};
+use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Moment, Text, Volume};
 use crate::evidence::chain::Tx;
@@ -22,7 +22,7 @@ use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, 
 use crate::timber::custody::ticket_hold;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
-use crate::timber::ticket::change::extend;
+use crate::timber::ticket::change::{self, ReadDates, extend};
 use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
 use crate::timber::ticket::read::{TicketView, get, list, subject, view};
 use crate::timber::ticket::vocabulary::FellingKind;
@@ -115,7 +115,7 @@ input! {
         #[schema(example = "Қар көп түсті, кесу тоқтатылды")]
         pub reason: Text<200>,
     }
-    => ExtendRequest::check;
+    => PartialExtension::check as PartialExtension;
 
     /// Why a ticket is cancelled.
     pub struct CancelRequest {
@@ -142,6 +142,7 @@ input! {
         #[schema(example = "Құжаттары дұрыс")]
         pub reason: Text<200>,
     }
+    => no_rule as PartialCancellation;
 }
 
 fn removal_before_felling() -> Invalid {
@@ -224,9 +225,10 @@ impl TicketRequest {
     }
 }
 
-impl ExtendRequest {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        match (self.felling_until, self.removal_until) {
+impl PartialExtension {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        let (Some(felling), Some(removal)) = (self.felling_until, self.removal_until) else { return };
+        match (felling, removal) {
             (None, None) => {
                 let detail = "Give felling_until, removal_until or both.";
                 errors.refuse(node, Invalid::new("nothing-to-extend", detail));
@@ -436,8 +438,19 @@ pub async fn extend_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
     Path(id): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<ExtendRequest>,
+    parsed: Parsed<ExtendRequest>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(PartialWrite { input, errors, .. }) => {
+            let dates = input.map(|input| ReadDates {
+                felling_until: input.felling_until.flatten(),
+                removal_until: input.removal_until.flatten(),
+                are_all: input.felling_until.is_some() && input.removal_until.is_some(),
+            });
+            return Err(refuse_change(&app, &caller, &id, dates, errors).await?);
+        }
+    };
     let what = What::Extend(input.felling_until, input.removal_until);
     changed(app, caller, &id, write, "extend_felling_ticket", what, input.reason).await
 }
@@ -468,8 +481,15 @@ pub async fn cancel_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
     Path(id): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<CancelRequest>,
+    parsed: Parsed<CancelRequest>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(PartialWrite { input, errors, .. }) => {
+            let none = ReadDates { felling_until: None, removal_until: None, are_all: true };
+            return Err(refuse_change(&app, &caller, &id, input.map(|_| none), errors).await?);
+        }
+    };
     let what = What::Cancel { hold_logs: input.hold_logs == Some(true) };
     changed(app, caller, &id, write, "cancel_felling_ticket", what, input.reason).await
 }
@@ -546,6 +566,24 @@ enum What {
     Cancel { hold_logs: bool },
     Hold(Option<Moment>),
     Release,
+}
+
+/// All errors of a change that could not be read completely: also those that the ticket shows in the new last
+/// days of felling and removal, as far as they could be read.
+async fn refuse_change(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    dates: Option<ReadDates>,
+    mut errors: RequestErrors,
+) -> Result<Problem, Problem> {
+    if let (Some(dates), Ok(id)) = (dates, id_in_path(id)) {
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let checked = change::check(&mut tx, caller, id, dates, &mut errors).await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Ok(errors.into_error().into())
 }
 
 async fn changed(

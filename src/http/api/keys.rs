@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, FieldError, Location};
 use crate::base::ids::{KeyId, OrganizationId};
-use crate::base::input::input;
+use crate::base::input::{input, no_rule};
 use crate::base::token::Token;
 use crate::base::units::{Moment, Text, utc_text};
 use crate::evidence::chain::Tx;
@@ -13,7 +13,7 @@ use crate::http::core::app::App;
 use crate::http::core::paging::{Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
-use crate::http::core::write::{ParsedWrite, WriteResponse};
+use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::party::key::{self, Caller, Key, KeyInUse};
 use crate::timber::party::key_record::{self, Revocation};
 use crate::timber::party::organization::{self, Organization};
@@ -35,6 +35,7 @@ input! {
         /// When it expires; default: never.
         pub expires_at: Option<Moment>,
     }
+    => no_rule as PartialKey;
 }
 
 /// A newly created key.
@@ -80,16 +81,23 @@ pub async fn create_key(
     caller: Caller,
     State(app): State<App>,
     Path(organization): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<KeyRequest>,
+    parsed: Parsed<KeyRequest>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
-    if input.expires_at.is_some_and(|expiry| expiry.instant() <= now) {
+    let expired = |expiry: Option<Moment>| {
+        let detail = "The expiry is not in the future.";
         let at = Location::Pointer("/expires_at".into());
-        return Err(Problem::wrong(vec![FieldError::new(
-            at,
-            "not-in-future",
-            "The expiry is not in the future.",
-        )]));
+        expiry.filter(|expiry| expiry.instant() <= now).map(|_| FieldError::new(at, "not-in-future", detail))
+    };
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(PartialWrite { input, mut errors, .. }) => {
+            errors.invalid.push_some(expired(input.and_then(|input| input.expires_at.flatten())));
+            return Err(errors.into_error().into());
+        }
+    };
+    if let Some(error) = expired(input.expires_at) {
+        return Err(Problem::wrong(vec![error]));
     }
     let organization: OrganizationId = id_in_path(&organization)?;
     let creator = caller.clone();

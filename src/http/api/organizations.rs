@@ -11,10 +11,12 @@ use crate::http::core::auth::Operator;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
-use crate::http::core::write::{ParsedWrite, WriteResponse};
+use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
-use crate::timber::party::organization::{NewOrganization, Organization, get, list, register};
+use crate::timber::party::organization::{
+    NewOrganization, Organization, bin_taken, by_bin, get, list, register,
+};
 use crate::timber::party::role::{OrganizationKind, Role};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -35,7 +37,7 @@ input! {
         /// Its roles.
         pub roles: Vec<Role> [1..=5],
     }
-    => OrganizationRequest::check;
+    => PartialOrganization::check as PartialOrganization;
 
     /// Which page of a list.
     #[derive(utoipa::IntoParams)]
@@ -56,19 +58,23 @@ impl OrganizationRequest {
             if self.bin.is_person() { OrganizationKind::SoleTrader } else { OrganizationKind::LegalEntity };
         self.kind.unwrap_or(default)
     }
+}
 
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        if self.bin.is_person() && self.kind == Some(OrganizationKind::LegalEntity) {
+impl PartialOrganization {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        let is_person = self.bin.as_ref().is_some_and(Bin::is_person);
+        if is_person && self.kind == Some(Some(OrganizationKind::LegalEntity)) {
             let detail = "This is a person's number (IIN), and a person is no legal entity; send `sole_trader` or \
                           `farm`, whose name is not public.";
             errors.refuse_field(node, "kind", Invalid::new("person-not-legal-entity", detail));
         }
-        if let Some(invalid) = lost_letters(self.name.as_str()) {
+        if let Some(invalid) = self.name.as_ref().and_then(|name| lost_letters(name.as_str())) {
             errors.refuse_field(node, "name", invalid);
         }
         let nodes = node.get("roles").and_then(|roles| roles.items().ok()).into_iter().flatten();
-        for ((index, role), node) in self.roles.iter().enumerate().zip(nodes) {
-            if self.roles[..index].contains(role) {
+        let roles = self.roles.as_deref().unwrap_or_default();
+        for ((index, role), node) in roles.iter().enumerate().zip(nodes) {
+            if role.is_some() && roles[..index].contains(role) {
                 errors.refuse(node, Invalid::new("duplicate-role", "Each role may be given once."));
             }
         }
@@ -94,8 +100,12 @@ impl OrganizationRequest {
 pub async fn create_organization(
     Operator(caller): Operator,
     State(app): State<App>,
-    ParsedWrite { input, write, .. }: ParsedWrite<OrganizationRequest>,
+    parsed: Parsed<OrganizationRequest>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return Err(refuse(&app, partial).await?),
+    };
     let actor = caller.act(app.clock.now())?;
     let kind = input.legal_kind();
     let new = NewOrganization { bin: input.bin, name: input.name, kind, roles: input.roles };
@@ -111,6 +121,17 @@ pub async fn create_organization(
             })
         })
         .await
+}
+
+/// All errors of a registration that could not be read completely: also that its number is taken.
+async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result<Problem, Problem> {
+    let PartialWrite { input, mut errors, .. } = partial;
+    if let Some(bin) = input.and_then(|input| input.bin)
+        && by_bin(&app.pool, bin).await?.is_some()
+    {
+        errors.conflict.push(bin_taken());
+    }
+    Ok(errors.into_error().into())
 }
 
 /// Organisations that you may see: the operator and inspectors see all, others only themselves.

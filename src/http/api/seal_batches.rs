@@ -53,6 +53,7 @@ input! {
         /// How many, 1 to 1,000,000.
         pub quantity: Quantity,
     }
+    => no_rule as PartialOrder;
 
     /// Query of a registration by CSV.
     #[derive(utoipa::IntoParams)]
@@ -219,8 +220,12 @@ pub async fn register_seals(
 pub async fn make_seals(
     State(app): State<App>,
     Operator(caller): Operator,
-    ParsedWrite { input, write, .. }: ParsedWrite<Order>,
+    parsed: Parsed<Order>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return Err(refuse_order(&app, partial).await?),
+    };
     let input = Arc::new(input);
     let (task_app, task_caller) = (app.clone(), caller.clone());
     write
@@ -229,7 +234,7 @@ pub async fn make_seals(
             let act = task_caller.act(app.clock.now());
             Box::pin(async move {
                 let act = act?;
-                let holder = receiver(tx, &input.holder_bin, Location::Pointer("/holder_bin".into()))
+                let holder = receiver(tx, &input.holder_bin, order_holder_at())
                     .await?
                     .map_err(|error| Error::Invalid(vec![error]))?;
                 let mint = Mint::new(app.gtin)
@@ -243,6 +248,22 @@ pub async fn make_seals(
             })
         })
         .await
+}
+
+fn order_holder_at() -> Location {
+    Location::Pointer("/holder_bin".into())
+}
+
+/// All errors of an order that could not be read completely: also that of its holder.
+async fn refuse_order(app: &App, partial: PartialWrite<Order>) -> Result<Problem, Problem> {
+    let PartialWrite { input, mut errors, .. } = partial;
+    if let Some(bin) = input.and_then(|input| input.holder_bin) {
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let holder = receiver(&mut tx, &bin, order_holder_at()).await;
+        tx.rollback().await.map_err(Error::from)?;
+        errors.invalid.push_some(holder?.err());
+    }
+    Ok(errors.into_error().into())
 }
 
 /// The format of a streamed list.

@@ -17,25 +17,22 @@ use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
-use crate::timber::seal::transfer::{self, NewTransfer, SealSelection, Transferred};
-use crate::timber::seal::{SealNumber, SealRange, VoidReason};
+use crate::timber::seal::transfer::{self, NewTransfer, SealPlace, SealSelection, Transferred};
+use crate::timber::seal::{SealName, VoidReason};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Maximum seals of one range.
-const MAX_IN_RANGE: u32 = 100_000;
-
 input! {
     /// Seals and their new holder: the seals are either `numbers`, or `first` and `last`.
     pub struct SealTransfer {
-        /// The seals, each once.
-        pub numbers: Option<Vec<SealNumber>> [1..=10_000],
-        /// First number of a range of up to 100,000.
-        pub first: Option<SealNumber>,
-        /// Last number of that range.
-        pub last: Option<SealNumber>,
+        /// The seals, each once, by number or marking code.
+        pub numbers: Option<Vec<SealName>> [1..=10_000],
+        /// First seal of a range of up to 100,000 numbers, by number or marking code.
+        pub first: Option<SealName>,
+        /// Last seal of that range.
+        pub last: Option<SealName>,
         /// The new holder: an enterprise or a forest owner.
         pub to_bin: Bin,
         /// The client's id for this write request.
@@ -52,13 +49,12 @@ input! {
         /// The client's id for this write request.
         pub operation_id: Option<OperationId>,
     }
-    => SealVoid::check;
+    => PartialVoid::check as PartialVoid;
 }
 
 impl PartialTransfer {
     fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
-        // A member with a parse error (`None`) counts as present. `Some(None)` is an absent member, or
-        // `null`.
+        // A member that could not be read is present.
         let present = (
             !matches!(self.numbers, Some(None)),
             !matches!(self.first, Some(None)),
@@ -80,14 +76,11 @@ impl PartialTransfer {
                 }
             }
         }
-        if let (Some(Some(first)), Some(Some(last))) = (&self.first, &self.last) {
-            let invalid = match SealRange::new(first.clone(), last) {
-                Err(error) => error.into(),
-                Ok(range) if range.len() > MAX_IN_RANGE => {
-                    Invalid::new("too-many", format!("A range has at most {MAX_IN_RANGE} numbers."))
-                }
-                Ok(_) => return,
-            };
+        // The numbers of codes are known later.
+        if let (Some(Some(first)), Some(Some(last))) = (&self.first, &self.last)
+            && let (Some(first), Some(last)) = (first.number(), last.number())
+            && let Err(invalid) = transfer::range(first, last)
+        {
             errors.refuse_field(node, "last", invalid);
             self.last = None;
         }
@@ -97,40 +90,31 @@ impl PartialTransfer {
     fn selection(&self) -> Option<SealSelection> {
         if let Some(Some(numbers)) = &self.numbers {
             let read = numbers.iter().enumerate().filter_map(|(at, number)| Some((at, number.clone()?)));
-            return Some(SealSelection::Numbers(read.collect()));
+            return Some(SealSelection::Names(read.collect()));
         }
-        let (first, last) = (self.first.as_ref()?.as_ref()?, self.last.as_ref()?.as_ref()?);
-        SealRange::new(first.clone(), last).ok().map(SealSelection::Range)
+        let (first, last) = (self.first.clone()??, self.last.clone()??);
+        Some(SealSelection::Range { first, last })
     }
 }
 
 impl SealTransfer {
     fn into_transfer(self) -> Result<NewTransfer> {
         let selection = match (self.numbers, self.first, self.last) {
-            (Some(numbers), _, _) => SealSelection::Numbers(numbers.into_iter().enumerate().collect()),
-            (None, Some(first), Some(last)) => {
-                let at = || Location::Pointer("/last".into());
-                let range = SealRange::new(first, &last);
-                let range =
-                    range.map_err(|error| Error::Invalid(vec![FieldError::invalid(at(), error.into())]));
-                SealSelection::Range(range?)
-            }
+            (Some(numbers), _, _) => SealSelection::Names(numbers.into_iter().enumerate().collect()),
+            (None, Some(first), Some(last)) => SealSelection::Range { first, last },
             _ => {
                 let at = Location::Pointer(String::new());
-                return Err(Error::Invalid(vec![FieldError::new(
-                    at,
-                    "numbers-or-range",
-                    "No seals are named.",
-                )]));
+                let error = FieldError::new(at, "numbers-or-range", "No seals are named.");
+                return Err(Error::Invalid(vec![error]));
             }
         };
         Ok(NewTransfer { selection, to: self.to_bin, operation_id: self.operation_id })
     }
 }
 
-impl SealVoid {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        if self.reason == VoidReason::Replaced {
+impl PartialVoid {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        if self.reason == Some(VoidReason::Replaced) {
             let detail = "Only a replacement (`seal_replaced`) makes a seal void as `replaced`.";
             errors.refuse_field(node, "reason", Invalid::new("unknown-void-reason", detail));
         }
@@ -170,7 +154,8 @@ pub async fn transfer_seals(
         Box::pin(async move {
             let (app, caller, new) = &*work;
             let act = caller.act_in(operation, app.clock.now())?;
-            let response = transfer::record(tx, caller, &act, new, to_at(), fingerprint).await?;
+            let at = transfer_locations();
+            let response = transfer::record(tx, caller, &act, new, &at, fingerprint).await?;
             let made = Made::new(MadeKind::Operation, response.operation_id);
             Ok(WriteResponse::ok(&response, made).with_hashes())
         })
@@ -178,13 +163,21 @@ pub async fn transfer_seals(
     with_bins(&app, caller.key, writing).await
 }
 
-/// Location of the receiver.
-fn to_at() -> Location {
-    Location::Pointer("/to_bin".into())
+/// The locations of a transfer's members.
+fn transfer_locations() -> transfer::Locations {
+    transfer::Locations {
+        to: Location::Pointer("/to_bin".into()),
+        seal: |place| {
+            Location::Pointer(match place {
+                SealPlace::Numbers(position) => format!("/numbers/{position}"),
+                SealPlace::First => "/first".to_owned(),
+                SealPlace::Last => "/last".to_owned(),
+            })
+        },
+    }
 }
 
-/// All errors of a transfer that could not be parsed completely: the parse errors, and the errors that the
-/// checks against the database find in what could be parsed, such as some of its seals.
+/// All errors of a transfer that could not be read completely: also those of the seals that could be read.
 async fn refuse(
     app: &App,
     caller: &Caller,
@@ -197,7 +190,8 @@ async fn refuse(
             let operation = input.operation_id.flatten();
             if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
                 let (selection, to) = (input.selection(), input.to_bin.as_ref());
-                transfer::check(&mut tx, caller, selection.as_ref(), to, to_at(), &mut errors).await?;
+                transfer::check(&mut tx, caller, selection.as_ref(), to, &transfer_locations(), &mut errors)
+                    .await?;
             }
             Ok::<_, Error>(())
         }
@@ -208,13 +202,37 @@ async fn refuse(
     Err(errors.into_error().into())
 }
 
+/// All errors of a void that could not be read completely: also the conflict that the seal shows.
+async fn refuse_void(
+    app: &App,
+    caller: &Caller,
+    name: Option<SealName>,
+    partial: PartialWrite<SealVoid>,
+) -> Result<Problem, Problem> {
+    let PartialWrite { input, mut errors, fingerprint } = partial;
+    if let (Some(name), Some(input)) = (name, input) {
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let checked = async {
+            let operation = input.operation_id.flatten();
+            if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
+                void_seal::check(&mut tx, caller, &name, app.clock.now(), &mut errors).await?;
+            }
+            Ok::<_, Error>(())
+        }
+        .await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Ok(errors.into_error().into())
+}
+
 /// Makes a seal void. If it is on a log, the log's history gets an event, too.
 ///
 /// This cannot be undone. A log with a void seal needs a new seal.
 #[utoipa::path(
     post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     request_body = SealVoid,
     responses(
         (status = 200, description = "Void", body = Receipted<Voided>),
@@ -228,9 +246,14 @@ pub async fn void_seal(
     State(app): State<App>,
     SealVoider(caller): SealVoider,
     Path(number): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<SealVoid>,
+    parsed: Parsed<SealVoid>,
 ) -> Result<Response, Problem> {
-    let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
+    let name = SealName::parse(&number);
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return Err(refuse_void(&app, &caller, name.ok(), partial).await?),
+    };
+    let name = name.map_err(|_| Problem::not_found())?;
     if input.reason.is_of_inspector() != caller.is(Role::Inspector) {
         let detail =
             "`seized` and `found_detached` are the reasons of an inspector, and only of an inspector.";
@@ -241,14 +264,14 @@ pub async fn void_seal(
     let SealVoid { reason, note, operation_id } = input;
     let operation = operation_id.unwrap_or_default();
     let cause = VoidCause { reason, note, operation_id };
-    let work = Arc::new((app.clone(), caller.clone(), number, cause));
+    let work = Arc::new((app.clone(), caller.clone(), name, cause));
     write
         .run(&app, &caller, "void_seal", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
-                let (app, caller, number, cause) = &*work;
+                let (app, caller, name, cause) = &*work;
                 let act = caller.act_in(operation, app.clock.now())?;
-                let response = void_seal::record(tx, caller, &act, number, cause, fingerprint).await?;
+                let response = void_seal::record(tx, caller, &act, name, cause, fingerprint).await?;
                 let made = Made::new(MadeKind::Operation, response.operation_id);
                 Ok(WriteResponse::ok(&response, made).with_hashes())
             })

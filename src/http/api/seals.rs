@@ -1,5 +1,6 @@
 //! Reading seals: one seal, its history and label, lists, stock.
 
+use crate::base::error::{FieldError, Location};
 use crate::base::input::input;
 use crate::evidence::chain::history::DisclosedEvent;
 use crate::http::core::app::App;
@@ -13,7 +14,7 @@ use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::label::label_svg;
 use crate::timber::seal::view::{self, Access, Counts, HolderStock, Seal, SealFilter, SealHistory};
-use crate::timber::seal::{SealNumber, SealStatus};
+use crate::timber::seal::{SealName, SealStatus, stock};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
@@ -32,10 +33,13 @@ pub(in crate::http) fn access(caller: &Caller) -> Access {
     }
 }
 
-/// The seal in the URL, if the caller may see it; else 404, also for text that is not a seal number.
-async fn find(app: &App, number: &str, access: Access) -> Result<Seal, Problem> {
-    let number = SealNumber::parse(number).map_err(|_| Problem::not_found())?;
-    view::get(&app.pool, &number, access).await?.ok_or_else(Problem::not_found)
+/// The seal in the URL, if the caller may see it; else 404, also for text that is no seal number or marking code,
+/// and for a code that is not the registered one.
+async fn find(app: &App, text: &str, access: Access) -> Result<Seal, Problem> {
+    let name = SealName::parse(text).map_err(|_| Problem::not_found())?;
+    let number = stock::numbers_of(&app.pool, &[&name]).await?.pop().flatten();
+    let seal = view::get(&app.pool, &number.ok_or_else(Problem::not_found)?, access).await?;
+    seal.filter(|seal| !name.differs_from(&seal.marking_code)).ok_or_else(Problem::not_found)
 }
 
 /// One seal.
@@ -43,7 +47,7 @@ async fn find(app: &App, number: &str, access: Access) -> Result<Seal, Problem> 
 /// Its status and holder, its marking code, and the log that it is on.
 #[utoipa::path(
     get, path = "/v1/seals/{number}", operation_id = "get_seal", tag = "seals", security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The seal now", body = Seal),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -65,7 +69,7 @@ pub async fn get_seal(
 #[utoipa::path(
     get, path = "/v1/seals/{number}/history", operation_id = "get_seal_history", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417"), HistoryQuery),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417"), HistoryQuery),
     responses(
         (status = 200, description = "The seal and its events", body = SealHistory),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -100,15 +104,16 @@ pub async fn get_seal_history(
 /// The label: DataMatrix, QR code and number, to print.
 ///
 /// An SVG picture with sizes in millimetres: the complete marking code as DataMatrix, the link of the public check as QR
-/// code, and the number as text.
+/// code, and the number as text. A void seal, also one that was replaced, gets 409 `seal-void`.
 #[utoipa::path(
     get, path = "/v1/seals/{number}/label.svg", operation_id = "get_seal_label", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The label, sizes in mm", body = String, content_type = "image/svg+xml"),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
+        (status = 409, description = "`seal-void`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_seal_label(
@@ -119,6 +124,16 @@ pub async fn get_seal_label(
 ) -> Result<Response, Problem> {
     let access = if caller.is(Role::Operator) { Access::All } else { Access::Own(caller.organization) };
     let seal = find(&app, &number, access).await?;
+    if seal.status == SealStatus::Void {
+        // A label printed now would come onto timber, and every check would call it void.
+        let reason = seal.void_reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let detail = format!("{} is void{reason}: no label is made for it.", seal.number);
+        return Err(Problem::conflict(vec![FieldError::new(
+            Location::Pointer(String::new()),
+            "seal-void",
+            detail,
+        )]));
+    }
     let svg = label_svg(&seal.number, &seal.marking_code, &app.public_url)
         .map_err(|error| Problem::internal(format!("label of {}: {error}", seal.number)))?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))], svg).into_response())

@@ -117,8 +117,8 @@ pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Client
 /// proxies write: an address, possibly with a port after it, in brackets, with a zone or in quotes.
 fn forwarded(entry: &str) -> Option<IpAddr> {
     let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
-    let is_port =
-        |port: &str| !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    // A number above 65,535 is no port, so the entry is unusable like any other text.
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
     let host = match entry.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;
@@ -193,6 +193,7 @@ mod tests {
         let of = |line: &str| client("10.0.0.2", &[line], &["10.0.0.0/8"]);
         for (line, expected) in [
             ("192.0.2.7:5151", "192.0.2.7"),
+            ("192.0.2.7:65535", "192.0.2.7"),
             ("[2001:db8::1]:443", "2001:db8::1"),
             ("[2001:db8::1]", "2001:db8::1"),
             ("2001:db8::1", "2001:db8::1"),
@@ -210,6 +211,12 @@ mod tests {
             "192.0.2.7:",
             "192.0.2.7:http",
             "192.0.2.7:123456",
+            "192.0.2.7:99999",
+            "192.0.2.7:65536",
+            "192.0.2.7:+80",
+            "192.0.2.7:abc",
+            "[2001:db8::1]:99999",
+            "[2001:db8::1]:abc",
             "[2001:db8::1",
             "[2001:db8::1]443",
             "[192.0.2.7]:80",

@@ -4,6 +4,7 @@
 use crate::base::error::{Invalid, Location};
 use crate::base::ids::OrganizationId;
 use crate::base::input::lower_uuids;
+use crate::base::percent;
 use crate::base::units::whole;
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
@@ -82,7 +83,7 @@ impl Cursor {
 }
 
 /// Makes and reads the cursors of one list for one organisation. A cursor is signed with a server secret. A
-/// cursor of another list or of another organisation is refused, and so is an invented one.
+/// cursor of another list, of another organisation or of other filters is refused, and so is an invented one.
 #[derive(Debug)]
 pub struct Cursors<'r> {
     secret: &'r [u8; 32],
@@ -124,13 +125,35 @@ impl<'r> Cursors<'r> {
         mac.update(self.organization.0.as_bytes());
         mac.update(lower_uuids(self.uri.path()).as_bytes());
         mac.update(b"\0");
+        // Only the size of a page may change between pages. A query has no NUL, and a name is not empty.
+        for (name, value) in filters(self.uri) {
+            for part in [&name, "\0", &value, "\0"] {
+                mac.update(part.as_bytes());
+            }
+        }
+        mac.update(b"\0");
         mac.update(key);
         mac
     }
 }
 
+/// The parameters of a list that choose its items, sorted by name, as they are read: without escapes, UUIDs in
+/// lower case, and with a plus for a blank, since `+` and `%2B` before the offset of a time are the same.
+fn filters(uri: &Uri) -> Vec<(String, String)> {
+    let read = |text: &str| percent::decode_lossy(&text.replace('+', " ")).replace(' ', "+");
+    let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let pairs = pairs.map(|(name, value)| (read(name), lower_uuids(&read(value)).into_owned()));
+    let mut filters: Vec<(String, String)> =
+        pairs.filter(|(name, _)| !matches!(name.as_str(), "cursor" | "limit")).collect();
+    filters.sort_unstable();
+    filters
+}
+
 fn invalid_cursor() -> Invalid {
-    Invalid::new("bad-cursor", "This is not a cursor of this server; use `next` of the previous page.")
+    let detail = "This is not a cursor of this list with these filters; use `next` of the previous page, and change \
+                  nothing but the limit.";
+    Invalid::new("bad-cursor", detail)
 }
 
 impl utoipa::PartialSchema for Cursor {

@@ -84,7 +84,7 @@ impl Problem {
     /// 400 with the location where parsing stopped.
     #[must_use]
     pub fn malformed_at(error: FieldError) -> Self {
-        Self::new(ProblemType::Malformed, error.detail.clone()).with_errors(vec![error])
+        Self::new(ProblemType::Malformed, named(&error)).with_errors(vec![error])
     }
 
     /// 401: no token, and the call needs one.
@@ -275,8 +275,19 @@ impl IntoResponse for Problem {
 fn summary(errors: &[FieldError], many: &str) -> Cow<'static, str> {
     match errors {
         [] => "The request is refused.".into(),
-        [only] => only.detail.clone(),
+        [only] => named(only),
         several => format!("{} values {many}; errors lists each.", several.len()).into(),
+    }
+}
+
+/// The sentence of an error. A query parameter is named, since the sentence alone does not tell it from a member of
+/// a body.
+fn named(error: &FieldError) -> Cow<'static, str> {
+    match &error.at {
+        Location::Query(name) if !name.is_empty() => {
+            format!("Query parameter `{}`: {}", name.escape_debug(), error.detail).into()
+        }
+        _ => error.detail.clone(),
     }
 }
 

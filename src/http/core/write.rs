@@ -248,7 +248,11 @@ impl Envelope {
         if self.is_csv() || self.is_json() {
             return Ok(self.is_csv());
         }
-        let detail = format!("This call accepts application/json and {}.", CSV_TYPES.join(", "));
+        let workbook = self.media_type.as_deref().is_some_and(|media| {
+            ["excel", "spreadsheet", "text/html"].iter().any(|part| media.contains(part))
+        });
+        let advice = if workbook { " Save a workbook as \"CSV UTF-8\" and send that file." } else { "" };
+        let detail = format!("This call accepts application/json and {}.{advice}", CSV_TYPES.join(", "));
         Err(Problem::unsupported_media_type(detail))
     }
 

@@ -8,6 +8,7 @@ use crate::base::error::Invalid;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
 use crate::services::register_lookup::RegisterEntry;
+use crate::timber::seal::SealNumber;
 use chrono::NaiveDate;
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::{Serialize, Serializer};
@@ -364,20 +365,24 @@ impl Verification {
     }
 
     /// The code is valid in form, but no such seal is registered. If its signature is forged, the reason is
-    /// `forged` instead. `letter_like_digit`: in the number that was typed, a letter may stand for a digit.
+    /// `forged` instead. `meant`: the number with digits for the letters that look like them. It was not looked up,
+    /// so that the response says nothing about it.
     #[must_use]
-    pub fn not_registered(parsed: ParsedCode, letter_like_digit: bool) -> Self {
-        let why = match parsed.signature {
-            Signature::Forged => "forged",
-            _ if letter_like_digit => "letter-like-digit",
-            _ => "not-registered",
-        };
+    pub fn not_registered(parsed: ParsedCode, meant: Option<&SealNumber>) -> Self {
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
             parsed.signature.check(),
             check("registered", Outcome::Fail, "fail"),
         ];
-        Self::unknown(parsed, why, checks)
+        match (parsed.signature, meant) {
+            (Signature::Forged, _) => Self::unknown(parsed, "forged", cached_text("message-forged"), checks),
+            (_, Some(number)) => {
+                let number = || [("number", number.as_str().into())];
+                let message = Texts::of(|lang| say_with(lang, "message-letter-like-digit", &number()));
+                Self::unknown(parsed, "not-registered", message.into(), checks)
+            }
+            _ => Self::unknown(parsed, "not-registered", cached_text("message-not-registered"), checks),
+        }
     }
 
     /// The code is valid in form, but forged: whatever is registered under its number, the code does not
@@ -389,7 +394,8 @@ impl Verification {
             Signature::Forged.check(),
             check("registered", Outcome::Unknown, "unknown"),
         ];
-        Self::unknown(ParsedCode { seal_number: None, ..parsed }, "forged", checks)
+        let parsed = ParsedCode { seal_number: None, ..parsed };
+        Self::unknown(parsed, "forged", cached_text("message-forged"), checks)
     }
 
     /// The input is neither a seal number nor a marking code; `why` is the parser's error.
@@ -397,9 +403,18 @@ impl Verification {
     pub fn unreadable(sent: &str, why: &Invalid) -> Self {
         let family = unreadable_family(why.code);
         let text = Texts::of(|lang| say_word(lang, "unreadable", family));
-        let message =
-            Texts::of(|lang| say_with(lang, "message-unreadable", &[("reason", text.get(lang).into())]))
-                .into();
+        let meant = SealNumber::meant(sent).filter(|_| why.code == "seal-number-character");
+        let message = Texts::of(|lang| {
+            let reason = ("reason", text.get(lang).into());
+            match &meant {
+                Some(number) => {
+                    let number = ("number", number.as_str().into());
+                    say_with(lang, "message-unreadable-meant", &[reason, number])
+                }
+                None => say_with(lang, "message-unreadable", &[reason]),
+            }
+        })
+        .into();
         let checks =
             vec![check("format", Outcome::Fail, "fail"), check("registered", Outcome::Unknown, "unknown")];
         let parsed = ParsedCode { code: sent.to_owned(), seal_number: None, signature: Signature::Absent };
@@ -407,13 +422,12 @@ impl Verification {
         Self::new(Verdict::Unknown, parsed, Some(reason), None, checks, message)
     }
 
-    fn unknown(parsed: ParsedCode, why: &'static str, checks: Vec<CachedJson<Check>>) -> Self {
-        let message = cached_text(match why {
-            "forged" => "message-forged",
-            "letter-like-digit" => "message-letter-like-digit",
-            _ => "message-not-registered",
-        });
-        let why = if why == "forged" { why } else { "not-registered" };
+    fn unknown(
+        parsed: ParsedCode,
+        why: &'static str,
+        message: CachedJson<Texts>,
+        checks: Vec<CachedJson<Check>>,
+    ) -> Self {
         let text = Texts::of(|lang| say(lang, &format!("unknown-{why}")));
         let reason = Reason { code: why.to_owned(), text };
         Self::new(Verdict::Unknown, parsed, Some(reason), None, checks, message)
@@ -569,7 +583,7 @@ mod tests {
             outcomes(&verification),
             [("format", "pass"), ("signature", "fail"), ("registered", "unknown")]
         );
-        let absent = Verification::not_registered(parsed(Signature::Forged), false);
+        let absent = Verification::not_registered(parsed(Signature::Forged), None);
         assert_eq!(absent.reason.unwrap().code, "forged");
     }
 

@@ -30,9 +30,8 @@ impl CodeRow {
         let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
         let parsed = ParsedCode { code: plain, seal_number: self.number.take(), signature };
         let Some(seal_status) = self.seal_status.take() else {
-            let typed =
-                if let Code::SealNumber(number) = code { number.has_letter_like_digit() } else { false };
-            return Ok(Verification::not_registered(parsed, typed));
+            let meant = if let Code::SealNumber(number) = code { number.with_digits() } else { None };
+            return Ok(Verification::not_registered(parsed, meant.as_ref()));
         };
         if self.is_forged(code, signature) {
             return Ok(Verification::forged(parsed));

@@ -6,13 +6,15 @@ use super::export::{Event, PARTS};
 use super::json::Json;
 use super::report::{Check, Report};
 use crate::evidence::chain::bytes::{SubjectKind, commit};
+use crate::timber::event::types::LogEventType;
 
 /// Adds the line `about` to the report, for an export of a subject of the kind `kind`.
 pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Event]) {
     let texts: Vec<[Option<Json>; 3]> = events.iter().map(texts).collect();
     let seals = seals(&texts);
+    let void = void(&texts, &seals);
     let name = match kind {
-        _ if kind == SubjectKind::Log.name() => log(&texts, &seals),
+        _ if kind == SubjectKind::Log.name() => log(&texts, &seals, void),
         _ if kind == SubjectKind::FellingTicket.name() => {
             texts.iter().find_map(|[public, ..]| ticket(public.as_ref()?))
         }
@@ -36,10 +38,21 @@ pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Ev
             Check::About,
             format!("the public part of event {} is not shown: the seal may have been replaced", at + 1),
         ),
-        (Some(seal), Some(next), _) => report.failed(
-            Check::About,
-            format!("seal {asked} was replaced at event {}; the log's seal is {}", next.event, seal.number),
-        ),
+        (Some(seal), Some(next), _) => {
+            // The present seal is named apart only if it is not the one that replaced this seal.
+            let present = if next.event == seal.event {
+                String::new()
+            } else {
+                format!("; the log's seal is {}", seal.number)
+            };
+            report.failed(
+                Check::About,
+                format!(
+                    "seal {asked} was replaced by {} at event {} and is void since{present}",
+                    next.number, next.event
+                ),
+            );
+        }
         (Some(seal), None, _) => {
             report.failed(Check::About, format!("the file is about seal {}, not {asked}", seal.number));
         }
@@ -58,8 +71,17 @@ pub(super) fn of_proof(report: &mut Report, trust: &Trust) {
     without_text(report, trust);
 }
 
-/// Adds a failed line if the user named a seal: the file is of a kind that contains no hashed text, so
-/// nothing in it can prove that it is about that seal.
+/// Adds a line for a receipt, which promises entries by their hashes alone.
+pub(super) fn of_receipt(report: &mut Report, trust: &Trust) {
+    if trust.seal.is_none() {
+        let detail = "only the hashes are promised; ids, seq, seals and all else in the response are what the file says, \
+                      and not proven: an export proves them";
+        report.unchecked(Check::About, detail);
+    }
+    without_text(report, trust);
+}
+
+/// Adds a line if a seal was named: the file shows no text that was hashed.
 pub(super) fn without_text(report: &mut Report, trust: &Trust) {
     if let Some(asked) = &trust.seal {
         let detail = format!("the file does not show that it is about seal {asked}; an export does");
@@ -117,13 +139,23 @@ fn seals(texts: &[[Option<Json>; 3]]) -> Vec<Seal<'_>> {
         .collect()
 }
 
+/// The event, from 1, that voided the log's present seal.
+fn void(texts: &[[Option<Json>; 3]], seals: &[Seal<'_>]) -> Option<usize> {
+    let present = seals.last()?.event;
+    let voided = |[public, ..]: &[Option<Json>; 3]| {
+        public.as_ref().and_then(|public| word(public, "type")) == Some(LogEventType::SealVoided.as_str())
+    };
+    (1..).zip(texts).skip(present).find(|(_, texts)| voided(texts)).map(|(event, _)| event)
+}
+
 fn word<'j>(object: &'j Json, name: &str) -> Option<&'j str> {
     object.member(name)?.text().ok()
 }
 
-fn log(texts: &[[Option<Json>; 3]], seals: &[Seal<'_>]) -> Option<String> {
+fn log(texts: &[[Option<Json>; 3]], seals: &[Seal<'_>], void: Option<usize>) -> Option<String> {
     let public = || texts.iter().filter_map(|[public, ..]| public.as_ref());
-    let seal = seals.last().map(|seal| format!("seal {}", seal.number));
+    let void = void.map_or_else(String::new, |event| format!(" (void since event {event})"));
+    let seal = seals.last().map(|seal| format!("seal {}{void}", seal.number));
     let species = public().filter_map(|public| word(public, "species")).next_back().map(str::to_owned);
     let all: Vec<String> = [seal, species, public().find_map(ticket)].into_iter().flatten().collect();
     Some(all.join(", ")).filter(|all| !all.is_empty())

@@ -1,8 +1,8 @@
 //! The checks of a checkpoint: its signature, its cosignatures, and consistency with the checkpoint
 //! seen last.
 
-use super::Trust;
 use super::report::{Check, Report};
+use super::{Trust, decode};
 use crate::evidence::chain::bytes::Hash;
 use crate::evidence::tlog::note::NoteError;
 use crate::evidence::tlog::tree::is_consistent;
@@ -48,6 +48,12 @@ pub(super) fn parse(note: &[u8]) -> Result<(Note, Checkpoint), String> {
         Ok(checkpoint) => Ok((note, checkpoint)),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// As [`parse`], for a file of the user's own: the memory, or the checkpoint of a copy of the register, which
+/// another program may have saved with a byte-order mark or in UTF-16.
+pub(super) fn parse_file(file: &[u8]) -> Result<(Note, Checkpoint), String> {
+    parse(&decode::text(file)?)
 }
 
 pub(super) const NO_CHECKPOINT: &str = "there is no checkpoint";
@@ -120,7 +126,7 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, claims: F
         Memory::Fresh => return report.ok(Check::Memory, "the first checkpoint seen"),
         Memory::Seen(bytes) => bytes,
     };
-    let seen = match parse(seen) {
+    let seen = match parse_file(seen) {
         Ok((_, seen)) => seen,
         Err(error) => return report.failed(Check::Memory, format!("the memory cannot be read: {error}")),
     };
@@ -141,6 +147,16 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, claims: F
     let proof = match (claims.consistency, &trust.register) {
         (Some((from, proof)), _) if newer && from == size => Ok(proof.to_vec()),
         (_, Some(mirror)) => mirror.consistency(old.size, new.size).map_err(|error| error.to_string()),
+        // An old file has no proof to a checkpoint that was signed after it was made, so this is not an error
+        // in the file. For a newer checkpoint it is: without a proof it cannot replace the one seen last.
+        (_, None) if !newer => {
+            let detail = format!(
+                "you have seen a newer checkpoint, of size {size}; the file's is of size {}: give --register to \
+                 see whether the register only grew",
+                old.size
+            );
+            return report.incomplete(Check::Memory, detail);
+        }
         _ => Err(format!(
             "no proof from size {} to {}: give --register, or export with ?since={}",
             old.size, new.size, old.size

@@ -1,11 +1,11 @@
 //! `ormantrace verify`: options, the memory file (the newest checkpoint seen), the output.
 
 use super::report::{Report, Verdict};
-use super::{Memory, Trust, Verified, mirror::Mirror, verify};
+use super::{Memory, Trust, Verified, checkpoint, mirror::Mirror, verify};
 use crate::base::config::shown;
+use crate::evidence::tlog::VerifierKey;
 use crate::evidence::tlog::disk::Disk;
 use crate::evidence::tlog::note::{Kind, NoteError};
-use crate::evidence::tlog::{Checkpoint, Note, VerifierKey};
 use crate::timber::seal::Code;
 use clap::Args;
 use std::io::{self, Write};
@@ -68,8 +68,8 @@ pub enum Failure {
     /// A check failed; the printed report shows which.
     #[error("{0} is not valid.")]
     Invalid(String),
-    /// No check failed, but the register has later events, which the file does not show.
-    #[error("{0} is valid as far as it goes: the register has later events.")]
+    /// No check failed, but the register has later events, which the file does not show, or may have.
+    #[error("{0} is valid as far as it goes; each line INCOMPLETE names what is not shown.")]
     Incomplete(String),
 }
 
@@ -159,7 +159,7 @@ fn load_memory(path: &Path) -> io::Result<Memory> {
 /// Whether the checkpoint in `note` is larger than the one in the memory. The checks have parsed both
 /// already.
 fn is_newer(note: &[u8], memory: &Memory) -> bool {
-    let size = |note: &[u8]| Some(Checkpoint::parse(Note::parse(note).ok()?.text()).ok()?.size);
+    let size = |note: &[u8]| Some(checkpoint::parse_file(note).ok()?.1.size);
     match memory {
         Memory::None => false,
         Memory::Fresh => true,

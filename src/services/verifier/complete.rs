@@ -3,7 +3,7 @@
 //! The register is read up to the newest of three checkpoints: the file's, that of the register's copy, and
 //! the one seen last. If only the file's checkpoint counted, an old file would pass as complete.
 
-use super::checkpoint::{FileClaims, parse, register_keys};
+use super::checkpoint::{FileClaims, parse_file, register_keys};
 use super::export::{Event, FORMAT};
 use super::mirror::{Mirror, MirrorError};
 use super::report::{Check, Report};
@@ -37,7 +37,7 @@ pub(super) fn check(
         Err(error) => return report.failed(Check::Complete, format!("the register's copy: {error}")),
     };
     let seen = match &trust.memory {
-        Memory::Seen(note) => parse(note).ok().map(|(_, seen)| seen),
+        Memory::Seen(note) => parse_file(note).ok().map(|(_, seen)| seen),
         Memory::None | Memory::Fresh => None,
     };
     let seen = seen.filter(|seen| seen.origin == checkpoint.origin);
@@ -107,7 +107,7 @@ fn claim(until: u64) -> String {
 /// checkpoint, if there are any.
 fn copied(mirror: &Mirror, trust: &Trust, claims: FileClaims<'_>) -> Result<Checkpoint, String> {
     let note = mirror.checkpoint().map_err(|error| error.to_string())?;
-    let (note, copy) = parse(&note)?;
+    let (note, copy) = parse_file(&note)?;
     let (keys, source) = register_keys(trust, claims);
     if keys.is_empty() {
         return Ok(copy);

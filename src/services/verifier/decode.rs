@@ -1,4 +1,5 @@
-//! Undoes what programs do to a file when they save or transfer it: a byte-order mark, or UTF-16.
+//! Undoes what programs do to a file when they save or transfer it: a byte-order mark, or UTF-16. Used for the
+//! file that is checked, for the memory and for the checkpoint of a copy of the register.
 //!
 //! Windows Notepad and PowerShell write such files. Hashes and signatures are over the texts in the file and
 //! not over the file's own bytes, so they stay valid.

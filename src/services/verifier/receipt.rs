@@ -4,7 +4,7 @@
 use super::checkpoint::{self, FileClaims, NO_CHECKPOINT};
 use super::json::{FormatError, Json};
 use super::report::{Check, Kind, Report};
-use super::{Trust, Verified, about};
+use super::{Trust, Verified, about, decode};
 use crate::base::units::utc_text;
 use crate::evidence::chain::bytes::Hash;
 use crate::evidence::tlog::tree::root_of;
@@ -59,7 +59,7 @@ pub(super) fn check(response: &Json, trust: &Trust) -> Verified {
     } else {
         report.failed(Check::Leaves, "the receipt is of other events");
     }
-    about::without_text(&mut report, trust);
+    about::of_receipt(&mut report, trust);
     promised_included(&mut report, trust, &leaves);
     Verified { report, checkpoint: None }
 }
@@ -112,7 +112,8 @@ fn promised_included(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
     let Some(mirror) = &trust.register else {
         return report.unchecked(Check::Inclusion, "whether they are in the register: give --register");
     };
-    let note = match mirror.checkpoint() {
+    let note = mirror.checkpoint().map_err(|error| error.to_string());
+    let note = match note.and_then(|note| Ok(decode::text(&note)?.into_owned())) {
         Ok(note) => note,
         Err(error) => return report.failed(Check::Inclusion, format!("the register's copy: {error}")),
     };

@@ -75,7 +75,8 @@ pub enum Outcome {
     Ok,
     /// The check failed, or a requested check could not be made.
     Failed,
-    /// Everything shown is valid, but the register has later events, which the file does not show.
+    /// Everything shown is valid, but the register has more that is not shown, or the user has seen a newer
+    /// checkpoint and given nothing that connects the two.
     Incomplete,
     /// The input for the check was not given.
     Unchecked,
@@ -129,7 +130,7 @@ pub enum Verdict {
     Valid,
     /// No check failed, but no trusted key was used.
     Untrusted,
-    /// No check failed, but the register has later events, which the file does not show.
+    /// No check failed, but the register has later events, which the file does not show, or may have.
     Incomplete,
     /// A check failed.
     Invalid,

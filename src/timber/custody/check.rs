@@ -7,7 +7,7 @@ use super::late::Past;
 use super::log::find::resolve;
 use super::log::write::{LockedLog, lock};
 use super::record::{Access, Plan, Recorder, pointer};
-use super::request::{NewCustodyEvent, PartialCustodyEvent, Readable};
+use super::request::{NewCustodyEvent, PartialCustodyEvent, Readable, ReadableCorrection};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LogId, OrganizationId};
@@ -69,7 +69,7 @@ pub(super) async fn check<'r>(
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
-        (LogEventType::Corrected, Some(Some(log))) if readable.correction => {
+        (LogEventType::Corrected, Some(Some(log))) if readable.correction != ReadableCorrection::Nothing => {
             Some(correct::prepare(tx, *log).await?)
         }
         _ => None,
@@ -134,7 +134,8 @@ pub(super) async fn check<'r>(
     }
     let mut corrected = None;
     if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
-        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, errors);
+        let all = readable.correction == ReadableCorrection::All;
+        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, all, errors);
     }
     if !errors.is_empty() {
         if let Some(plan) = plans.first()

@@ -137,62 +137,44 @@ struct Set {
     table: Option<TableVolume>,
 }
 
-/// Decides on a correction; adds every reason against it to `errors`.
+/// Decides on a correction; adds every reason against it to `errors`. If its `set` and `reverse` are not
+/// `readable`, only the event that it names is checked.
 pub(super) fn decide(
     prepared: &Prepared,
     recorder: &Recorder<'_>,
     row: &LockedLog,
     access: Access,
+    readable: bool,
     errors: &mut RequestErrors,
 ) -> Option<Decision> {
     let request = recorder.request;
-    let target =
-        request.corrects.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
-    let is_own = |event: &&ChainEvent| {
-        event.content.business.organization == recorder.caller.organization
-            && recorder.now - event.received_at <= OWN_CORRECTION_PERIOD
-    };
-    let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || is_own(event)) else {
-        // A past party gets the same error for an event that does not exist as for another organisation's
-        // event: otherwise it could find out how many events followed its last one.
-        if target.is_none() && access == Access::Full {
-            let detail = format!("The log has events 1 to {}.", prepared.chain.len());
-            errors.invalid.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
-        } else {
-            let detail = "Its recorder may correct an event within 72 hours of receipt; after that, only an inspector may.";
-            errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
-        }
+    let before = (errors.invalid.count(), errors.conflict.count());
+    let target = find_target(prepared, recorder, access, errors);
+    if !readable {
         return None;
-    };
+    }
     let contents: Vec<Content> = prepared.chain.iter().map(|event| event.content.clone()).collect();
     let reverse = request.reverse == Some(true);
-    if reverse && last_reversible(&contents) != Some(target.content.seq) {
-        let detail = match (last_reversible(&contents), access) {
-            (_, Access::Past) => "Only the last event that changed the state can be reversed.".to_owned(),
-            (Some(seq), Access::Full) => {
-                format!("Only the last event that changed the state can be reversed: {seq}.")
-            }
-            (None, Access::Full) => "No event of this log can be reversed.".to_owned(),
-        };
-        errors.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
+    if let Some(target) = target {
+        check_right(reverse, target, &contents, prepared, recorder, (row, access), errors);
+    }
+    let refused = |errors: &RequestErrors| (errors.invalid.count(), errors.conflict.count()) != before;
+    if refused(errors) && access == Access::Past {
+        // Further errors would tell a past party about later events.
         return None;
     }
-    if !recorder.caller.is(Role::Inspector)
-        && let Some(detail) = needs_inspector(reverse, target, prepared, recorder, row)
-    {
-        errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-by-inspector-only", detail));
-        return None;
-    }
-    let before = (errors.invalid.count(), errors.conflict.count());
+    // The balance of the ticket's lines is for its holder, which recorded the harvest.
+    let harvester = prepared.chain.first().map(|event| event.content.business.organization);
+    let sees_ticket = recorder.caller.is(Role::Inspector) || harvester == Some(recorder.caller.organization);
     let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
     let mut findings = Vec::new();
-    let set = request.set.as_ref().map(|correction| {
-        check_set(correction, target, prepared, row, errors);
+    let set = request.set.as_ref().filter(|_| target.is_some() || sees_ticket).map(|correction| {
+        if let Some(target) = target {
+            check_set(correction, target, prepared, row, errors);
+        }
         resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
-    if (errors.invalid.count(), errors.conflict.count()) != before {
-        return None;
-    }
+    let target = target.filter(|_| !refused(errors))?;
     Some(Decision {
         corrects: Corrects { seq: target.content.seq, hash: target.hash },
         reverse,
@@ -202,6 +184,61 @@ pub(super) fn decide(
         findings,
         ticket: prepared.ticket.row.id,
     })
+}
+
+/// The event that the caller corrects, if it exists and the caller may correct it.
+fn find_target<'p>(
+    prepared: &'p Prepared,
+    recorder: &Recorder<'_>,
+    access: Access,
+    errors: &mut RequestErrors,
+) -> Option<&'p ChainEvent> {
+    let named = recorder.request.corrects;
+    let target = named.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
+    let is_own = |event: &&ChainEvent| {
+        event.content.business.organization == recorder.caller.organization
+            && recorder.now - event.received_at <= OWN_CORRECTION_PERIOD
+    };
+    let correctable = target.filter(|event| recorder.caller.is(Role::Inspector) || is_own(event));
+    if correctable.is_none() {
+        // A past party gets the same error for a missing event as for someone else's, so it cannot count
+        // later events.
+        if target.is_none() && access == Access::Full {
+            let detail = format!("The log has events 1 to {}.", prepared.chain.len());
+            errors.invalid.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
+        } else {
+            let detail = "Its recorder may correct an event within 72 hours of receipt; after that, only an inspector may.";
+            errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
+        }
+    }
+    correctable
+}
+
+/// Checks that the event can be reversed, if it is to be, and that its recorder may still correct it.
+fn check_right(
+    reverse: bool,
+    target: &ChainEvent,
+    contents: &[Content],
+    prepared: &Prepared,
+    recorder: &Recorder<'_>,
+    (row, access): (&LockedLog, Access),
+    errors: &mut RequestErrors,
+) {
+    let last = if reverse { last_reversible(contents) } else { None };
+    if reverse && last != Some(target.content.seq) {
+        let detail = match (last, access) {
+            (_, Access::Past) => "Only the last event that changed the state can be reversed.".to_owned(),
+            (Some(seq), Access::Full) => {
+                format!("Only the last event that changed the state can be reversed: {seq}.")
+            }
+            (None, Access::Full) => "No event of this log can be reversed.".to_owned(),
+        };
+        errors.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
+    } else if !recorder.caller.is(Role::Inspector)
+        && let Some(detail) = needs_inspector(reverse, target, prepared, recorder, row)
+    {
+        errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-by-inspector-only", detail));
+    }
 }
 
 /// Why only an inspector may make this correction of an organisation's own event; `None` if its recorder may.

@@ -4,10 +4,13 @@ use super::correct;
 use super::log::write::LockedLog;
 use super::record::{Access, Plan, Recorder};
 use super::state::{LogState, contradicted, state_at};
+use super::table::check;
 use crate::base::error::Result;
 use crate::base::ids::LogId;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::content::Content;
+use chrono::{DateTime, Utc};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Maximum number of late events that one organisation may record of one log: enough for any journey without
@@ -39,12 +42,36 @@ impl Recorder<'_> {
         let chains = correct::chains(tx, &late).await?;
         let past_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
             let events: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
-            let mut state = state_at(&events, at)?;
+            let mut state = self.state_for(&events, at)?;
             let ticket_hold = rows.get(&id).and_then(|row| row.state.ticket_hold.clone());
             state.ticket_hold = ticket_hold.filter(|hold| hold.since <= at);
             Ok((id, Past { state, events }))
         };
         chains.into_iter().map(past_of).collect()
+    }
+
+    /// The state of a log in which a late event of the caller counts as allowed or not.
+    ///
+    /// Late events of other organisations are claims without effect on the present state, so they cannot forbid
+    /// the caller's event: a former owner's device that delivers a loading after the log was sold would
+    /// otherwise forbid every later record of the new owner. They may allow it: a carrier arrives after a
+    /// departure that the holder recorded late.
+    fn state_for(&self, events: &[Content], at: DateTime<Utc>) -> Result<LogState> {
+        let all = state_at(events, at)?;
+        if self.allows(&all, at) || !events.iter().any(|event| self.is_others_claim(event)) {
+            return Ok(all);
+        }
+        let own: Vec<Content> = events.iter().filter(|event| !self.is_others_claim(event)).cloned().collect();
+        let own = state_at(&own, at)?;
+        Ok(if self.allows(&own, at) { own } else { all })
+    }
+
+    fn allows(&self, state: &LogState, at: DateTime<Utc>) -> bool {
+        check(self.request.r#type, state, self.roles, at).is_ok() && self.check_giver(state).is_ok()
+    }
+
+    fn is_others_claim(&self, event: &Content) -> bool {
+        event.business.out_of_order && event.business.organization != self.caller.organization
     }
 
     /// Checks whether a late event may be added to `events`. It is rejected if an event already recorded
@@ -69,7 +96,15 @@ impl Recorder<'_> {
             let detail = "The log was felled later: nothing happened to it before.".to_owned();
             return Ok(Err(("contradicts-later", detail)));
         }
-        Ok(match contradicted(events, &self.content(plan, None, None))? {
+        // A late event of the present holder or owner is not refused for the claims of others, only for what is
+        // in force and for its own late events. Those of past parties are refused for all that is recorded.
+        let state = &plan.row.state;
+        let events: Cow<'_, [Content]> = if [state.holder, state.owner].contains(&self.caller.organization) {
+            events.iter().filter(|event| !self.is_others_claim(event)).cloned().collect()
+        } else {
+            Cow::Borrowed(events)
+        };
+        Ok(match contradicted(&events, &self.content(plan, None, None))? {
             None => Ok(()),
             Some(seq) => {
                 let detail =

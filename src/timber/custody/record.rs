@@ -144,7 +144,7 @@ pub(crate) struct Recorder<'r> {
     pub(crate) request: &'r NewCustodyEvent,
     others: OtherParties,
     operation: OperationId,
-    roles: CallerRoles,
+    pub(super) roles: CallerRoles,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -219,7 +219,7 @@ impl<'r> Recorder<'r> {
 
     /// Checks that the caller may offer this transfer: the holder may offer possession, the owner ownership,
     /// and only an organisation that is holder and owner may offer both.
-    fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
+    pub(super) fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
         let of = self.request.of.unwrap_or(TransferOf::Both);
         let passes = self.request.r#type != LogEventType::Transferred || gives(of, state, self.roles);
         if passes { Ok(()) } else { Err(Refused::NotYours) }

@@ -335,7 +335,11 @@ impl PartialCustodyEvent {
                 && self.device.as_ref().is_some_and(|device| device.is_none() || self.occurred_at.is_some())
                 && (self.r#type != Some(LogEventType::Transferred) || self.of.is_some()),
             content: self.to_bin.is_some() && self.carrier_bin.is_some() && self.vehicle.is_some(),
-            correction: self.corrects.is_some() && self.set.is_some() && self.reverse.is_some(),
+            correction: match (&self.corrects, &self.set, self.reverse) {
+                (None, ..) => ReadableCorrection::Nothing,
+                (Some(_), Some(_), Some(_)) => ReadableCorrection::All,
+                _ => ReadableCorrection::Event,
+            },
         };
         let request = NewCustodyEvent {
             r#type: self.r#type.unwrap_or(LogEventType::Stored),
@@ -361,6 +365,17 @@ impl PartialCustodyEvent {
     }
 }
 
+/// What could be read of a correction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadableCorrection {
+    /// Not even which event it corrects.
+    Nothing,
+    /// The event that it corrects.
+    Event,
+    /// All of it.
+    All,
+}
+
 /// What may be checked of a request with errors.
 pub(super) struct Readable {
     /// Positions in the request of the logs that could be read.
@@ -369,8 +384,8 @@ pub(super) struct Readable {
     pub(super) transition: bool,
     /// Whether the members that determine the log's next state could be read.
     pub(super) content: bool,
-    /// Whether the members of a correction could be read.
-    pub(super) correction: bool,
+    /// What could be read of a correction.
+    pub(super) correction: ReadableCorrection,
 }
 
 impl Readable {
@@ -378,7 +393,7 @@ impl Readable {
     #[must_use]
     pub(super) fn all(request: &NewCustodyEvent) -> Self {
         let positions = (0..request.logs.len()).collect();
-        Self { positions, transition: true, content: true, correction: true }
+        Self { positions, transition: true, content: true, correction: ReadableCorrection::All }
     }
 
     /// Location of the readable log at `index`.

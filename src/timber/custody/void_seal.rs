@@ -4,18 +4,22 @@ use super::content;
 use super::hold::{self, Detention};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
+use crate::base::input::RequestErrors;
 use crate::base::units::Text;
 use crate::evidence::chain::{self, Draft, NewHead, Tx};
 use crate::evidence::idempotency::operation::{self, OperationEvents};
 use crate::timber::custody::log::write;
+use crate::timber::custody::state::LogState;
 use crate::timber::custody::table::{self, CallerRoles, Refused};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::{LogEventType, SealBatchEventType};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
+use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::record::{self as batch, BatchChange, MadeEvent};
-use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
+use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use, numbers_of};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -38,7 +42,7 @@ pub struct Voided {
     pub events: Vec<MadeEvent>,
 }
 
-/// The body of a request to make a seal void, as the client sent it.
+/// The void of a seal, as the client sent it.
 #[derive(Clone, Debug)]
 pub struct VoidCause {
     /// Reason.
@@ -49,8 +53,9 @@ pub struct VoidCause {
     pub operation_id: Option<OperationId>,
 }
 
-/// Makes a seal void and records this, or returns the earlier response if the same request was recorded
-/// before. The caller must be the seal's holder, the holder of the log that bears the seal, or the operator.
+/// Records the void of a seal, or returns the response to the same request that was recorded before. The seal is named
+/// by its number or its marking code. The caller must be its holder, the holder of the log that bears it, the operator
+/// or an inspector.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
@@ -60,31 +65,36 @@ pub async fn record(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
-    number: &SealNumber,
+    name: &SealName,
     cause: &VoidCause,
     fingerprint: [u8; 32],
 ) -> Result<Voided> {
+    let number = numbers_of(&mut **tx, &[name]).await?.pop().flatten().ok_or(Error::NotFound)?;
     let organization = caller.organization;
     if let Some(earlier) = operation::reserve(tx, organization, cause.operation_id, &fingerprint).await? {
-        return response(tx, number, &earlier).await;
+        return response(tx, &number, &earlier).await;
     }
-    let made = void(tx, caller, act, number, cause).await?;
+    let made = void(tx, caller, act, (&number, name), cause).await?;
     operation::record(tx, organization, "seal_void", fingerprint, &made, act.at()).await?;
-    response(tx, number, &made).await
+    response(tx, &number, &made).await
 }
 
 async fn void(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
-    number: &SealNumber,
+    (number, name): (&SealNumber, &SealName),
     cause: &VoidCause,
 ) -> Result<OperationEvents> {
     let seal = lock_visible(tx, caller, number).await?;
-    if seal.status == SealStatus::Void {
-        return Err(conflict("seal-void", format!("{number} is void already.")));
+    if seal.differs(name) {
+        return Err(Error::NotFound);
     }
-    let head = batch::lock_heads(tx, &[seal.batch.0])
+    if let Some(error) = void_already(&seal) {
+        return Err(Error::Conflict(vec![error]));
+    }
+    let batch = [seal.batch.0];
+    let head = batch::lock_heads(tx, &batch)
         .await?
         .pop()
         .ok_or_else(|| Error::CorruptRow(format!("seal.batch_id of {number}: no such batch")))?;
@@ -117,6 +127,62 @@ async fn void(
     Ok(OperationEvents { operation: act.operation, subjects, seqs })
 }
 
+/// Adds to `errors` the conflict that the seal shows in a request that has errors already. Nothing is added for a
+/// seal that the caller may not see.
+///
+/// # Errors
+/// From the database.
+pub async fn check(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    name: &SealName,
+    now: DateTime<Utc>,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let Some(number) = numbers_of(&mut **tx, &[name]).await?.pop().flatten() else { return Ok(()) };
+    let seal = match lock_visible(tx, caller, &number).await {
+        Ok(seal) if seal.differs(name) => return Ok(()),
+        Ok(seal) => seal,
+        Err(Error::NotFound) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    errors.conflict.push_some(void_already(&seal));
+    if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log)
+        && let Some(row) = write::lock(tx, &[log]).await?.pop()
+    {
+        errors.conflict.push_some(refusal(caller, &row.state, now));
+    }
+    Ok(())
+}
+
+fn void_already(seal: &SealRow) -> Option<FieldError> {
+    (seal.status == SealStatus::Void)
+        .then(|| conflict("seal-void", format!("{} is void already.", seal.number)))
+}
+
+/// Why the caller may not void the seal of a log in this state.
+fn refusal(caller: &Caller, state: &LogState, now: DateTime<Utc>) -> Option<FieldError> {
+    let roles = CallerRoles {
+        id: caller.organization,
+        inspector: caller.is(Role::Inspector),
+        operator: caller.is(Role::Operator),
+    };
+    let refused = table::check(LogEventType::SealVoided, state, roles, now).err()?;
+    Some(match refused {
+        Refused::Held => {
+            conflict("held", "The log that bears it is held: only an inspector may void its seal.".to_owned())
+        }
+        Refused::Transition => conflict(
+            "transition-not-allowed",
+            format!("The log that bears it is `{}`: its seal can no longer be voided.", state.status),
+        ),
+        Refused::NotYours => conflict(
+            "not-the-holder",
+            "Another organisation now holds the log of this seal and may void it.".to_owned(),
+        ),
+    })
+}
+
 /// Locks and returns the seal, if the caller may see it.
 pub async fn lock_visible(tx: &mut Tx<'_>, caller: &Caller, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
@@ -141,24 +207,9 @@ async fn on_applied_seal_voided(
 ) -> Result<Vec<NewHead>> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
-    let roles = CallerRoles {
-        id: caller.organization,
-        inspector: caller.is(Role::Inspector),
-        operator: caller.is(Role::Operator),
-    };
-    table::check(LogEventType::SealVoided, &row.state, roles, act.at()).map_err(|refusal| match refusal {
-        Refused::Held => {
-            conflict("held", "The log that bears it is held: only an inspector may void its seal.".to_owned())
-        }
-        Refused::Transition => conflict(
-            "transition-not-allowed",
-            format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
-        ),
-        Refused::NotYours => conflict(
-            "not-the-holder",
-            "Another organisation now holds the log of this seal and may void it.".to_owned(),
-        ),
-    })?;
+    if let Some(error) = refusal(caller, &row.state, act.at()) {
+        return Err(Error::Conflict(vec![error]));
+    }
     let public = content::LogPublic::bare(LogEventType::SealVoided, row.state.kind, act.on(), None);
     let business = content::LogBusiness {
         reason: Some(cause.reason.as_str().to_owned()),
@@ -218,6 +269,6 @@ async fn response(tx: &mut Tx<'_>, number: &SealNumber, made: &OperationEvents) 
     })
 }
 
-fn conflict(code: &'static str, detail: String) -> Error {
-    Error::Conflict(vec![FieldError::new(Location::Pointer(String::new()), code, detail)])
+fn conflict(code: &'static str, detail: String) -> FieldError {
+    FieldError::new(Location::Pointer(String::new()), code, detail)
 }

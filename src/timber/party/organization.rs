@@ -143,10 +143,16 @@ pub async fn register(
 fn bin_conflict(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
     if constraint == Some("organization_bin_key") {
-        let detail = "An organisation with this BIN is registered already.";
-        return Error::Conflict(vec![FieldError::new(Location::Pointer("/bin".into()), "bin-taken", detail)]);
+        return Error::Conflict(vec![bin_taken()]);
     }
     error.into()
+}
+
+/// The error for a BIN that is registered already.
+#[must_use]
+pub fn bin_taken() -> FieldError {
+    let detail = "An organisation with this BIN is registered already.";
+    FieldError::new(Location::Pointer("/bin".into()), "bin-taken", detail)
 }
 
 /// Whether `caller` may see the organisation, if it exists: as the organisation itself, the operator or an

@@ -135,6 +135,25 @@ impl SealName {
     pub const fn code(&self) -> &Code {
         &self.0
     }
+
+    /// The number, unless this is a marking code.
+    #[must_use]
+    pub const fn number(&self) -> Option<&SealNumber> {
+        match &self.0 {
+            Code::SealNumber(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a complete marking code with the identification of `registered`, but not that code: forged
+    /// or misread. Always false if the seal was registered without a signature.
+    #[must_use]
+    pub fn differs_from(&self, registered: &MarkingCode) -> bool {
+        let Code::MarkingCode(code) = &self.0 else { return false };
+        code.identification_str() == registered.identification_str()
+            && registered.signature().is_some()
+            && code != registered
+    }
 }
 
 impl std::fmt::Display for SealName {

@@ -7,7 +7,9 @@
 
 use super::column::text_type;
 use super::gs1;
+use super::marking_code::MarkingCode;
 use crate::base::error::Invalid;
+use crate::base::input;
 use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
@@ -46,8 +48,8 @@ pub enum NumberError {
     /// It begins or ends with a hyphen.
     #[error("a seal number begins and ends with a letter or a digit, not with a hyphen")]
     Hyphen,
-    /// `01`, 14 digits, `21` and a serial: every reader would take it for a marking code.
-    #[error("this has the form of a marking code's identification, so it cannot be a seal number")]
+    /// A marking code, or a text with the form of its identification (`01`, 14 digits, `21` and a serial).
+    #[error("this is a marking code or its identification, not the number that is printed on the seal")]
     Identification,
 }
 
@@ -131,15 +133,25 @@ impl SealNumber {
         Self::parse(&format!("{prefix}-{rest}")).ok().filter(|other| !prefix.is_empty() && other != self)
     }
 
-    /// Whether the number may have a letter in place of the digit that it looks like (`O` for 0, `I` for 1):
-    /// after the first digit, or right after `KZ`, the prefix of this system's own numbers. At any other
-    /// position before the first digit, the letter may belong to a prefix (`DEMO000041`).
+    /// The number with digits in place of the letters that look like them (`O` for 0, `I` and `L` for 1), if it has
+    /// any after the first digit, or right after `KZ`, the prefix of this system's own numbers. Elsewhere before
+    /// the first digit the letter may belong to a prefix (`DEMO000041`).
     #[must_use]
-    pub fn has_letter_like_digit(&self) -> bool {
-        let like_digit = |c: char| matches!(c, 'O' | 'I');
-        let digits = self.0.find(|c: char| c.is_ascii_digit()).map_or("", |first| &self.0[first..]);
-        let own = self.0.strip_prefix("KZ").is_some_and(|rest| rest.starts_with(like_digit));
-        own || digits.contains(like_digit)
+    pub fn with_digits(&self) -> Option<Self> {
+        let own = self.0.strip_prefix("KZ").is_some_and(|rest| rest.starts_with(['O', 'I', 'L']));
+        let first = if own { 2 } else { self.0.find(|c: char| c.is_ascii_digit())? };
+        let (prefix, rest) = self.0.split_at(first);
+        let rest = rest.replace('O', "0").replace(['I', 'L'], "1");
+        Self::from_stored(format!("{prefix}{rest}")).filter(|other| other != self)
+    }
+
+    /// The number that was probably meant by a text that names no seal: as [`Self::with_digits`], and with 3 for a
+    /// Cyrillic `З`, which is no character of a number.
+    #[must_use]
+    pub fn meant(text: &str) -> Option<Self> {
+        let respelled = text.replace(['З', 'з'], "3");
+        let number = Self::parse(&respelled).ok()?;
+        number.with_digits().or_else(|| (respelled != text).then_some(number))
     }
 
     /// Splits the number into its prefix and its last digits, at most nine.
@@ -343,7 +355,25 @@ fn numbered(prefix: &str, width: usize, value: u32) -> String {
     if width == 0 { prefix.to_owned() } else { format!("{prefix}{value:0width$}") }
 }
 
-crate::base::input::parse_text!(SealNumber);
+impl input::ParseText for SealNumber {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text).map_err(|error| match error {
+            // A whole code from a scanner: its length or one of its characters is not what is wrong.
+            NumberError::Length(_) | NumberError::Character(_) if MarkingCode::parse(text).is_ok() => {
+                NumberError::Identification.into()
+            }
+            error => error.into(),
+        })
+    }
+}
+
+impl input::Read for SealNumber {
+    input::whole!();
+
+    fn read_partial(node: input::Node<'_>, errors: &mut input::Errors) -> Option<Self> {
+        input::read_text(node, errors)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -404,15 +434,24 @@ mod tests {
 
     #[test]
     fn a_letter_beside_a_digit_may_be_meant_as_one() {
-        for (text, like) in [
-            ("KZO00041", true),
-            ("KZ00OO41", true),
-            ("KZ0000I4", true),
-            ("DEMO-41", false),
-            ("DEMO000041", false),
-            ("KZ000041", false),
+        for (text, meant) in [
+            ("KZO00041", "KZ000041"),
+            ("KZ00OO41", "KZ000041"),
+            ("KZ0000I4", "KZ000014"),
+            ("kz0000l4", "KZ000014"),
+            ("KZ-0000О41", "KZ-0000041"),
+            ("SE-0I0O1", "SE-01001"),
+            ("KZ0000З4", "KZ000034"),
+            ("kz 000 0з4", "KZ000034"),
+            ("DEMO-41", ""),
+            ("DEMO000041", ""),
+            ("KZ000041", ""),
+            ("OIL", ""),
+            ("ЖЗ-0041", ""),
+            ("010952000000001121A", ""),
         ] {
-            assert_eq!(number(text).has_letter_like_digit(), like, "{text}");
+            let number = SealNumber::meant(text);
+            assert_eq!(number.as_ref().map_or("", SealNumber::as_str), meant, "{text}");
         }
     }
 

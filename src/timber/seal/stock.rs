@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId, SealBatchId};
 use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::Tx;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use std::collections::HashMap;
 
 vocabulary! {
@@ -80,17 +80,14 @@ impl SealRow {
     /// signature.
     #[must_use]
     pub fn differs(&self, name: &SealName) -> bool {
-        let Code::MarkingCode(code) = name.code() else { return false };
-        code.identification() == self.identification
-            && self.marking_code.signature().is_some()
-            && *code != self.marking_code
+        name.differs_from(&self.marking_code)
     }
 }
 
 /// The numbers of the seals that `names` name, in the order of `names`; `None` for a marking code that is not
 /// registered. A name that is a number is returned unchanged, whether or not it is registered. Takes no lock,
 /// because the number of a seal with a given identification never changes.
-pub async fn numbers_of(tx: &mut Tx<'_>, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
+pub async fn numbers_of(db: impl PgExecutor<'_>, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
     let mut wanted: Vec<Identification> = Vec::new();
     for name in names {
         wanted.extend(name.code().identification());
@@ -103,7 +100,7 @@ pub async fn numbers_of(tx: &mut Tx<'_>, names: &[&SealName]) -> Result<Vec<Opti
                FROM seal WHERE identification = ANY($1)"#,
             &wanted as &[Identification],
         )
-        .fetch_all(&mut **tx)
+        .fetch_all(db)
         .await?;
         known = rows.into_iter().map(|row| (row.identification, row.number)).collect();
     }

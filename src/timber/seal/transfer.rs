@@ -1,9 +1,10 @@
 //! Transfers seals to another holder.
 
+use super::code::SealName;
 use super::number::{SealNumber, SealRange};
 use super::record::{self as batch, BatchChange, ListDigest, MadeEvent, receiver};
-use super::stock::{SealRow, SealStatus, lock_for_use};
-use crate::base::error::{Error, FieldError, Location, Result};
+use super::stock::{SealRow, SealStatus, lock_for_use, numbers_of};
+use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
 use crate::evidence::chain::{NewHead, Tx};
@@ -14,36 +15,134 @@ use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// The seals to transfer.
+/// Maximum seals of one range.
+const MAX_IN_RANGE: u32 = 100_000;
+
+/// The seals to transfer, each named by its number or its marking code.
 #[derive(Clone, Debug)]
 pub enum SealSelection {
-    /// These numbers, each once, with their positions in the request.
-    Numbers(Vec<(usize, SealNumber)>),
+    /// These, each once, with their positions in the request.
+    Names(Vec<(usize, SealName)>),
     /// A range of numbers, all of which must exist.
-    Range(SealRange),
+    Range {
+        /// The first seal.
+        first: SealName,
+        /// The last seal.
+        last: SealName,
+    },
+}
+
+/// The range from `first` to `last`.
+///
+/// # Errors
+/// The two make no range, or one of more than 100,000 numbers.
+pub fn range(first: &SealNumber, last: &SealNumber) -> Result<SealRange, Invalid> {
+    let range = SealRange::new(first.clone(), last)?;
+    if range.len() > MAX_IN_RANGE {
+        return Err(Invalid::new("too-many", format!("A range has at most {MAX_IN_RANGE} numbers.")));
+    }
+    Ok(range)
+}
+
+/// A selected seal: where the request names it, how, and its number.
+struct Selected {
+    at: SealPlace,
+    name: Option<SealName>,
+    number: SealNumber,
+}
+
+impl std::fmt::Display for Selected {
+    /// As the request names it: the number of a code is no answer to a caller that does not hold the seal.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => name.fmt(f),
+            None => self.number.fmt(f),
+        }
+    }
+}
+
+/// Where a request names a seal.
+#[derive(Clone, Copy, Debug)]
+pub enum SealPlace {
+    /// At this position of its list.
+    Numbers(usize),
+    /// As the first of a range.
+    First,
+    /// As the last of a range.
+    Last,
+}
+
+/// The locations of a request's members, for its errors.
+pub struct Locations {
+    /// Of the receiver.
+    pub to: Location,
+    /// Of a seal.
+    pub seal: fn(SealPlace) -> Location,
+}
+
+fn not_yours(at: Location, name: impl std::fmt::Display) -> FieldError {
+    FieldError::new(at, "unknown-seal", format!("{name} is not a seal of yours."))
 }
 
 impl SealSelection {
-    fn numbers(&self) -> Vec<SealNumber> {
+    /// The selected seals with their numbers; adds an error for each code that is not registered, each seal that
+    /// is named twice, and ends that make no range.
+    async fn resolve(
+        &self,
+        tx: &mut Tx<'_>,
+        at: &Locations,
+        errors: &mut RequestErrors,
+    ) -> Result<Vec<Selected>> {
+        let seal_at = at.seal;
         match self {
-            Self::Numbers(numbers) => numbers.iter().map(|(_, number)| number.clone()).collect(),
-            Self::Range(range) => range.iter().collect(),
-        }
-    }
-
-    /// Location of an error in the n-th number (from 0). For a range it is `/first`, because a request names
-    /// only the ends of a range.
-    fn at(&self, index: usize) -> Location {
-        Location::Pointer(match self {
-            Self::Numbers(numbers) => {
-                format!("/numbers/{}", numbers.get(index).map_or(index, |(position, _)| *position))
+            Self::Names(names) => {
+                let codes: Vec<&SealName> = names.iter().map(|(_, name)| name).collect();
+                let numbers = numbers_of(&mut **tx, &codes).await?;
+                let mut seen = HashSet::with_capacity(names.len());
+                let mut selected = Vec::with_capacity(names.len());
+                for ((position, name), number) in names.iter().zip(numbers) {
+                    let at = SealPlace::Numbers(*position);
+                    match number {
+                        None => errors.invalid.push(not_yours(seal_at(at), name)),
+                        Some(number) if !seen.insert(number.clone()) => {
+                            let detail = "This seal comes earlier in the same batch.";
+                            errors.invalid.push(FieldError::new(seal_at(at), "duplicate-in-batch", detail));
+                        }
+                        Some(number) => selected.push(Selected { at, name: Some(name.clone()), number }),
+                    }
+                }
+                Ok(selected)
             }
-            Self::Range(_) => "/first".to_owned(),
-        })
+            Self::Range { first, last } => {
+                let mut ends = numbers_of(&mut **tx, &[first, last]).await?.into_iter();
+                let mut end = |at: SealPlace, name: &SealName| {
+                    let number = ends.next().flatten();
+                    if number.is_none() {
+                        errors.invalid.push(not_yours(seal_at(at), name));
+                    }
+                    number
+                };
+                let (Some(first), Some(last)) = (end(SealPlace::First, first), end(SealPlace::Last, last))
+                else {
+                    return Ok(Vec::new());
+                };
+                match range(&first, &last) {
+                    // A request names only the ends of a range, so each error is at its first seal.
+                    Ok(range) => Ok(range
+                        .iter()
+                        .map(|number| Selected { at: SealPlace::First, name: None, number })
+                        .collect()),
+                    Err(invalid) => {
+                        errors.invalid.push(FieldError::invalid(seal_at(SealPlace::Last), invalid));
+                        Ok(Vec::new())
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -60,11 +159,10 @@ pub struct Transferred {
     pub events: Vec<MadeEvent>,
 }
 
-/// Locks the selected seals, and adds to `errors` each reason against their transfer to `to`: for the
-/// receiver, 422 `unknown-organization` or `not-a-seal-holder`; for each number that does not exist or is not
-/// the caller's, 422 `unknown-seal`; for each other seal that cannot be transferred, 409 `seal-applied`,
-/// `seal-void` or `already-theirs`. A receiver or selection that could not be read is `None`, and is not
-/// checked. Returns the receiver and the seals that can be transferred.
+/// Locks the selected seals, and adds to `errors` each reason against their transfer to `to`: 422
+/// `unknown-organization` and `not-a-seal-holder`; 422 `unknown-seal` for each seal that is absent or not the
+/// caller's; 422 `marking-code-differs`; 409 `seal-applied`, `seal-void`, `already-theirs` for each that cannot be
+/// transferred. Receiver and selection are checked as far as they could be read. Returns the receiver and the seals.
 ///
 /// # Errors
 /// From the database.
@@ -73,12 +171,12 @@ pub async fn check(
     caller: &Caller,
     selection: Option<&SealSelection>,
     to: Option<&Bin>,
-    to_at: Location,
+    at: &Locations,
     errors: &mut RequestErrors,
 ) -> Result<(Option<OrganizationId>, Vec<SealRow>)> {
     let receiver = match to {
         None => None,
-        Some(bin) => match receiver(tx, bin, to_at).await? {
+        Some(bin) => match receiver(tx, bin, at.to.clone()).await? {
             Ok(receiver) => Some(receiver),
             Err(error) => {
                 errors.invalid.push(error);
@@ -87,29 +185,36 @@ pub async fn check(
         },
     };
     let Some(selection) = selection else { return Ok((receiver, Vec::new())) };
-    let numbers = selection.numbers();
+    let selected = selection.resolve(tx, at, errors).await?;
+    let numbers: Vec<SealNumber> = selected.iter().map(|seal| seal.number.clone()).collect();
     let rows = lock_for_use(tx, &numbers).await?;
     let mut seals = Vec::with_capacity(rows.len());
-    for (index, (number, row)) in numbers.iter().zip(rows).enumerate() {
+    for (selected, row) in selected.into_iter().zip(rows) {
         let Some(seal) = row.filter(|seal| caller.is(Role::Operator) || seal.holder == caller.organization)
         else {
-            let detail = format!("{number} is not a seal of yours.");
-            errors.invalid.push(FieldError::new(selection.at(index), "unknown-seal", detail));
+            errors.invalid.push(not_yours((at.seal)(selected.at), &selected));
             continue;
         };
+        let (at, number) = ((at.seal)(selected.at), &seal.number);
+        if selected.name.as_ref().is_some_and(|name| seal.differs(name)) {
+            let detail =
+                "This code is not the one that the seal was registered with; it is forged or misread.";
+            errors.invalid.push(FieldError::new(at, "marking-code-differs", detail));
+            continue;
+        }
         match seal.status {
             SealStatus::Issued if receiver == Some(seal.holder) => {
                 let detail = format!("{number} already belongs to the receiver.");
-                errors.conflict.push(FieldError::new(selection.at(index), "already-theirs", detail));
+                errors.conflict.push(FieldError::new(at, "already-theirs", detail));
             }
             SealStatus::Issued => seals.push(seal),
             SealStatus::Applied => {
                 let detail = format!("{number} is on a log.");
-                errors.conflict.push(FieldError::new(selection.at(index), "seal-applied", detail));
+                errors.conflict.push(FieldError::new(at, "seal-applied", detail));
             }
             SealStatus::Void => {
                 let detail = format!("{number} is void.");
-                errors.conflict.push(FieldError::new(selection.at(index), "seal-void", detail));
+                errors.conflict.push(FieldError::new(at, "seal-void", detail));
             }
         }
     }
@@ -127,8 +232,8 @@ pub struct NewTransfer {
     pub operation_id: Option<OperationId>,
 }
 
-/// Records a transfer of issued seals, or returns the response to the same request that was recorded before.
-/// The operator may transfer any seal, a holder only its own.
+/// Records a transfer of issued seals, or returns the response to the same request that was recorded before. The
+/// operator may transfer any seal, a holder only its own.
 ///
 /// # Errors
 /// All errors that [`check`] finds; `operation-id-used`.
@@ -137,14 +242,14 @@ pub async fn record(
     caller: &Caller,
     act: &Actor,
     new: &NewTransfer,
-    to_at: Location,
+    at: &Locations,
     fingerprint: [u8; 32],
 ) -> Result<Transferred> {
     let organization = caller.organization;
     if let Some(earlier) = operation::reserve(tx, organization, new.operation_id, &fingerprint).await? {
         return response(tx, &earlier).await;
     }
-    let made = transfer(tx, caller, act, &new.selection, &new.to, to_at).await?;
+    let made = transfer(tx, caller, act, &new.selection, &new.to, at).await?;
     operation::record(tx, organization, "seal_transfer", fingerprint, &made, act.at()).await?;
     response(tx, &made).await
 }
@@ -155,10 +260,10 @@ async fn transfer(
     act: &Actor,
     selection: &SealSelection,
     to: &Bin,
-    to_at: Location,
+    at: &Locations,
 ) -> Result<OperationEvents> {
     let mut errors = RequestErrors::default();
-    let (receiver, seals) = check(tx, caller, Some(selection), Some(to), to_at, &mut errors).await?;
+    let (receiver, seals) = check(tx, caller, Some(selection), Some(to), at, &mut errors).await?;
     errors.into_result()?;
     let to = receiver.ok_or_else(|| Error::CorruptRow(format!("organization.bin {to}: not found")))?;
     let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();

@@ -5,6 +5,7 @@ use super::content::{Changed, HeldLogs, TicketPublic, texts};
 use super::lock::LockedTicket;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::TicketId;
+use crate::base::input::RequestErrors;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, LockedHead, NewHead, append};
@@ -85,8 +86,9 @@ pub async fn extend(
     reason: &Text<200>,
 ) -> Result<()> {
     let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;
-    refuse_cancelled(&locked)?;
-    extendable(&locked, felling_until, removal_until)?;
+    let mut errors = RequestErrors::default();
+    check_locked(&locked, ReadDates { felling_until, removal_until, are_all: true }, &mut errors);
+    errors.into_result()?;
     record(tx, act, locked, head, Change::Extend { felling_until, removal_until }, reason).await.map(drop)
 }
 
@@ -187,13 +189,44 @@ pub async fn record(
     Ok(head)
 }
 
-/// Checks an extension: each new last day must be later than the present one, and removal must not end before
-/// felling.
-fn extendable(locked: &LockedTicket, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
-    let mut conflicts = Vec::new();
+/// The later dates of a request, as far as they could be read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadDates {
+    /// New last day of felling.
+    pub felling_until: Option<LocalDate>,
+    /// New last day of removal.
+    pub removal_until: Option<LocalDate>,
+    /// Whether the request has no other dates, which could not be read.
+    pub are_all: bool,
+}
+
+/// Adds to `errors` those that the ticket shows in a request that has errors already. Nothing is added for a ticket that the caller may not change.
+///
+/// # Errors
+/// From the database.
+pub async fn check(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    ticket: TicketId,
+    dates: ReadDates,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let locked = LockedTicket::exclusive(tx, ticket).await?;
+    if let Some((locked, _)) = locked.filter(|(locked, _)| locked.issuer == caller.organization) {
+        check_locked(&locked, dates, errors);
+    }
+    Ok(())
+}
+
+/// Checks a change: the ticket is not cancelled, dates move later, and removal does not end before felling.
+fn check_locked(locked: &LockedTicket, dates: ReadDates, errors: &mut RequestErrors) {
     let mut refuse = |pointer: &str, code, detail: String| {
-        conflicts.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
+        errors.conflict.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
     };
+    if locked.cancelled {
+        refuse("", "ticket-cancelled", "The ticket is cancelled.".to_owned());
+    }
+    let ReadDates { felling_until: felling, removal_until: removal, are_all } = dates;
     if felling.is_some_and(|day| day <= locked.felling_until) {
         let detail = format!("The new day must be later than the present one, {}.", locked.felling_until);
         refuse("/felling_until", "not-later", detail);
@@ -204,6 +237,10 @@ fn extendable(locked: &LockedTicket, felling: Option<LocalDate>, removal: Option
         let detail = format!("The new day must be later than the present one, {present}.");
         refuse("/removal_until", "not-later", detail);
     }
+    if !are_all || felling.zip(removal).is_some_and(|(felling, removal)| removal < felling) {
+        // The dates were refused when the request was read.
+        return;
+    }
     let felling_until = felling.unwrap_or(locked.felling_until);
     if let Some(removal_until) = removal.or(locked.removal_until)
         && removal_until < felling_until
@@ -212,5 +249,4 @@ fn extendable(locked: &LockedTicket, felling: Option<LocalDate>, removal: Option
         let detail = format!("Removal would end on {removal_until}, before felling ends on {felling_until}.");
         refuse(pointer, "removal-before-felling", detail);
     }
-    if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflict(conflicts)) }
 }

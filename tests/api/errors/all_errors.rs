@@ -409,6 +409,7 @@ async fn a_registration_of_seals_reports_members_and_what_is_registered_together
         {"number": known[0], "marking_code": code("A2")},
         {"number": "KZ-2"},
         {"number": "№", "marking_code": code("A1")},
+        {"number": code("A7"), "marking_code": code("A7")},
     ]});
     let answer = world.post("/v1/seals", &operator, body).await;
     answer.expect(422);
@@ -422,6 +423,7 @@ async fn a_registration_of_seals_reports_members_and_what_is_registered_together
         ("/seals/3/marking_code", "required"),
         ("/seals/4/marking_code", "duplicate-in-batch"),
         ("/seals/4/number", "seal-number-character"),
+        ("/seals/5/number", "seal-number-is-marking-code"),
     ];
     assert_eq!(found, expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
     let table = format!("number,marking_code\r\n{},{}\r\n№,{}\r\n", known[0], code("A1"), code("A1"));
@@ -490,4 +492,145 @@ async fn a_ticket_reports_members_holder_and_number_together() {
     assert!(codes.iter().any(|found| found.starts_with("/removal_until ")), "{codes:?}");
     assert!(codes.iter().any(|found| found.starts_with("/plot")), "{codes:?}");
     assert_eq!(codes.len(), 7, "{codes:?}");
+}
+
+#[tokio::test]
+async fn a_change_of_a_ticket_reports_members_dates_and_state_together() {
+    let world = World::new().await;
+    let (owner, enterprise) = (world.forest_owner().await, world.enterprise().await);
+    let ticket = world.ticket(&owner, &enterprise, "0001245").await["id"].as_str().unwrap().to_owned();
+    let found = async |call: &str, who: &Org, body: Value| {
+        let answer = world.post(&format!("/v1/felling-tickets/{ticket}/{call}"), who, body).await;
+        let places = located(&answer).into_iter().map(|(place, code)| format!("{place} {code}"));
+        (answer.status.as_u16(), places.collect::<Vec<_>>())
+    };
+    // The felling dates are 1 September to 31 December, removal ends on 31 March.
+    let (status, errors) =
+        found("extend", &owner, json!({"felling_until": "2026-10-01", "reason": ""})).await;
+    assert_eq!((status, errors), (422, vec!["/felling_until not-later".into(), "/reason text-empty".into()]));
+    let body = json!({"felling_until": "2026-10-02", "removal_until": "2026-10-01", "colour": "red"});
+    let (status, errors) = found("extend", &owner, body).await;
+    assert_eq!(status, 422);
+    for expected in
+        ["/colour unknown-field", "/felling_until not-later", "/removal_until removal-before-felling"]
+    {
+        assert_eq!(errors.iter().filter(|error| *error == expected).count(), 1, "{expected}: {errors:?}");
+    }
+    assert_eq!(
+        errors.iter().filter(|error| error.ends_with("required")).count(),
+        1,
+        "the reason: {errors:?}"
+    );
+    // Whoever may not change the ticket learns nothing of it.
+    let other = world.organization(8, "КММ «Ертіс орманы»", &["forest_owner"]).await;
+    let (_, errors) = found("extend", &other, json!({"felling_until": "2026-10-01", "reason": ""})).await;
+    assert_eq!(errors, ["/reason text-empty"]);
+    world
+        .post(&format!("/v1/felling-tickets/{ticket}/cancel"), &owner, json!({"reason": "Өрт"}))
+        .await
+        .expect(200);
+    let (status, errors) =
+        found("extend", &owner, json!({"felling_until": "2026-10-01", "reason": "Қар"})).await;
+    assert_eq!((status, errors), (409, vec![" ticket-cancelled".into(), "/felling_until not-later".into()]));
+    let (status, errors) = found("cancel", &owner, json!({"reason": 7})).await;
+    assert_eq!((status, errors), (422, vec![" ticket-cancelled".into(), "/reason wrong-type".into()]));
+}
+
+#[tokio::test]
+async fn an_organization_an_order_and_a_key_report_members_and_references_together() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let places = |answer: &Answer| -> Vec<String> {
+        located(answer).into_iter().map(|(place, code)| format!("{place} {code}")).collect()
+    };
+    let body =
+        json!({"bin": enterprise.bin, "name": "ТОО «Ер?іс»", "roles": ["enterprise", "king", "enterprise"]});
+    let answer = world.post("/v1/organizations", &operator, body).await;
+    answer.expect(422);
+    let expected =
+        ["/bin bin-taken", "/name name-letters-lost", "/roles/1 unknown-role", "/roles/2 duplicate-role"];
+    assert_eq!(places(&answer), expected);
+    let body = json!({"bin": "850101300005", "kind": "legal_entity", "roles": []});
+    let answer = world.post("/v1/organizations", &operator, body).await;
+    assert_eq!(
+        places(&answer)[..2],
+        ["/kind person-not-legal-entity".to_owned(), "/name required".to_owned()]
+    );
+
+    let body = json!({"holder_bin": bin_of_nobody(), "quantity": 0});
+    let answer = world.post("/v1/seal-batches", &operator, body).await;
+    answer.expect(422);
+    assert_eq!(places(&answer), ["/holder_bin unknown-organization", "/quantity bad-quantity"]);
+    let carrier = world.organization(9, "ТОО «Алтай тасымал»", &["carrier"]).await;
+    let body = json!({"holder_bin": carrier.bin, "quantity": "ten"});
+    let answer = world.post("/v1/seal-batches", &operator, body).await;
+    assert_eq!(places(&answer), ["/holder_bin not-a-seal-holder", "/quantity wrong-type"]);
+
+    let body = json!({"label": "", "expires_at": "2026-10-05T00:00:00+05:00"});
+    let answer = world.post(&format!("/v1/organizations/{}/keys", enterprise.id), &enterprise, body).await;
+    answer.expect(422);
+    assert_eq!(places(&answer), ["/expires_at not-in-future", "/label text-empty"]);
+}
+
+#[tokio::test]
+async fn a_void_reports_members_and_the_seals_state_together() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let path = |number: &str| format!("/v1/seals/{number}/void");
+    let found = async |number: &str, who: &Org| {
+        let answer = world.post(&path(number), who, json!({"reason": "replaced", "note": 7})).await;
+        answer.expect(422);
+        located(&answer).into_iter().map(|(place, code)| format!("{place} {code}")).collect::<Vec<_>>()
+    };
+    world.post(&path(&felled.seals[0]), &felled.enterprise, json!({"reason": "lost"})).await.expect(200);
+    let members = ["/note wrong-type", "/reason unknown-void-reason"];
+    assert_eq!(found(&felled.seals[0], &felled.enterprise).await, [" seal-void", members[0], members[1]]);
+    assert_eq!(found(&felled.seals[1], &felled.enterprise).await, members);
+    // The log was sold, so its seal can no longer be voided.
+    world.event(&felled.enterprise, "sold", &felled.logs, json!({})).await.expect(201);
+    let expected = [" transition-not-allowed", members[0], members[1]];
+    assert_eq!(found(&felled.logs[0], &felled.enterprise).await, expected);
+    // A seal that the caller may not see adds nothing.
+    assert_eq!(found(&felled.seals[0], &felled.sawmill).await, members);
+}
+
+#[tokio::test]
+async fn a_correction_reports_the_event_and_the_values_together() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let correct = async |who: &Org, more: Value| {
+        let answer = world.event(who, "corrected", &felled.logs[..1], more).await;
+        let places = located(&answer).into_iter().map(|(place, code)| format!("{place} {code}"));
+        (answer.status.as_u16(), places.collect::<Vec<_>>())
+    };
+    let (status, errors) = correct(
+        &felled.enterprise,
+        json!({"corrects": 99, "reason": "қате", "set": {"species": "betula_pendula", "volume_m3": 0.3}}),
+    )
+    .await;
+    let expected = ["/corrects unknown-event", "/set/species not-on-ticket"];
+    assert_eq!((status, errors), (422, expected.map(str::to_owned).to_vec()));
+    // A value that cannot be read leaves the event to be checked.
+    let (status, errors) =
+        correct(&felled.enterprise, json!({"corrects": 99, "reason": "қате", "set": {"volume_m3": -1}}))
+            .await;
+    let expected = ["/corrects unknown-event", "/set/volume_m3 volume-too-small"];
+    assert_eq!((status, errors), (422, expected.map(str::to_owned).to_vec()));
+    // An event that only an inspector may correct, and a value that belongs to the harvest.
+    world.event(&felled.enterprise, "stored", &felled.logs[..1], json!({})).await.expect(201);
+    world.event(&felled.enterprise, "loaded", &felled.logs[..1], json!({})).await.expect(201);
+    let (status, errors) =
+        correct(&felled.enterprise, json!({"corrects": 2, "reason": "қате", "set": {"volume_m3": 0.3}}))
+            .await;
+    let expected = ["/corrects correction-by-inspector-only", "/set only-of-the-harvest"];
+    assert_eq!((status, errors), (422, expected.map(str::to_owned).to_vec()));
+    // The buyer learns nothing of the ticket.
+    let offer = json!({"to_bin": felled.sawmill.bin});
+    world.event(&felled.enterprise, "transferred", &felled.logs[..1], offer).await.expect(201);
+    let set = json!({"species": "betula_pendula", "volume_m3": 9000});
+    let (_, errors) = correct(&felled.sawmill, json!({"corrects": 99, "reason": "қате", "set": set})).await;
+    assert_eq!(errors, ["/corrects unknown-event"]);
+    let (_, errors) = correct(&felled.sawmill, json!({"corrects": 1, "reason": "қате", "set": set})).await;
+    assert_eq!(errors, ["/corrects correction-not-yours"]);
+    assert_eq!(world.unsound().await, [""; 0]);
 }

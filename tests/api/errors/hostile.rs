@@ -279,16 +279,40 @@ async fn only_a_cursor_of_the_same_list_and_caller_is_accepted() {
             }
         }
     }
-    // A cursor contains only a position in the list, so it may be used with another filter.
-    let key = ("/v1/logs".to_owned(), 2);
-    let answer = walk
-        .ask(
-            &Method::GET,
-            &format!("/v1/logs?status=at_felling&cursor={}", cursors[&key]),
-            &walk.orgs[2].clone(),
-            None,
-        )
-        .await;
-    answer.expect(200);
+    // A cursor is of one filter: with another one the page's end may be no place in the list.
+    let ticket = walk.felled.ticket.clone();
+    let logs = async |walk: &mut Walk, query: &str| {
+        let url = format!("/v1/logs?{query}");
+        let caller = walk.felled.enterprise.clone();
+        walk.ask(&Method::GET, &url, &caller, None).await
+    };
+    let filter = format!("status=stored&felling_ticket={ticket}");
+    let page = logs(&mut walk, &format!("{filter}&limit=1")).await.expect(200);
+    let of_filter = page["next"].as_str().unwrap().to_owned();
+    let of_all = cursors[&("/v1/logs".to_owned(), 2)].clone();
+    for (query, accepted) in [
+        (format!("status=stored&cursor={of_all}"), false),
+        (format!("cursor={of_filter}"), false),
+        (format!("status=stored&cursor={of_filter}"), false),
+        (format!("status=at_felling&felling_ticket={ticket}&cursor={of_filter}"), false),
+        (format!("{filter}&species=betula_pendula&cursor={of_filter}"), false),
+        // The same filter: in another order, with another limit, with escapes, the id in capitals.
+        (format!("cursor={of_filter}&{filter}"), true),
+        (format!("felling_ticket={ticket}&limit=2&status=stored&cursor={of_filter}"), true),
+        (format!("status=store%64&felling_ticket={}&cursor={of_filter}", ticket.to_uppercase()), true),
+    ] {
+        let answer = logs(&mut walk, &query).await;
+        assert_eq!(answer.status, if accepted { 200 } else { 422 }, "{query}");
+        assert!(accepted || answer.codes() == ["bad-cursor"], "{query}");
+    }
+    // The blank that an unescaped plus becomes in a time is the same filter as `%2B`.
+    let inspector = walk.felled.inspector.clone();
+    let url = "/v1/events?limit=1&from=2026-01-01T00:00:00";
+    let page = walk.ask(&Method::GET, &format!("{url}+05:00"), &inspector, None).await.expect(200);
+    let next = page["next"].as_str().unwrap();
+    for (offset, status) in [("%2B05:00", 200), ("+05:00", 200), ("%2B06:00", 422)] {
+        let url = format!("{url}{offset}&cursor={next}");
+        assert_eq!(walk.ask(&Method::GET, &url, &inspector, None).await.status, status, "{url}");
+    }
     assert!(walk.found.is_empty(), "{}", walk.found.join("\n"));
 }

@@ -14,6 +14,8 @@ struct Operation {
     path: String,
     /// Whether it needs no token.
     public: bool,
+    /// Its query parameters.
+    parameters: Vec<String>,
 }
 
 fn operations() -> Vec<Operation> {
@@ -31,7 +33,11 @@ fn operations() -> Vec<Operation> {
             // Public if there is no security requirement, or an empty alternative among several.
             let public = operation["security"].as_array().is_none_or(|ways| ways.contains(&json!({})));
             let method = method.to_uppercase().parse::<Method>().unwrap();
-            operations.push(Operation { method, path: path.clone(), public });
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let parameters = parameters.filter(|parameter| parameter["in"] == "query");
+            let parameters =
+                parameters.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
+            operations.push(Operation { method, path: path.clone(), public, parameters });
         }
     }
     operations
@@ -67,6 +73,50 @@ async fn an_unknown_parameter_is_refused_by_every_operation_and_named() {
         ask(&world, operation, "%zz", Some(&org.token)).await.expect(400);
         ask(&world, operation, "a=%00", Some(&org.token)).await.expect(400);
     }
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_named_as_one() {
+    let world = World::new().await;
+    let org = anybody(&world).await;
+    let mut named = Vec::new();
+    for operation in operations().into_iter().filter(|operation| operation.method == Method::GET) {
+        for name in &operation.parameters {
+            let answer = ask(&world, &operation, &format!("{name}=%01"), Some(&org.token)).await;
+            if answer.status != 422 {
+                continue;
+            }
+            let errors = answer.json()["errors"].as_array().unwrap().clone();
+            let pointer = format!("/{name}");
+            assert!(
+                errors.iter().all(|error| error["pointer"] != pointer.as_str()),
+                "{operation:?}: {errors:?}"
+            );
+            let own: Vec<&Value> =
+                errors.iter().filter(|error| error["parameter"] == name.as_str()).collect();
+            if let [only] = own.as_slice() {
+                named.push(name.clone());
+                if errors.len() == 1 {
+                    let detail = format!("Query parameter `{name}`: {}", only["detail"].as_str().unwrap());
+                    assert_eq!(answer.json()["detail"], detail.as_str(), "{operation:?}");
+                }
+            }
+        }
+    }
+    assert!(named.len() >= 25, "{named:?}");
+    assert!(
+        ["holder_bin", "status", "species", "from", "cursor", "evidence", "since"]
+            .iter()
+            .all(|one| named.iter().any(|name| name == one)),
+        "{named:?}"
+    );
+    let answer = world.get("/v1/seals?holder_bin=010140001008", &org).await;
+    let told = answer.expect(422);
+    assert_eq!(told["errors"][0]["parameter"], "holder_bin");
+    assert!(
+        told["detail"].as_str().unwrap().starts_with("Query parameter `holder_bin`: The last digit"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

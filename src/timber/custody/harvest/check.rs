@@ -13,9 +13,9 @@ use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::request::Device;
 use crate::timber::party::key::Caller;
+use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::stock::{self, SealRow, SealStatus};
-use crate::timber::seal::{Code, SealName};
 use crate::timber::ticket::{self, LockedTicket, TicketForHarvest};
 use crate::timber::wood::species::{Species, Wood};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -133,7 +133,7 @@ pub(super) async fn check(
         None => None,
     };
     let names: Vec<_> = claims.logs.iter().filter_map(|log| log.seal).collect();
-    let numbers = stock::numbers_of(tx, &names).await?;
+    let numbers = stock::numbers_of(&mut **tx, &names).await?;
     let known: Vec<SealNumber> = numbers.iter().flatten().cloned().collect();
     let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
     let seals = numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten()));
@@ -241,11 +241,9 @@ fn check_seals(
     for (row, (index, name)) in rows.into_iter().zip(named) {
         let at = || locations.of(index, "seal_number");
         let Some(seal) = row.filter(|seal| seal.holder == caller.organization) else {
-            let typed = match name.code() {
-                Code::SealNumber(number) => number.has_letter_like_digit(),
-                _ => false,
-            };
-            let hint = if typed { " Is the letter O or I in it a zero or a one?" } else { "" };
+            // Not looked up: the hint says nothing about the other number.
+            let meant = name.number().and_then(SealNumber::with_digits);
+            let hint = meant.map_or_else(String::new, |number| format!(" Did you mean {number}?"));
             let detail = format!("You have no seal {name}.{hint}");
             errors.invalid.push(FieldError::new(at(), "unknown-seal", detail));
             continue;
