@@ -55,13 +55,14 @@ pub const MAX_LOGS: usize = 100;
 #[must_use]
 pub fn is_batchable(request: &NewCustodyEvent) -> bool {
     use LogEventType as E;
-    // A batch stores only what plain events change of a log.
+    // A batch updates only a log's status, parties, pending transfer, carrier, vehicle and last event. The
+    // events listed here also change other data, such as the timber data, the seal or a hold.
     let special =
         matches!(request.r#type, E::Corrected | E::SealReplaced | E::Detained | E::Released | E::Inspected);
     !special && request.device.is_none() && request.logs.len() <= MAX_LOGS
 }
 
-/// The result of one request, valid once it is committed.
+/// The result of one request, valid only after the transaction is committed.
 pub struct BatchedWrite {
     /// The response.
     pub response: CustodyResponse,
@@ -89,8 +90,8 @@ struct OperationRows {
 }
 
 impl GroupCommit {
-    /// Locks the logs that are free and decides each request. Returns their results in order; `None` for each
-    /// request that is left out.
+    /// Locks the logs that no other transaction has locked, and decides each request. Returns the results of
+    /// the requests in order; `None` for each request that is left out.
     ///
     /// # Errors
     /// Database errors and corrupt rows.
@@ -126,7 +127,8 @@ impl GroupCommit {
         Ok((batch, made))
     }
 
-    /// Adds a request, if it succeeds without findings.
+    /// Decides one request, and adds it to the batch if it succeeds without findings; otherwise returns
+    /// `None`.
     fn take(
         &mut self,
         write: &BatchableWrite<'_>,
@@ -263,8 +265,8 @@ impl BatchableWrite<'_> {
     }
 }
 
-/// The operation ids and idempotency keys of a batch. A later request that repeats one of them is not
-/// batched; it gets a transaction of its own.
+/// The operation ids and idempotency keys of a batch. Another request that repeats one of them is not added
+/// to the batch; it gets a transaction of its own.
 #[derive(Default)]
 struct RequestIds<'p> {
     operations: HashSet<(OrganizationId, OperationId)>,

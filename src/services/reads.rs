@@ -1,8 +1,8 @@
 //! Hot reads, through batch loaders ([`crate::db::batching`]): the caller of a token, seals, a log, and its
 //! history.
 //!
-//! The loaders have their own connections, so that a flood of reads takes none from the writes. Every
-//! response is decided for its caller alone, from rows that were read after the query arrived. Only
+//! The loaders have their own connections, so that many reads at once take no connections from the writes.
+//! Every response is decided for its caller alone, from rows that were read after the query arrived. Only
 //! organisation names are cached, and used only if the erasure epoch has not changed since they were read.
 
 use crate::base::error::{Error, Result};
@@ -36,8 +36,8 @@ const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum number of events of a short history. A longer one is read and sent page by page, and has its own
 /// loader and memory permits.
 pub const MAX_SHORT_HISTORY: u32 = 100;
-/// Maximum number of events of long histories in memory at once. An event takes about 2 kB as a row, and as
-/// much as JSON.
+/// Maximum number of events of long histories in memory at once. An event takes about 2 kB as a row and
+/// another 2 kB as JSON.
 const MAX_EVENTS_IN_MEMORY: u32 = 8_000;
 /// Maximum number of events of one organisation's long histories in memory at once.
 const MAX_EVENTS_PER_ORGANIZATION: u32 = MAX_EVENTS_IN_MEMORY / 4;
@@ -55,7 +55,7 @@ const SEALS: BatchLimits = BatchLimits { name: "seals", connections: 1, ..CALLER
 const MANY_SEALS: BatchLimits =
     BatchLimits { name: "many_seals", queue: 64, max_queries: 1, timeout: LONG_STATEMENT_TIMEOUT, ..CALLERS };
 const LOGS: BatchLimits = BatchLimits { name: "logs", ..CALLERS };
-/// The cost of a query is its number of events.
+/// The cost of a query is the number of events that it reads.
 const HISTORIES: BatchLimits = BatchLimits { name: "histories", cost: 2_000, ..CALLERS };
 const LONG_HISTORIES: BatchLimits = BatchLimits {
     name: "long_histories",
@@ -80,7 +80,8 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// Loaders for the database of `pool`, in the same role, on connections of their own.
+    /// Loaders for the database of `pool`. They have the same database role as `pool`, and connections of
+    /// their own.
     ///
     /// # Panics
     /// Outside a tokio runtime.

@@ -17,9 +17,10 @@ use uuid::Uuid;
 pub enum SubjectLeaf {
     /// No subject: there is no seal with this code, the seal was never on a log, or the code is forged.
     Unknown,
-    /// The subject is recorded, but none of its events is in the register of this size.
+    /// The subject is recorded, but none of its events is among the leaves of the register that were
+    /// searched.
     NotYet,
-    /// The newest of the subject's events that are in the register of this size.
+    /// The newest of the subject's events that are among the leaves of the register that were searched.
     At {
         /// The leaf's index.
         index: u64,
@@ -28,11 +29,11 @@ pub enum SubjectLeaf {
     },
 }
 
-/// Finds the newest event, in a register of `size` leaves, of the log that carries, or carried, the seal
-/// of `code`: one statement, the same for every result.
+/// Finds the newest event of a log among the first `size` leaves of the register. The log is the one that
+/// carries, or carried, the seal of `code`. Executes one statement, which is the same for every result.
 ///
-/// As in the public check, a marking code gives [`SubjectLeaf::Unknown`] if its signature is forged, or if
-/// its key is unknown here and it is not the registered code.
+/// As in the public check, a marking code gives [`SubjectLeaf::Unknown`] if its signature is forged. A code
+/// with an unknown key gives it too, unless it is the code that is registered for the seal.
 ///
 /// # Errors
 /// A database error, or a corrupt row.
@@ -64,7 +65,8 @@ pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: 
     SubjectLeaf::stored(found.index.zip(found.entry))
 }
 
-/// Finds the newest event of a subject in a register of `size` leaves; checks no access. One statement.
+/// Finds the newest event of a subject among the first `size` leaves of the register. Checks no access. One
+/// statement.
 ///
 /// # Errors
 /// A database error, or a corrupt row.
@@ -182,8 +184,9 @@ impl Claim {
     }
 }
 
-/// Where the newest event of the log that carries, or carried, a seal should be in the published
-/// register; `None` if it is not there yet. One statement.
+/// Reads from the database where in the published register the newest event of a log is. The log is the one
+/// that carries, or carried, the seal. `None` if the event is not in the published register yet. One
+/// statement.
 ///
 /// # Errors
 /// A database error, or a corrupt row.

@@ -1,7 +1,7 @@
-//! The domain: one folder for each noun, with its types, its rules and its SQL.
+//! The domain of timber. Each noun has a folder with its types, its rules and its SQL.
 //!
-//! Each folder uses only those before it: [`wood`], [`event`], [`party`], [`finding`], then [`ticket`] and
-//! [`seal`], which do not use each other, then [`custody`].
+//! A folder may use only the folders before it in this order: [`wood`], [`event`], [`party`], [`finding`],
+//! then [`ticket`] and [`seal`], which do not use each other, then [`custody`].
 
 pub mod custody;
 pub mod event;

@@ -223,7 +223,7 @@ async fn a_hold_and_a_sale_at_once_have_one_winner() {
         match sold.status.as_u16() {
             201 => assert_eq!(now["status"], "sold"),
             409 => {
-                assert_eq!((sold.codes(), &now["status"]), (vec!["held".to_owned()], &json!("at_felling")))
+                assert_eq!((sold.codes(), &now["status"]), (vec!["held".to_owned()], &json!("at_felling")));
             }
             status => panic!("{status}: {}", sold.json()),
         }

@@ -1,13 +1,12 @@
 //! Appends events to chains. The caller holds the head of each chain under lock.
 //!
-//! Lock doctrine of this crate. Every write transaction runs under READ COMMITTED
-//! and takes its locks in one order: idempotency key, operation id, ticket lines,
-//! seals, seal batches, tickets, organisations, logs; within each by id. Code that
-//! locks a subject's row reads its [`LockedHead`] in the same `SELECT … FOR UPDATE`:
-//! PostgreSQL returns the row as it is after the wait, never an older version. An
-//! advisory lock returns no row, so code that takes one reads in a separate statement.
-//! Group commit ([`crate::services::group_commit`]) never waits for another transaction's locks.
-//! The primary key `event_pkey` is the last safeguard: a fork cannot be stored.
+//! The lock order of this crate. Every write transaction runs under READ COMMITTED and takes its locks in one
+//! order: idempotency key, operation id, ticket lines, seals, seal batches, tickets, organisations, logs;
+//! within each by id. Code that locks a subject's row reads its [`LockedHead`] in the same `SELECT … FOR
+//! UPDATE`: PostgreSQL returns the row as it is after the wait, never an older version. An advisory lock
+//! returns no row, so code that takes one reads in a separate statement. Group commit
+//! ([`crate::services::group_commit`]) never waits for another transaction's locks. The primary key
+//! `event_pkey` is the last safeguard: a fork cannot be stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
 use super::subject::Subject;
@@ -19,8 +18,8 @@ use uuid::Uuid;
 
 /// The end of a subject's chain, held under the subject's row lock.
 ///
-/// Its members are private and it is not `Clone`: [`append`] consumes it, so two events cannot follow the
-/// same head, and a head that was read without its lock is a [`Subject`], which nothing can be appended to.
+/// Its members are private, it is not `Clone`, and [`append`] consumes it. So two events cannot follow the
+/// same head. A head that was read without the lock is a [`Subject`], to which nothing can be appended.
 #[derive(Debug)]
 pub struct LockedHead {
     kind: SubjectKind,
@@ -45,7 +44,8 @@ impl LockedHead {
         }
     }
 
-    /// Decodes the columns `salt` and `head_…` of a subject's row. The caller has just locked this row.
+    /// Decodes the columns `salt` and `head_…` of a subject's row, which the caller of this function has just
+    /// locked.
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if one of them cannot be decoded.
@@ -140,7 +140,7 @@ pub struct NewHead {
     pub seq: u32,
     /// Hash of the event just added.
     pub hash: Hash,
-    /// When the added event was received; never earlier than the event before it.
+    /// When the added event was received; never earlier than the time of the event before it.
     pub received_at: DateTime<Utc>,
 }
 
@@ -223,7 +223,8 @@ async fn store(tx: &mut Tx<'_>, rows: &Rows) -> Result<()> {
     Ok(())
 }
 
-/// A draft bound to its head; not stored yet.
+/// A draft that has become the next event of its chain: seq, previous hash and time of receipt are set. It is
+/// not stored yet.
 pub(crate) struct Linked {
     pub(crate) head: NewHead,
     entry: Entry,
@@ -231,8 +232,8 @@ pub(crate) struct Linked {
     personal_commitment: Option<Hash>,
 }
 
-/// Binds a draft to its head. `received_at` is the later of `now` and the head's, so that it never
-/// decreases within a chain, whatever the clock does.
+/// Makes a draft the next event of its chain. Its `received_at` is the later of `now` and the time of the
+/// head, so that it never decreases within a chain, even if the clock is set back.
 pub(crate) fn link(draft: &Draft, now: DateTime<Utc>) -> Linked {
     let LockedHead { kind, id, salt, hash: prev, received_at: last, .. } = &draft.head;
     let seq = draft.head.next_seq();

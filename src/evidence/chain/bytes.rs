@@ -320,7 +320,7 @@ impl Entry {
         Hash(self.bytes_at(81))
     }
 
-    /// `N` bytes from an offset of the layout above. Every range of the layout is inside the entry.
+    /// `N` bytes of the entry, from the offset `start`. Every range that is read is inside the entry.
     fn bytes_at<const N: usize>(&self, start: usize) -> [u8; N] {
         std::array::from_fn(|at| self.0[start + at])
     }

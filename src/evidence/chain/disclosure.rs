@@ -98,7 +98,7 @@ struct DisclosedEventShape {
     evidence: HistoryEvidence,
 }
 
-/// One event of any kind of subject, kept in stored form until it is serialised.
+/// One event of any kind of subject, held in its stored form until it is serialised.
 #[derive(Clone)]
 pub struct DisclosedEvent {
     event: StoredEvent,
@@ -125,7 +125,7 @@ impl DisclosedEvent {
         self.event.evidence(self.subject_ref, self.open)
     }
 
-    /// The same event, serialised without `entry` and `parts`, which are most of its JSON.
+    /// This event, serialised without `entry` and `parts`, which are most of its JSON.
     #[must_use]
     pub fn without_evidence(self) -> Self {
         Self { hashes_only: true, ..self }
@@ -320,8 +320,9 @@ impl<'t> Members<'t> {
     }
 }
 
-/// A stored value under its name, serialised in API form: hashed decimals are strings and hashed times
-/// have a separate offset; responses have numbers and UTC. Everything else is written as it was stored.
+/// A member of a stored part, which is serialised in API form: a decimal is a string in the part and a number
+/// in the response, and a time has a separate offset in the part and is UTC in the response. All else is
+/// written as stored.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiValue<'t> {
     name: &'t str,
@@ -453,7 +454,7 @@ impl<'t, O: Serialize> EventMembers<'t, O> {
         self.insert(name, Member::Put(value));
     }
 
-    /// Merges the objects that both parts have under `name`.
+    /// Merges the two objects that the public and the business part have under `name`.
     pub fn join(&mut self, name: &str) {
         let earlier = self.covered.iter().find(|(its, _)| *its == name).map(|(_, value)| *value);
         let member = self.members.iter_mut().find(|(its, _)| *its == name).map(|(_, member)| member);
@@ -472,8 +473,8 @@ impl<'t, O: Serialize> EventMembers<'t, O> {
         }
     }
 
-    /// The fields of the event in API form. The members of a part's own `details` are moved up among the
-    /// remaining members.
+    /// The fields of the event in API form. The members of the object `details`, if a part has one, are moved
+    /// up among the remaining members.
     #[must_use]
     pub fn fields<T>(
         mut self,

@@ -140,9 +140,9 @@ impl ChainPages {
     }
 }
 
-/// One page of a chain: the events after `start`, up to and including `up_to`, but at most [`PAGE`], with
-/// their personal parts, not yet opened. A missing event is an error, so that no response is shorter than the
-/// chain.
+/// One page of a chain: the events after `start`, up to and including `up_to`, but at most [`PAGE`]. Their
+/// personal parts are read too, but [`Chain::open`] must put them into the events. A missing event is an
+/// error, so that no response is shorter than the chain.
 ///
 /// # Errors
 /// The outer error is a database error while reading events. The inner error is a corrupt row, or a database
@@ -234,7 +234,8 @@ impl Rows {
         self.rows.is_empty()
     }
 
-    /// Decodes the rows as events and drops those after `up_to`; personal parts are not opened yet.
+    /// Decodes the rows as events and drops those after `up_to`. The events have no personal parts before
+    /// [`Chain::open`].
     ///
     /// # Errors
     /// A corrupt row.
@@ -340,8 +341,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Sets the personal part of each event that has one and that the filter selects by its position,
-    /// from 0. A part that was not found counts as erased.
+    /// Puts the personal parts that were read into the events that `selected` accepts; `selected` gets the
+    /// position of an event, from 0. A part that was not found counts as erased.
     pub fn open(&mut self, selected: impl Fn(usize) -> bool) {
         let parts = self.events.iter_mut().zip(&self.personal).enumerate();
         for (_, (event, id)) in parts.filter(|(index, _)| selected(*index)) {

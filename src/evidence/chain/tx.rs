@@ -6,11 +6,14 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use std::ops::{Deref, DerefMut};
 
-/// Begins a write transaction with two settings. Its statements take columns as arrays. By default PostgreSQL
-/// would plan such a statement anew each time, which takes twice as long as running it; so the plans are
-/// generic. A generic plan that was made while a table was small would scan the complete table after it has
-/// grown; so there are no sequential scans. List queries need plans for their own parameters, so the settings
-/// are made for the transaction and not for the connection. They are sent with BEGIN in one message.
+/// Begins a write transaction with two settings, in one message.
+/// - Generic plans: the statements of writes take columns as arrays, and by default PostgreSQL would plan
+///   such a statement anew each time, which takes twice as long as running it.
+/// - No sequential scans: a generic plan that was made while a table was small would scan the complete table
+///   after the table has grown.
+///
+/// The settings are made for the transaction and not for the connection, because list queries need plans for
+/// their own parameters.
 const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
 
 /// A write transaction. Writes take `&mut Tx`, so a write outside a transaction does not compile.

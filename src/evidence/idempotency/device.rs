@@ -5,8 +5,8 @@ use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use chrono::{DateTime, Utc};
 
-/// Reserves a device's number for a write request. The code that calls this must have recognised a repeated
-/// request before: here it would conflict with the number that the first execution reserved.
+/// Reserves a device's number for a write request. Call this only for a request that is not a repetition: a
+/// repeated request would conflict with the number that its first execution reserved.
 ///
 /// # Errors
 /// [`Error::Conflict`] with `device-seq-used` if the device used that number before.

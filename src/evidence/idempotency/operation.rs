@@ -1,8 +1,8 @@
 //! Operation ids: an `operation_id` identifies a write request, and is unique per organisation for ever.
 //!
-//! A write request first reserves its operation id, after the idempotency key and before any row
-//! lock. At the end it is recorded with the events it made: the same content sent again finds those
-//! events and does nothing.
+//! A write request first reserves its operation id, after the idempotency key and before any row lock. At the
+//! end of the request, the id is recorded with the events that the request made. If the same content is sent
+//! again, these events are found and nothing is done.
 
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
@@ -27,15 +27,16 @@ pub struct OperationEvents {
     pub seqs: Vec<i32>,
 }
 
-/// Reserves the operation id that the client sent for this transaction; `None` if it was never used. Without an
-/// id there is nothing to reserve: one that this server has just generated was never used.
+/// Reserves, for this transaction, the operation id that the client sent. Returns the events that are
+/// recorded under this id, or `None` if the id is unused. If the client sent no id, nothing is reserved,
+/// because the server then generates a new one.
 ///
-/// `fingerprint` is that of the write request. If the stored fingerprint was erased with the personal
-/// data, the requests can no longer be compared and count as the same.
+/// `fingerprint` is that of the write request. If the stored fingerprint was erased with the personal data,
+/// the requests can no longer be compared and count as the same.
 ///
 /// # Errors
-/// [`Error::InProgress`] if a request with that id is running; [`Error::Conflict`] with
-/// `operation-id-used` if the id was used for different content.
+/// [`Error::InProgress`] if a request with that id is running; [`Error::Conflict`] with `operation-id-used`
+/// if the id was used for different content.
 pub async fn reserve(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
@@ -44,7 +45,7 @@ pub async fn reserve(
 ) -> Result<Option<OperationEvents>> {
     let Some(operation) = sent else { return Ok(None) };
     let lock = lock_of(organization, operation);
-    // The lock is not waited for, because waiting requests would hold the pool's connections.
+    // This does not wait for the lock, because waiting requests would hold the pool's connections.
     let acquired = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)
         .await?;
@@ -82,7 +83,8 @@ pub(crate) fn lock_of(organization: OrganizationId, operation: OperationId) -> i
     digest.iter().take(8).fold(0_i64, |lock, byte| lock << 8 | i64::from(*byte))
 }
 
-/// Records the events of an earlier request in the transaction, so that its response has the same receipt.
+/// Records the events of an earlier request in the transaction, so that the response to the repeated request
+/// has the same receipt.
 async fn record_earlier_events(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()> {
     let rows = sqlx::query!(
         "SELECT event.subject_id, event.hash, event.received_at
@@ -127,8 +129,8 @@ pub async fn record(
     Ok(())
 }
 
-/// For a request that has errors already: whether its operation id is new, so that its other members can be
-/// checked. An id that was used for another request is added to `errors`.
+/// For a request in which errors were found already: returns whether its operation id is new, so that the
+/// other members of the request can be checked. An id that was used for another request is added to `errors`.
 ///
 /// # Errors
 /// From the database.

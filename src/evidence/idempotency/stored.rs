@@ -46,7 +46,8 @@ impl MadeKind {
     }
 }
 
-/// What a write request made. `Display` names it in the problem for a repetition without a stored response.
+/// What a write request made. `Display` names it in the problem that a repeated request gets if there is no
+/// stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
     /// Its kind.
@@ -56,13 +57,14 @@ pub struct Made {
 }
 
 impl Made {
-    /// A thing of this kind with this id.
+    /// A record that the request made the thing of this kind with this id.
     #[must_use]
     pub fn new(kind: MadeKind, id: impl Into<Uuid>) -> Self {
         Self { kind, id: id.into() }
     }
 
-    /// Decodes the columns of a row. Rows that the previous version of the program wrote have only the text.
+    /// Decodes the columns of a row. In rows that the previous version of the program wrote, `kind` and `id`
+    /// are null.
     fn stored(kind: Option<&str>, id: Option<Uuid>, text: &str) -> Result<Self> {
         let typed = kind.zip(id).and_then(|(kind, id)| Some(Self { kind: MadeKind::parse(kind)?, id }));
         let named = || {

@@ -1,7 +1,7 @@
 //! Adds leaves for events from before the register existed, once, when a database is migrated.
 //!
-//! They are inserted into the tree directly, not through the queue: the queue's lag would block new
-//! writes. All of it is one transaction: if it is interrupted, nothing has changed.
+//! The leaves are inserted into the tree directly: if they went through the queue, its lag would block new
+//! writes. The backfill is one transaction, so if it is interrupted, nothing has changed.
 
 use crate::base::error::{Error, Result};
 use crate::evidence::chain::bytes::{Entry, Hash, Salt, Secret, SubjectKind, subject_ref};
@@ -22,12 +22,12 @@ pub fn on_migration(owner: &mut PgConnection) -> BoxFuture<'_, Result<()>> {
     Box::pin(backfill(owner, BATCH))
 }
 
-/// Adds a leaf for every event without one, and records in the database that this is complete. The
-/// migration calls it under the migration lock; a second call does nothing. `batch` events are held
-/// in memory at a time.
+/// Adds a leaf for every event without one, and records in the database that this is complete. The migration
+/// calls it under the migration lock; a second call does nothing. `batch` events are held in memory at a
+/// time.
 ///
-/// Each entry is recomputed from its row and must have the stored hash: the register must not
-/// prove a record that was altered before. Older versions of the program must no longer write.
+/// Each entry is recomputed from its row and must have the stored hash: the register must not prove a record
+/// that was altered before. Older versions of the program must have stopped writing before this is called.
 ///
 /// # Errors
 /// [`Error::CorruptRow`] for the first event with a stored hash that differs from the hash computed from its
@@ -38,8 +38,8 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
         return Ok(());
     }
     let mut tx = owner.begin().await?;
-    // The row is locked before anything else is read, so that a backfill that another process has made in the
-    // meantime is seen.
+    // The row is locked before anything else is read. So if another process has made the backfill in the
+    // meantime, this process sees it.
     let register = sqlx::query!("SELECT size, complete FROM register FOR UPDATE").fetch_one(&mut *tx).await?;
     if register.complete {
         return Ok(());

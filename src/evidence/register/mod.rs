@@ -6,7 +6,7 @@
 //! do not wait for each other's leaf indexes.
 //! - [`queue`]: the lag of the sequencer, and when writes are refused because of it;
 //! - [`sequencer`]: gives events their leaf indexes;
-//! - [`receipt`]: signed promises that the client holds until then;
+//! - [`receipt`]: signed promises to the client that its events will be in the register;
 //! - [`backfill`]: leaves for events from before the register existed;
 //! - [`published`]: the published files, read for proofs and exports;
 //! - [`publish`]: reads new leaves, keeps its own copy of the tree, signs and publishes;

@@ -1,10 +1,10 @@
 //! `ormantrace publish`: reads new leaves from the database, signs the larger tree, requests
 //! cosignatures and publishes.
 //!
-//! It has what the database's administrator does not have: the key, and its own copy of the tree. It
-//! reads only leaves that it does not have yet, so a change to older leaves never gets a signature.
-//! Before it starts, and after each new connection, it compares the database with its tree, and
-//! refuses a database that has fewer leaves, or other ones.
+//! It has what the database's administrator does not have: the key, and its own copy of the tree. It reads
+//! only leaves that it does not have yet, so a change to older leaves never gets a signature. Before it
+//! starts, and after each new connection, it compares the database with its tree, and refuses a database that
+//! has fewer leaves than its tree, or different ones.
 
 use super::keys_json::KeysJson;
 use super::leaves::{self, LeafError};
@@ -137,7 +137,7 @@ pub enum PublishError {
     /// The database's leaves cannot come from the sequencer.
     #[error("The database's register is damaged: {0}. Nothing more is signed; see `ormantrace fsck`.")]
     Damaged(LeafError),
-    /// A database error that a retry does not help.
+    /// A database error against which a retry does not help.
     #[error("The database returned an error: {0}.")]
     Database(#[source] sqlx::Error),
 }
@@ -426,7 +426,8 @@ impl Publisher {
             writer = blocking(move || writer.extend(&entries).map(|()| writer)).await?;
         }
         let mut note = writer.note().clone();
-        // A checkpoint published before a restart already has its cosignatures.
+        // A checkpoint that was published before a restart has cosignatures already, so they are not
+        // requested again.
         if self.published.is_none()
             && let Some(bytes) = writer.folder().published().map_err(TreeWriterError::Disk)?
         {
@@ -568,7 +569,8 @@ async fn compare(writer: &TreeWriter, connection: &mut PgConnection, full: bool)
     }))
 }
 
-/// Compares each leaf of a batch with its tile and appends it to the edge; returns the edge's new size.
+/// Compares each leaf of a batch with the leaf in its tile and appends it to `edge`; returns the new size of
+/// `edge`.
 fn compare_batch(
     writer: &TreeWriter,
     edge: &mut Frontier,

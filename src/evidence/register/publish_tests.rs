@@ -105,7 +105,8 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
     let published = || Note::parse(&Folder::new(dir.join("register")).published().unwrap().unwrap()).unwrap();
     let seen = policy.check(&published()).unwrap();
     assert_eq!((seen.checkpoint.size, seen.witnesses.len(), seen.quorum), (300, 1, false));
-    // The second witness starts: the same checkpoint gets its signature, without a new leaf.
+    // The second witness starts. The published checkpoint gets its cosignature, although there is no new
+    // leaf.
     let again = std::net::TcpListener::bind(second_url.trim_start_matches("http://")).unwrap();
     let second = listen(&witnesses[1], again);
     while !policy.check(&published()).unwrap().quorum {
@@ -113,7 +114,7 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
         tokio::task::yield_now().await;
     }
     assert_eq!(standing(dir)["standing"], "signed, witnessed by 2 of 2");
-    // A restart keeps the witnesses' cosignatures, although no witness responds now.
+    // After a restart the published checkpoint still has the cosignatures, although no witness responds now.
     serving.abort();
     second.abort();
     let _ = (serving.await, second.await);
@@ -124,7 +125,8 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
     assert_eq!(witnesses[1].size_of(ORIGIN), 300);
 }
 
-/// If the publisher does not know a witness's size, the witness returns it and gets a proof from that size.
+/// If the publisher does not know how many leaves a witness has cosigned, the witness returns that number,
+/// and the publisher then sends a proof from that size.
 #[tokio::test]
 async fn a_witness_is_met_where_it_is() {
     let temp = tempfile::tempdir().unwrap();
@@ -139,8 +141,8 @@ async fn a_witness_is_met_where_it_is() {
         assert_eq!(witness.size_of(ORIGIN), to);
         assert_eq!(standing(dir)["witnessed_by"], serde_json::json!(["witness2.example"]));
     }
-    // Two histories of one register: folder and database were both restored from a backup, and then other
-    // records were added.
+    // A second history of the same register, as it results if folder and database are restored from a backup
+    // and then other records are added.
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::copy(dir.join("register.key"), elsewhere.path().join("register.key")).unwrap();
     let mut other = open(elsewhere.path(), settings(elsewhere.path(), vec![address.clone()], 1)).unwrap();
@@ -203,8 +205,7 @@ async fn a_witness_that_never_answers_delays_nothing() {
             round.await;
         }
     }
-    // The first request to the witness is still running. It does not delay the publication of later leaves
-    // either.
+    // The first request to the witness is still running. It does not delay the publication of later leaves.
     publisher.round(&entries(300, 301)).await.unwrap();
     assert_eq!(size(), Some(301));
     assert!(!given_up.load(Ordering::SeqCst), "it was waited for to its end");

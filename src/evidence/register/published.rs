@@ -38,7 +38,7 @@ pub struct PublishedState {
     pub witnesses: usize,
 }
 
-/// Why no proof can be made. The message is for the trace, not for clients.
+/// Why no proof can be made. The message is written to the program's trace, and is not sent to clients.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {
     /// A file cannot be read.

@@ -59,8 +59,8 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// A queue without a reading. Until [`MAX_LAG`] has passed, writes are accepted without one. `signer`
-    /// signs the receipts.
+    /// A queue for which no reading is stored yet. Without a reading, writes are accepted until [`MAX_LAG`]
+    /// has passed since this call. `signer` signs the receipts.
     #[must_use]
     pub fn new(signer: Signer) -> Self {
         Self::begun_at(signer, Instant::now())
@@ -73,8 +73,8 @@ impl Queue {
         Self::build(signer, Vec::new(), begun)
     }
 
-    /// The same as [`Queue::new`], with the public keys that signed earlier receipts, because receipts are
-    /// used longer than the key that signed them.
+    /// The same as [`Queue::new`], with the public keys that signed earlier receipts. A receipt must be
+    /// verifiable even after the key that signed it was replaced.
     #[must_use]
     pub fn after(signer: Signer, former: Vec<VerifierKey>) -> Self {
         Self::build(signer, former, Instant::now())

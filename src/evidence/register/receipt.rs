@@ -1,8 +1,8 @@
 //! Receipts: the client's proof of an accepted record, in case the record never reaches the register.
 //!
-//! A receipt is a note, signed by a separate key, which promises that these leaves, received at that time,
-//! will be in the register within a minute. It is signed before COMMIT and stored with the response, so
-//! that a replay includes it; it is sent only after COMMIT.
+//! A receipt is a note, signed by a separate key. It states the leaves of a write request and when they were
+//! received, and promises that they will be in the register within a minute. It is signed before COMMIT and
+//! stored with the response, so that a replay includes it; it is sent only after COMMIT.
 //!
 //! ```text
 //! <name of the key>

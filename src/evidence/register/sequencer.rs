@@ -70,12 +70,14 @@ pub enum Round {
     },
 }
 
-/// The next floor, once no running transaction can commit a row below it.
+/// A candidate for the next floor. It becomes the floor as soon as no running transaction can commit a row
+/// below it.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     below: i64,
-    /// Transactions with this xid or a later one started after the rows below were seen. It is read one round
-    /// later, because a transaction may take a queue id shortly before it gets its xid.
+    /// A transaction id. Transactions with this id or a later one started after the rows below the candidate
+    /// were seen. The id is read one round later, because a transaction may take a queue id shortly before it
+    /// gets its transaction id.
     until: Option<i64>,
 }
 
@@ -181,8 +183,8 @@ impl Sequencer {
         self.queue.note(reading);
         let rounds = if reading.oldest.is_some() { MAX_CONSECUTIVE_ROUNDS } else { 0 };
         for _ in 0..rounds {
-            // If another sequencer holds the lock, the round ends here and the reading above remains. So if
-            // the other sequencer hangs, the lag grows.
+            // If another sequencer holds the lock, this tick ends here with the reading that was stored
+            // above. So if the other sequencer hangs, the lag grows.
             let Round::Placed { leaves, size, waited } = self.round(db, start).await? else { return Ok(()) };
             let more = leaves == FULL;
             self.queue.note(Reading { size, oldest: more.then_some(waited) });
@@ -313,8 +315,8 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 /// Connection settings of a sequencer. Once a leaf is visible to others it may be signed, so its commit must
-/// be on disk, whatever the server's own setting is. The timeouts make a sequencer that hangs release the
-/// lock before the lag blocks writes.
+/// be on disk, whatever the server's own setting is. If a sequencer hangs, the timeouts release its lock
+/// before the lag blocks writes.
 fn of_sequencer(options: PgConnectOptions) -> PgConnectOptions {
     options.application_name("ormantrace-sequencer").options([
         ("synchronous_commit", "on"),

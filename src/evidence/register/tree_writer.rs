@@ -236,8 +236,8 @@ impl TreeWriter {
         Ok(())
     }
 
-    /// Publishes a checkpoint, which is [`TreeWriter::note`] with cosignatures, and removes the partial tiles
-    /// that it has made obsolete.
+    /// Publishes a checkpoint, which is [`TreeWriter::note`] with cosignatures, and then removes the partial
+    /// tiles that this checkpoint makes obsolete.
     ///
     /// # Errors
     /// An I/O error.

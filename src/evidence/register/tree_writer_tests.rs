@@ -84,7 +84,7 @@ fn every_file_call_may_fail() {
                 grow(&mut writer, 300)?;
                 grow(&mut writer, 520)
             });
-            // The published checkpoint has the correct root for its size, in each case.
+            // After each failure the published checkpoint has the correct root for its size.
             let shown = published(&healthy).unwrap();
             assert_eq!(shown.root, root(shown.size), "call {fails_at}");
             if let Err(error) = &outcome {
@@ -135,7 +135,7 @@ fn keys_change_with_an_overlap() {
     // The old key is left out before both keys have signed. Then no given key verifies the last checkpoint.
     let refused = open(folder.clone(), &[2]).unwrap_err();
     assert!(refused.to_string().contains("give the old key too"), "{refused}");
-    // Both keys sign, including the last checkpoint, although there are no new leaves.
+    // Both keys sign the last checkpoint again, although there are no new leaves.
     let both = open(folder.clone(), &[1, 2]).unwrap();
     let keys = [key(1).verifier().clone(), key(2).verifier().clone()];
     assert_eq!(both.note().verify(&keys).unwrap().len(), 2);

@@ -66,14 +66,14 @@ pub enum WitnessError {
 pub enum Verdict {
     /// 200: cosigned; the signature line, with its newline.
     Signed(String),
-    /// 400: not in the format of a request, or its old size is larger than the new.
+    /// 400: not in the format of a request, or the old size in it is larger than the new size.
     Malformed(&'static str),
     /// 403: no valid signature by a key of the register.
     Unsigned,
     /// 404: this witness does not watch the register.
     Unknown,
-    /// 409: the request's old size is not the stored size, or its root differs from the stored one at the
-    /// same size. Contains the stored size.
+    /// 409: the request's old size is not the size that this witness has stored, or its root differs from the
+    /// stored root at the same size. Contains the stored size.
     Conflict(u64),
     /// 422: not consistent with the stored checkpoint.
     Inconsistent,
@@ -154,7 +154,8 @@ impl Witness {
         self.signer.verifier()
     }
 
-    /// How many leaves of a register it has cosigned.
+    /// The size of the last checkpoint of the register `origin` that this witness has cosigned; 0 if there is
+    /// none.
     #[must_use]
     pub fn size_of(&self, origin: &str) -> u64 {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -72,7 +72,7 @@ pub enum CosignError {
     /// It returned an error status.
     #[error("it returned {0}")]
     Status(StatusCode),
-    /// The witness has cosigned a larger tree of this register than this folder contains.
+    /// The witness has cosigned a larger tree of this register than the publisher's folder contains.
     #[error(
         "it has cosigned {cosigned} leaves of this register, but there are only {local} here: an older copy of the \
          register's folder, or a second history"

@@ -21,7 +21,8 @@ fn empty() -> Note {
     Note::sign(text, &[&register], DateTime::UNIX_EPOCH).unwrap()
 }
 
-/// URL of a witness that first claims to have cosigned nine leaves, and later is corrected.
+/// Address of a witness that claims to have cosigned nine leaves until the flag is set, and cosigns after
+/// that.
 async fn mistaken() -> (WitnessAddress, Arc<AtomicBool>) {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), ServerSettings::default()).await.unwrap();
     let url = format!("http://{}", server.local_addr());

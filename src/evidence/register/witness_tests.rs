@@ -26,7 +26,8 @@ fn open(dir: &Path) -> Result<Witness, WitnessError> {
     Witness::open(dir, Disk::system(), witness_key(), watched, Clock::held(now()))
 }
 
-/// A register; another value of `first` gives other leaves.
+/// A register for tests. `first` is part of every leaf, so another value gives a register with another
+/// history.
 struct Log {
     builder: Builder,
     tiles: HashMap<String, Vec<u8>>,

@@ -32,7 +32,7 @@ pub enum CheckpointError {
     /// Signed, but not by the register's key.
     #[error("the register itself has not signed it")]
     NotByRegister,
-    /// No register key that signed the note has the origin as its name.
+    /// The register keys that signed the note have other names than the checkpoint's origin.
     #[error("it is of the register {0}, whose key this is not")]
     OtherOrigin(String),
 }

@@ -78,7 +78,7 @@ fn who_has_signed_and_who_has_witnessed() {
     assert_eq!(policy.check(&only), Err(NoteError::Unsigned.into()));
     let confused = Policy { registers: policy.witnesses.clone(), ..policy.clone() };
     assert_eq!(confused.check(&only), Err(CheckpointError::NotByRegister));
-    // A key is valid only for the register of its name.
+    // A key is valid only for the register that has the same name.
     let other = Checkpoint::new("other.example", 0, empty_root()).unwrap().to_string();
     let other = Note::sign(other, &[&register], now()).unwrap();
     assert_eq!(policy.check(&other), Err(CheckpointError::OtherOrigin("other.example".into())));

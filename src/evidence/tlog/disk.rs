@@ -57,8 +57,8 @@ impl Disk {
         Self::default()
     }
 
-    /// The machine's disk behind a gate. If the gate refuses a call, the call fails. A refused write is done
-    /// by half, as in a crash.
+    /// The machine's disk behind a gate. If the gate refuses a call, the call fails. If it refuses a write,
+    /// half of the bytes are written before the write fails, as in a crash.
     #[must_use]
     pub fn gated(gate: impl Fn(Call, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self { gate: Some(Arc::new(gate)) }
@@ -68,8 +68,8 @@ impl Disk {
         self.gate.as_ref().map_or(Ok(()), |gate| gate(call, path))
     }
 
-    /// Writes files to their paths: each is written to a temporary file next to it, synced and renamed;
-    /// then every changed folder is synced. Once this returns, they survive a power cut; if it fails or
+    /// Writes files to their paths. Each file is written to a temporary file next to it, synced and renamed;
+    /// then every changed folder is synced. Once this returns, the files survive a power cut. If it fails or
     /// is interrupted, each path has its old content or its new.
     ///
     /// # Errors
@@ -100,9 +100,10 @@ impl Disk {
         fs::rename(&draft, path)
     }
 
-    /// Writes a secret to a new file that only this user may read, and creates its folder if needed. It is
-    /// written to a temporary file, synced and hard-linked to its path: no reader ever sees half of it, of
-    /// two concurrent writers one gets an error, and once this returns it survives a power cut.
+    /// Writes a secret to a new file that only this user may read, and creates the file's folder if needed.
+    /// The secret is written to a temporary file, which is synced and then hard-linked to `path`. So no
+    /// reader ever sees half of the secret, and of two concurrent writers one gets an error. Once this
+    /// returns, the file survives a power cut.
     ///
     /// # Errors
     /// `AlreadyExists` if the file exists, or another I/O error.
@@ -139,8 +140,8 @@ impl Disk {
         file.sync_all()
     }
 
-    /// Creates a folder and its parents, and syncs each parent before it returns: without the synced
-    /// names, a power cut would lose everything in the new folders.
+    /// Creates a folder and its parents, and syncs each parent before it returns. Without the sync, a power
+    /// cut could lose the names of the new folders, and with them everything in the folders.
     ///
     /// # Errors
     /// An I/O error that names the folder.

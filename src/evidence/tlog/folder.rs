@@ -146,7 +146,7 @@ impl Folder {
     /// Replaces the last signed checkpoint, if it is still `expected`.
     ///
     /// # Errors
-    /// If it is not, or an I/O error.
+    /// If it is another checkpoint, or an I/O error.
     pub fn swap_signed(&self, expected: Option<&[u8]>, new: &Note) -> Result<(), SwapError> {
         if self.signed()?.as_deref() != expected {
             return Err(SwapError::Changed);
@@ -170,8 +170,8 @@ impl Folder {
         self.disk.put(&[(self.root.join("keys.json"), json)])
     }
 
-    /// Removes the partial tiles of tiles that are now full; a request for one still gets it from the full
-    /// tile (see [`Folder::tile`]). Call this after a checkpoint that includes the full tiles is published.
+    /// Removes the partial tiles of tiles that are now full; [`Folder::tile`] then reads a partial tile from
+    /// the full one. Call this after a checkpoint that includes the full tiles is published.
     ///
     /// # Errors
     /// An I/O error.

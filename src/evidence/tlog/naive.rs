@@ -42,7 +42,7 @@ pub fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
     }
 }
 
-/// `PROOF(m, D[n])`; empty if the older tree is empty.
+/// `PROOF(m, D[n])` of RFC 6962; empty if the older tree is empty.
 pub fn proof(old: usize, leaves: &[Hash]) -> Vec<Hash> {
     if old == 0 { Vec::new() } else { subproof(old, leaves, true) }
 }

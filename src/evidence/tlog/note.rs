@@ -462,7 +462,8 @@ impl Note {
             if claimed.peek().is_none() || verified.iter().any(|known| line.is_by(known.key)) {
                 continue;
             }
-            // An id has only 32 bits, so two known keys may share one: all of them are tried.
+            // An id has only 32 bits, so two known keys may have the same id. All keys with this name and id
+            // are tried.
             let valid = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
             verified.push(valid.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
         }

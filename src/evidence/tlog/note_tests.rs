@@ -88,7 +88,8 @@ fn one_known_key_is_enough_and_a_forged_one_too_much() {
 
 #[test]
 fn a_signature_that_any_text_has_is_none() {
-    // The neutral point as key: without strict verification, a signature of zeros is valid for any text.
+    // The key is the neutral point of the curve: without strict verification, a signature of zeros would be
+    // valid for any text.
     let mut weak = [0; 32];
     weak[0] = 1;
     assert!(VerifierKey::new("timber.example", Kind::Text, &weak).is_err());
@@ -130,7 +131,7 @@ fn what_is_no_note() {
     assert!(
         Note::parse(format!("text\n\n{}", format!("{line}\n").repeat(MAX_SIGNATURES)).as_bytes()).is_ok()
     );
-    // The last empty line separates text and signatures: a text may have empty lines.
+    // A text may have empty lines: only the last empty line of a note separates the text and the signatures.
     let peter = Signer::parse(PETER_SECRET).unwrap();
     let note = Note::sign("one\n\ntwo\n".into(), &[&peter], now()).unwrap();
     assert_eq!(Note::parse(note.to_string().as_bytes()).unwrap(), note);
@@ -172,7 +173,7 @@ fn key_files_are_for_one_user() {
     let path = folder.path().join("keys/register.key");
     let made = Signer::load_or_create(&path, "timber.example/register", Kind::Text).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-    // An existing key stays, whatever name is requested.
+    // An existing key file is used, even if another name is requested.
     let again = Signer::load_or_create(&path, "other", Kind::Text).unwrap();
     assert_eq!(again.verifier(), made.verifier());
     assert_eq!(made.save(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);

@@ -102,7 +102,8 @@ impl Proof {
     /// Verifies that the leaf is at this index in the tree of a checkpoint that `policy` accepts.
     ///
     /// # Errors
-    /// If it is not. Too few witnesses are not an error: see [`VerifiedCheckpoint::quorum`].
+    /// If the leaf is not there, or `policy` does not accept the checkpoint. Too few witnesses are not an
+    /// error: see [`VerifiedCheckpoint::quorum`].
     pub fn verify(&self, leaf: Hash, policy: &Policy) -> Result<VerifiedCheckpoint, ProofError> {
         let seen = policy.check(&self.checkpoint)?;
         let (size, root) = (seen.checkpoint.size, seen.checkpoint.root);

@@ -136,8 +136,8 @@ impl Tile {
         format!("{}.p", self.full())
     }
 
-    /// Parses a path such as `tile/0/x001/x234/067.p/8`; `None` unless it is the only spelling of a
-    /// valid tile.
+    /// Parses a path such as `tile/0/x001/x234/067.p/8`. `None` for any other text, including another
+    /// spelling of a valid tile.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
         let rest = path.strip_prefix("tile/")?;
@@ -329,7 +329,7 @@ impl Builder {
         Self::default()
     }
 
-    /// The tree of `size` leaves; `fetch` gets its last tiles.
+    /// The tree of `size` leaves. `fetch` reads the last tile of each row.
     ///
     /// # Errors
     /// If a tile cannot be fetched or is damaged.
@@ -397,7 +397,8 @@ impl Builder {
         });
     }
 
-    /// The partial last tile of each row. These tiles and those from `push` are the complete tree.
+    /// The partial last tile of each row. These tiles and the full tiles that `push` has produced are the
+    /// complete tree.
     #[must_use]
     pub fn unfilled(&self) -> Vec<(Tile, Vec<u8>)> {
         let content = |tile: Tile| match tile.row() {

@@ -30,7 +30,8 @@ pub fn empty_root() -> Hash {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
-    /// The complete subtrees from left to right, one for each bit of `size`, highest first.
+    /// The roots of the complete subtrees from left to right: one for each bit that is set in `size`, the
+    /// highest bit first.
     nodes: Vec<Hash>,
 }
 
@@ -68,7 +69,8 @@ impl Frontier {
         self.push_with(leaf, |_, _| {});
     }
 
-    /// Appends a leaf and calls `visit` with level and hash of every node that it completes, first its own.
+    /// Appends a leaf. Calls `visit` with the level and hash of every node that is then complete, beginning
+    /// with the leaf.
     pub fn push_with(&mut self, leaf: Hash, mut visit: impl FnMut(u32, Hash)) {
         let mut node = leaf;
         visit(0, node);
@@ -143,8 +145,8 @@ pub fn inclusion<E>(
     Ok(path)
 }
 
-/// The proof that the tree of `new` leaves begins with the tree of `old` leaves (RFC 6962, section
-/// 2.1.2). Empty where `old` is 0 or `new`.
+/// The proof that the tree of `new` leaves begins with the tree of `old` leaves (RFC 6962, section 2.1.2).
+/// Empty if `old` is 0 or equal to `new`.
 ///
 /// # Errors
 /// If `old` is larger than `new`, or a node cannot be fetched.
@@ -167,7 +169,8 @@ pub fn consistency<E>(
         path.push(range(sibling.0, sibling.1, &mut node).map_err(NoProof::Node)?);
         (from, to) = if old <= middle { (from, middle) } else { (middle, to) };
     }
-    // The subtree that both trees share. If it is the complete old tree, the verifier knows its root.
+    // The subtree that both trees share. It is left out if it is the complete old tree, because the verifier
+    // knows its root.
     if from != 0 {
         path.push(range(from, to, &mut node).map_err(NoProof::Node)?);
     }
@@ -180,8 +183,8 @@ fn split(from: u64, to: u64) -> u64 {
     from + (1 << (to - from - 1).ilog2())
 }
 
-/// The hash over the leaves `from … to - 1`. The range must be one that [`split`] makes, so that it is made
-/// of complete nodes.
+/// The hash over the leaves `from … to - 1`. The range must be a result of [`split`], so that it consists of
+/// complete nodes.
 fn range<E>(from: u64, to: u64, node: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
     let mut complete = Vec::new();
     let mut from = from;
@@ -209,7 +212,7 @@ pub fn root_from_inclusion(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> 
         }
         if position & 1 == 1 || position == last {
             hash = node_hash(sibling, &hash);
-            // On these levels the node has no sibling and moves up unchanged.
+            // On this many levels the node has no sibling and moves up unchanged.
             let levels = position.trailing_zeros().min(u64::BITS - 1);
             if position & 1 == 0 {
                 position >>= levels;

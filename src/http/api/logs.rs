@@ -15,7 +15,8 @@ use crate::services::long_history::LongHistory;
 use crate::services::reads::MAX_SHORT_HISTORY;
 use crate::timber::custody::history::{self, LogEvent, LogHistory};
 use crate::timber::custody::history_query::HistoryQuery as LogRowsQuery;
-use crate::timber::custody::log::read::{self, Access, LogFilter, LogLookup, LogRow, LogView, Names};
+use crate::timber::custody::log::list::{self, LogFilter};
+use crate::timber::custody::log::read::{self, Access, LogLookup, LogRow, LogView, Names};
 use crate::timber::event::vocabulary::Status;
 use crate::timber::party::reader::Reader;
 use crate::timber::seal::Code;
@@ -270,7 +271,7 @@ pub async fn list_logs(
         after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };
-    let ids = read::list(&app.pool, reader, filter).await?;
+    let ids = list::list(&app.pool, reader, filter).await?;
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
     let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items, app.clock.now()).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;

@@ -103,7 +103,7 @@ pub enum NotForSale {
     OnTheRoad,
     /// It is offered to another organisation, which has not answered yet.
     Promised,
-    /// An inspection found its seal missing or damaged, and it has not been replaced yet.
+    /// An inspection found the seal missing or damaged, and the seal has not been replaced yet.
     Reseal,
 }
 
@@ -455,7 +455,7 @@ impl Verification {
     }
 }
 
-/// The checks for a registered seal that marks no timber in circulation: `why` is the verdict (`closed`,
+/// The checks for a registered seal that is not on timber in circulation: `why` is the verdict (`closed`,
 /// `void` or `unused`).
 fn registered(signature: Signature, why: &'static str) -> Vec<CachedJson<Check>> {
     vec![

@@ -51,7 +51,7 @@ pub struct CodeRow {
     pub(super) holder_kind: Option<OrganizationKind>,
 }
 
-/// Codes to look up, split into columns for SQL, at least one; and the token sent with them.
+/// The codes to look up (at least one), split into columns for SQL, and the token that was sent with them.
 #[derive(Debug, Default)]
 pub struct SealLookup {
     numbers: Vec<Option<String>>,
@@ -125,8 +125,8 @@ impl BatchQuery for SealLookup {
 pub struct Check<'t, T> {
     texts: &'t [T],
     read: Vec<Result<Code, Invalid>>,
-    /// For each text, the other reading of its code, if there is one ([`Code::other_reading`]). It counts
-    /// only if no seal is registered under the code as sent.
+    /// For each text, the code to look up instead if no seal is registered under the code as sent
+    /// ([`Code::other_reading`]). `None` if the text cannot be read as another code.
     respelled: Vec<Option<Code>>,
 }
 
@@ -140,7 +140,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
         Self { texts, read, respelled }
     }
 
-    /// All codes as sent, then all other readings.
+    /// All codes as sent, then the codes of `respelled`.
     fn codes(&self) -> impl Iterator<Item = &Code> {
         self.read.iter().filter_map(|code| code.as_ref().ok()).chain(self.respelled.iter().flatten())
     }
@@ -157,7 +157,8 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
         SealLookup::of(self.codes(), token)
     }
 
-    /// A verdict for each text, in order, at the time `now`. `found` is the result of the query [`Check::lookup`].
+    /// A verdict for each text, in order, at the time `now`. `found` is the result of the query
+    /// [`Check::lookup`].
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if a stored row cannot be decoded, or there are fewer rows than codes.

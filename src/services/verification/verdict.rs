@@ -94,8 +94,9 @@ impl CodeRow {
         }))
     }
 
-    /// True if the signature names a key of ours and does not verify. A signature that names an unknown key
-    /// cannot be verified: then true if the code differs from the one that this seal was registered with.
+    /// Whether the code is forged. A code that names a key of this system is forged if that key did not make
+    /// its signature. The signature of an unknown key cannot be verified; such a code is forged if this seal
+    /// was registered with another code.
     fn is_forged(&self, code: &Code, signature: Signature) -> bool {
         match (code, signature) {
             (_, Signature::Forged) => true,

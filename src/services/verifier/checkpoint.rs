@@ -68,8 +68,8 @@ fn signature(
     let Checkpoint { origin, size, .. } = checkpoint;
     let (keys, source) = register_keys(trust, claims);
     if trust.keys.is_empty() && !trust.receipts.is_empty() {
-        // The user gave keys, but not of this kind. If the file's own keys were used then, a file that any
-        // third party has signed would pass.
+        // The user gave keys of receipts, but no key of the register. The file's own keys are not used
+        // instead, because any third party can sign a file with its own key.
         return report.failed(
             Check::Checkpoint,
             "no key of the register was given, only of its receipts: give --trust",

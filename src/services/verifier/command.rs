@@ -53,7 +53,7 @@ pub struct VerifyArgs {
     json: bool,
 }
 
-/// Why there is no result, or the file is not valid. `Display` is the complete message.
+/// The reason why there is no result, or why the file is not valid. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The file cannot be read.
@@ -156,8 +156,8 @@ fn load_memory(path: &Path) -> io::Result<Memory> {
     }
 }
 
-/// Whether the checkpoint in `note` is larger than the one in the memory. The checks have parsed both
-/// already.
+/// Whether the checkpoint in `note` is larger than the one in the memory. Parsing cannot fail here, because
+/// the checks have parsed both already.
 fn is_newer(note: &[u8], memory: &Memory) -> bool {
     let size = |note: &[u8]| Some(checkpoint::parse_file(note).ok()?.1.size);
     match memory {
@@ -167,8 +167,8 @@ fn is_newer(note: &[u8], memory: &Memory) -> bool {
     }
 }
 
-/// Stores the memory. It is synced to disk, because a power cut must not lose a checkpoint that was seen. If
-/// interrupted, the file has its old content or its new.
+/// Stores the checkpoint in the memory file. The file is synced to disk, because a power cut must not lose a
+/// checkpoint that was seen. If storing is interrupted, the file has its old content or its new.
 fn store_memory(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
     disk.put(&[(path.to_path_buf(), note)])
 }
@@ -194,8 +194,8 @@ mod tests {
     const OLD: &[u8] = b"a checkpoint of 745 events\n";
     const NEW: &[u8] = b"a checkpoint of 1045 events, which goes on from it\n";
 
-    /// Stores a checkpoint once for each file-system call. In each run that call and all later calls fail; in
-    /// the last run none fails. After each run the memory contains the complete old checkpoint or the
+    /// Stores a checkpoint once for each file-system call N. In run N, call N and all later calls fail; in
+    /// the last run no call fails. After each run the memory contains the complete old checkpoint or the
     /// complete new one; if storing has succeeded, the new one.
     #[test]
     fn a_memory_that_is_cut_off_is_whole() {

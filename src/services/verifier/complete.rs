@@ -76,8 +76,8 @@ pub(super) fn check(
             };
             let why = match until {
                 Some(until) => claim(until),
-                // A complete file of this format has `until` if its reader's access has ended. This file has
-                // none, so events were removed from it.
+                // The file shows fewer events than its own checkpoint includes. A complete file of this
+                // format has `until` in that case. This file has none, so events were removed from it.
                 None if last_in_file > shown && format == FORMAT => {
                     return report.failed_at(
                         Check::Complete,
@@ -103,8 +103,8 @@ fn claim(until: u64) -> String {
     format!("the file says its reader's access ended at {until}, which nothing proves")
 }
 
-/// The checkpoint of the register's copy. Its signature is verified with the same keys as that of the file's
-/// checkpoint, if there are any.
+/// The checkpoint of the register's copy. Its signature is verified with the keys that verify the file's
+/// checkpoint; if there are no such keys, it is not verified.
 fn copied(mirror: &Mirror, trust: &Trust, claims: FileClaims<'_>) -> Result<Checkpoint, String> {
     let note = mirror.checkpoint().map_err(|error| error.to_string())?;
     let (note, copy) = parse_file(&note)?;

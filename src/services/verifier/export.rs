@@ -2,7 +2,7 @@
 //! elsewhere.
 //!
 //! The version number in the format's name fixes every member in this file: another member, or another
-//! spelling of a value, is another format. So no data in a file can escape the checks.
+//! spelling of a value, would need another version. So no data in a file can escape the checks.
 
 use super::json::{FormatError, Json};
 use crate::evidence::chain::bytes::{ENTRY_LEN, Entry, Hash, Part, Salt, SubjectKind, subject_ref};
@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 /// The name and version of the format that is written.
 pub const FORMAT: &str = "ormantrace/export/2";
-/// The version before: without `kind` and `until`. Such files remain valid.
+/// The name and version of the earlier format, which has neither `kind` nor `until`. Files in it remain
+/// valid.
 pub const FORMER: &str = "ormantrace/export/1";
 /// The kinds of chains that the format provides for. A file of a kind that is not in [`KINDS`] is refused.
 const CHAIN_KINDS: std::ops::RangeInclusive<u64> = 1..=7;

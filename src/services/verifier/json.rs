@@ -1,8 +1,8 @@
-//! A strict JSON parser for files that must have only one meaning: every member occurs once, and only
-//! members of the format are accepted.
+//! A strict JSON parser for files that must have only one meaning: every member occurs once, and only members
+//! of the format are accepted.
 //!
-//! Otherwise, of two parsers, one could use the first of two members with one name and the other the
-//! last, and one file would show two histories to two readers.
+//! If a member could occur twice, one parser could use its first value and another parser its last value. One
+//! file would then show two histories.
 
 use crate::evidence::chain::bytes::Hash;
 use crate::evidence::tlog::MAX_SIZE;

@@ -1,9 +1,9 @@
 //! Verifies a file offline: an export, a proof, a receipt or a checkpoint.
 //!
-//! No SQL, no HTTP and no network: only the file, the keys that the user trusts, the checkpoint seen
-//! last, and optionally a copy of the published register. Each check has a name and reports the event
-//! at which it failed. `tests/verify_export.py` does the same checks without any code of this crate, and a
-//! test compares its results with those of this module.
+//! This needs no SQL, no HTTP and no network, but only the file, the keys that the user trusts, the
+//! checkpoint seen last, and optionally a copy of the published register. Each check has a name and reports
+//! the event at which it failed. `tests/verify_export.py` does the same checks without any code of this
+//! crate, and a test compares its results with those of this module.
 
 mod about;
 mod chain;

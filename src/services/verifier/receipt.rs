@@ -24,8 +24,8 @@ struct Receipt {
     shown: Vec<Hash>,
 }
 
-/// Members of an export that no response to a write has. A file with a receipt and one of these members is
-/// neither an export nor a response, so it is refused.
+/// Members that an export has, and that no response to a write has. A file with a receipt and one of these
+/// members is refused, because it is neither an export nor a response.
 const EXPORT_MEMBERS: [&str; 7] =
     ["format", "subject", "checkpoint", "keys", "policy", "consistency", "until"];
 

@@ -1,5 +1,5 @@
-//! Checks a custody event against organisations, logs and seals. Every member that could be read is checked,
-//! and all errors are reported at once.
+//! Checks a custody event against organisations, logs and seals. Every member of the request that could be
+//! read is checked, and all errors are reported at once.
 
 use super::correct;
 use super::harvest::check::MAX_CLOCK_SKEW;
@@ -24,7 +24,8 @@ use crate::timber::seal::stock::SealStatus;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// What the checks locked and decided. If the checks found an error, some of it may be missing.
+/// The rows that the checks have locked, and what the checks have decided. May be incomplete if the checks
+/// found an error.
 pub(super) struct Checked<'r> {
     pub(super) recorder: Recorder<'r>,
     pub(super) plans: Vec<Plan>,
@@ -32,8 +33,8 @@ pub(super) struct Checked<'r> {
     pub(super) replacement: Option<Replacement>,
 }
 
-/// Checks a request that has errors already against organisations, logs and seals, and adds the errors that
-/// it finds to `errors`.
+/// For a request in which errors were found already: checks the members that could be read against
+/// organisations, logs and seals, and adds further errors to `errors`.
 ///
 /// # Errors
 /// From the database.
@@ -55,7 +56,8 @@ pub async fn check_partial(
     check(tx, caller, &request, &readable, clock, errors).await.map(drop)
 }
 
-/// Locks all rows that the request changes, and adds every error to `errors`.
+/// Locks all rows that the request would change, checks the request against them, and adds every error to
+/// `errors`.
 pub(super) async fn check<'r>(
     tx: &mut Tx<'_>,
     caller: &'r Caller,
@@ -81,8 +83,8 @@ pub(super) async fn check<'r>(
     let existing: Vec<LogId> = ids.iter().flatten().copied().collect();
     let mut rows: HashMap<LogId, LockedLog> =
         lock(tx, &existing).await?.into_iter().map(|row| (row.id, row)).collect();
-    // The clock is read after taking the locks: a request that waited for another one must not get an earlier
-    // time of receipt than that one.
+    // The clock is read after the locks are taken. Otherwise a request that waited for the locks of another
+    // request could get an earlier time of receipt than that request.
     let now = clock.now();
 
     let content = readable.content && others.are_known(request);
@@ -92,8 +94,8 @@ pub(super) async fn check<'r>(
     if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
         && prepared.ends_with_event_of(caller.organization)
     {
-        // A carrier or receiver that is no longer a party may still correct its own event while it is the
-        // newest one of the log.
+        // A former carrier or receiver may still correct its own event, as long as that event is the newest
+        // of the log.
         accesses.entry(*log).or_insert(Access::Past);
     }
     let mut plans = Vec::with_capacity(ids.len());
@@ -120,7 +122,8 @@ pub(super) async fn check<'r>(
             continue;
         }
         let plan = Plan { row, access, late: past.is_some() };
-        // Which events could follow this one depends on its receiver and carrier, so both must be known.
+        // `check_late` needs the event's receiver and carrier, because they determine which events may
+        // follow. So it is called only if both could be read and are known.
         if let Some(past) = past.filter(|_| content)
             && let Err((code, detail)) = recorder.check_late(&plan, &past.events)?
         {
@@ -144,8 +147,8 @@ pub(super) async fn check<'r>(
             errors.add(error)?;
         }
         if let Some(device) = &request.device {
-            // This call only finds out whether the device used this number before, which is an error too. It
-            // reserves nothing, because the transaction of a request with errors is rolled back.
+            // `reserve` is called only to report a number that the device has used before. The number does
+            // not stay reserved, because the transaction of a request with errors is rolled back.
             let (id, seq, at) = (device.id.as_str(), device.seq, device.recorded_at.instant());
             let operation = request.operation_id.unwrap_or_default();
             if let Err(error) = device::reserve(tx, caller.organization, id, seq, at, operation).await {
@@ -199,8 +202,8 @@ pub(crate) struct OtherParties {
 }
 
 impl OtherParties {
-    /// Looks up the named organisations in `known`. Adds an error to `errors` for each that is unknown or not
-    /// acceptable as receiver or carrier.
+    /// Looks up in `known` the organisations that the request names. Adds an error to `errors` for each
+    /// organisation that is unknown or not acceptable as receiver or carrier.
     pub(crate) fn of(
         caller: &Caller,
         request: &NewCustodyEvent,
@@ -254,7 +257,7 @@ fn unknown(at: &str) -> FieldError {
 /// Registered organisations by BIN.
 pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
 
-/// The BINs of other organisations that a request names.
+/// The BINs of the receiver and the carrier, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
     request.to_bin.iter().chain(&request.carrier_bin)
 }
@@ -277,10 +280,11 @@ pub(crate) async fn organizations<'b>(
     Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
 }
 
-/// The caller's access to each of the locked logs; past parties are looked up in one query.
+/// The caller's access to each of the locked logs. Past parties are looked up in one query.
 ///
-/// A former carrier or receiver is no longer a party. A late event that its device recorded while it was a
-/// party is still accepted: `pasts` contains the states of the logs at the time of that event.
+/// `pasts` contains the states of logs at the time of a late event. An organisation that was a carrier or
+/// receiver at that time has access too, although it is no longer a party: so its late event can still be
+/// accepted.
 async fn accesses(
     tx: &mut Tx<'_>,
     caller: &Caller,

@@ -1,5 +1,5 @@
-//! The content of a log event in its two hashed parts: the table of `docs/CHAIN.md` as code. Every fact is
-//! in exactly one part.
+//! The content of a log event: its public and its business part, with the fields that `docs/CHAIN.md` lists.
+//! Every fact is in exactly one of the two parts.
 //!
 //! Decimals are strings in minimal form and instants are UTC with microseconds, because the text of these
 //! structs is hashed. A hashed field never changes its meaning; new fields may be added and are absent from
@@ -19,9 +19,9 @@ use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-/// Version of both parts of an event that is written now. In version 1, `on` is the day at the sender's
-/// offset, and a corrected felling day is that of `right_occurred` at its offset. In version 2, days are days
-/// in Kazakhstan, and a corrected felling day has a field of its own ([`LogBusiness::right_on`]).
+/// The version that both parts of a new event have. In version 1, a day is the day at the client's UTC
+/// offset, and the corrected felling day is computed from [`LogBusiness::right_occurred`]. In version 2, a
+/// day is the day in Kazakhstan, and the corrected felling day is stored in [`LogBusiness::right_on`].
 pub const VERSION: u8 = 2;
 
 /// The part of an event that a buyer may see.
@@ -34,10 +34,9 @@ pub struct LogPublic {
     /// Type of the event.
     #[serde(rename = "type")]
     pub event_type: LogEventType,
-    /// The day on which the event happened: the day in Kazakhstan; in version 1, the day at the client's
-    /// offset.
+    /// The day of the event in Kazakhstan; in version 1, the day at the client's UTC offset.
     pub on: NaiveDate,
-    /// Region it happened in, as an ISO 3166-2 code.
+    /// The region in which the event happened, as an ISO 3166-2 code.
     #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
     pub region: Option<Region>,
     /// Forestry of origin (first event).
@@ -52,13 +51,13 @@ pub struct LogPublic {
     /// Length in metres (first event, or corrected).
     #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
     pub length_m: Option<Length>,
-    /// Top diameter in centimetres (first event, or corrected).
+    /// Top diameter in centimetres. Present in the first event, and in a correction of this value.
     #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
     pub top_diameter_cm: Option<Diameter>,
-    /// Pieces (first event of a stack, or corrected).
+    /// Number of pieces. Present in the first event of a stack, and in a correction of this value.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pieces: Option<Pieces>,
-    /// Volume in dense cubic metres (first event, or corrected).
+    /// Volume in dense cubic metres. Present in the first event, and in a correction of this value.
     #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
     pub volume_m3: Option<Volume>,
     /// Seal put on (first event, or replaced).
@@ -136,11 +135,12 @@ pub struct DetailsPart {
     /// A note.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
-    /// On `inspected` with an outcome other than `match`: whether the log was detained by the same request. Absent
+    /// In an inspection with an outcome other than `match`: whether the same request detained the log. Absent
     /// from inspections that were recorded before logs could be held; those have no effect on the state.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<bool>,
-    /// Reason of `detained` and `released`. If the server detained the log because of an inspection: its outcome.
+    /// The reason of a detention or release. If the server added the detention to an inspection or to the
+    /// void of a seal, it is the outcome of the inspection or the reason of the void.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// The finding that led to it.
@@ -174,7 +174,7 @@ pub struct ObservedPart {
     pub top_diameter_cm: Option<Diameter>,
 }
 
-/// The state of a ticket's chain that a harvest was checked against.
+/// The state of a felling ticket's chain when a harvest was checked against the ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketHead {
     /// The ticket.
@@ -248,16 +248,17 @@ pub struct LogBusiness {
     /// How the volume was determined (first event).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<MeasurementMethod>,
-    /// Volume by the table of GOST 2708-75, where it covers the piece.
+    /// Volume by the table of GOST 2708-75, if the table covers the log's size.
     #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
     pub table_volume_m3: Option<Volume>,
     /// Version of that table.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub table: Option<String>,
-    /// The state of the ticket that the harvest was checked against (first event).
+    /// The state of the felling ticket when the harvest was checked against it. Only in the first event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ticket: Option<TicketHead>,
-    /// The ticket's line the volume counts against (first event, or corrected).
+    /// The line of the felling ticket against which the volume counts. Present in the first event, and in a
+    /// correction that moves the volume to another line.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<LineId>,
     /// The event that this one corrects.
@@ -269,13 +270,14 @@ pub struct LogBusiness {
     /// The correct time of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_occurred: Option<LocalTime>,
-    /// The day of [`LogBusiness::right_occurred`] in Kazakhstan (from version 2 on).
+    /// The corrected felling day: the day of [`LogBusiness::right_occurred`] in Kazakhstan. Absent in version
+    /// 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_on: Option<NaiveDate>,
     /// The correct place of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_place: Option<PlacePart>,
-    /// Reason (correction, replacement or voiding of a seal).
+    /// The reason of a correction, of a replacement of the seal, or of a void of the seal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// True for a late event that the custody rules allowed at the time it happened. It is appended, but does
@@ -285,8 +287,8 @@ pub struct LogBusiness {
 }
 
 impl LogBusiness {
-    /// The day of the corrected time by the rule of the part's version: the hashed day if the part has one,
-    /// otherwise (version 1) the day of the hashed time at its offset.
+    /// The corrected felling day. In version 1 it is the day of `right_occurred` at its UTC offset, in later
+    /// versions `right_on`.
     #[must_use]
     pub fn right_day(&self) -> Option<NaiveDate> {
         match self.v {
@@ -364,8 +366,8 @@ mod tests {
     use crate::evidence::chain::canonical;
     use crate::timber::ticket::content::HARVEST_BYTES_BESIDE_NAMES;
 
-    /// [`HARVEST_BYTES_BESIDE_NAMES`] is the size of the public part if every field has its maximum length
-    /// and the forestry and the ticket's series and number are left out.
+    /// [`HARVEST_BYTES_BESIDE_NAMES`] is the size of the public part if every field has its maximum length,
+    /// without the forestry and without the ticket's series and number.
     #[test]
     fn the_longest_harvest_beside_the_names_of_its_ticket() {
         let species = Species::all().max_by_key(|species| species.as_str().len());
@@ -395,7 +397,7 @@ mod tests {
         assert_eq!(beside, HARVEST_BYTES_BESIDE_NAMES);
     }
 
-    /// The vector of version 2 in `docs/CHAIN.md`; its commitments were made with Python's hashlib.
+    /// Checks the test vector of version 2 in `docs/CHAIN.md`, which was computed with Python's hashlib.
     #[test]
     fn a_correction_of_version_2_has_the_bytes_of_the_specification() {
         let id =

@@ -1,5 +1,6 @@
-//! Corrections: appended events, never edits. A correction replaces values that were recorded wrongly, or
-//! reverses the last event that changed the log's state; the balance of the ticket's lines is checked again.
+//! A correction is a new event; recorded events are never edited. It replaces values that were recorded
+//! wrongly, or reverses the last event that changed the log's state. The balance of the ticket's lines is
+//! checked again.
 
 use super::content::{Content, Corrects, LogBusiness, LogPublic};
 use super::record::{Access, Recorder, pointer};
@@ -68,14 +69,15 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
     Ok(chains)
 }
 
-/// The data that [`decide`] needs: the log's ticket with its lines under lock, and the log's chain.
+/// The data that [`decide`] needs: the log's ticket with its locked lines, and the log's chain.
 pub(super) struct Prepared {
     ticket: TicketForHarvest,
     chain: Vec<ChainEvent>,
 }
 
 impl Prepared {
-    /// Why nothing more may be marked on the ticket: it is cancelled, or its felling dates are over.
+    /// The error if no more volume may be marked on the ticket: it is cancelled, or its felling dates are
+    /// over.
     fn closed_ticket(&self, now: DateTime<Utc>) -> Option<FieldError> {
         let today = Moment::new(now, KAZAKHSTAN_OFFSET_MINUTES).ok()?.day();
         let (code, detail) = if self.ticket.row.cancelled {
@@ -100,7 +102,7 @@ impl Prepared {
         self.chain.last().is_some_and(|event| event.content.business.organization == organization)
     }
 
-    /// Whether the event `receipt` (`received`) also accepted an offered transfer.
+    /// Whether the event `receipt` (of type `received`) also accepted an offered transfer.
     fn accepted_by(&self, receipt: &ChainEvent) -> bool {
         let before = self.chain.iter().take_while(|event| event.content.seq < receipt.content.seq);
         let before: Vec<Content> = before.map(|event| event.content.clone()).collect();
@@ -108,7 +110,8 @@ impl Prepared {
     }
 }
 
-/// Locks the ticket's lines (they come before logs in the lock order), then the log, then reads its chain.
+/// Locks the lines of the log's ticket, then the log, because ticket lines come first in the lock order. Then
+/// reads the log's chain.
 pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId) -> Result<Prepared> {
     let ticket =
         sqlx::query_scalar!("SELECT ticket_id FROM log WHERE id = $1", log.0).fetch_one(&mut **tx).await?;
@@ -243,8 +246,8 @@ fn check_right(
 
 /// Why only an inspector may make this correction of an organisation's own event; `None` if its recorder may.
 ///
-/// After later events, or events of another organisation, the recorder could use a correction for more than a
-/// mistake: a harvester could, for example, take back the volume of a log that it has sold.
+/// After later events, or events of another organisation, the recorder could misuse a correction: a
+/// harvester, for example, could take back the volume of a log that it has sold.
 fn needs_inspector(
     reverse: bool,
     target: &ChainEvent,
@@ -327,8 +330,8 @@ fn check_set(
     }
 }
 
-/// Looks up the ticket line and the table volume for the corrected values, and moves the volume in `balance`.
-/// Adds what it finds to `findings` and `errors`.
+/// Finds the ticket line and the table volume for the corrected values. In `balance`, marks the corrected
+/// volume in place of the old one. Adds what it finds to `findings` and `errors`.
 fn resolve(
     correction: &Correction,
     row: &LockedLog,
@@ -359,7 +362,7 @@ fn resolve(
             let id = balance.id(index);
             if id != state.line || volume != old {
                 balance.unmark(state.line, old);
-                // A correction that makes the volume on its line smaller is never refused, even if the line
+                // A correction that reduces the volume on the same line is never refused, even if the line
                 // remains over its limit.
                 if id != state.line || volume > old {
                     errors.conflict.push_some(prepared.closed_ticket(now));
@@ -371,8 +374,8 @@ fn resolve(
             line = (id != state.line).then_some(id);
         }
     }
-    // If neither a measure nor the kind of wood nor the volume is corrected, these rules have nothing new to
-    // check.
+    // These rules depend on the length, the top diameter, the kind of wood and the volume. So they are
+    // checked only if one of these is corrected.
     if measured || wood != state.wood || volume != old {
         findings.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
         findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
@@ -404,7 +407,7 @@ impl Decision {
         business.right_place = correction.place.as_ref().map(super::request::Place::part);
     }
 
-    /// The log's state after its chain and `correction`, the event of this decision.
+    /// The state of the log after its recorded events and `correction`, the event of this decision.
     pub(super) fn after(&self, correction: &Content) -> Result<LogState> {
         let mut contents = self.contents.clone();
         contents.push(correction.clone());

@@ -1,8 +1,8 @@
-//! The history of a log, limited to what one reader may see.
+//! The history of a log, limited to the events that one reader may see.
 //!
-//! Present parties and inspectors see every event. Past parties see the events up to their last. The issuer
-//! of the felling ticket sees the harvest and its corrections; of the events between these, only what is
-//! needed to recompute the hashes.
+//! Present parties and inspectors see every event. A past party sees the events up to the last one that it
+//! may read. The issuer of the felling ticket sees the harvest and its corrections; of the other events in
+//! between, it sees only the hashes, which it needs to verify the chain.
 
 use super::content::{Content, LogBusiness, LogPublic, Parties};
 use super::history_query::{HistoryQuery, HistoryRows};
@@ -56,13 +56,13 @@ pub struct LogEvent {
 }
 
 impl LogEvent {
-    /// The same event, serialised without `entry` and `parts`.
+    /// This event, serialised without `entry` and `parts`.
     #[must_use]
     pub fn without_evidence(self) -> Self {
         Self { shown: self.shown.without_evidence(), ..self }
     }
 
-    /// The event without the names of its organisations.
+    /// This event without the names of its organisations.
     #[must_use]
     pub fn into_disclosed(self) -> DisclosedEvent {
         self.shown
@@ -87,7 +87,7 @@ pub type LogEventFields<'t> = EventFields<'t, LogEventType, PartyView>;
 /// # Errors
 /// A corrupt row.
 pub fn up_to(row: &LogRow, access: Access) -> Result<u32> {
-    // Events after the head in `row` are not read, although newer ones may exist by now: so the log and its
+    // `row` was read first, and newer events may exist by now. They are not read, so that the log and its
     // events show the state at the same moment.
     match access {
         Access::Partial { until, harvest: false } => Ok(until),
@@ -103,7 +103,8 @@ pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuer
     Ok(HistoryQuery::chain(row, up_to(row, access)?, reader, sees_persons(row, reader)))
 }
 
-/// The query for one page of a long history: the events from `start` to `up_to`, at most a page.
+/// The query for one page of a long history: the events from `start` up to and including `up_to`, but at most
+/// one page.
 #[must_use]
 pub fn page(row: &LogRow, start: ChainPosition, up_to: u32, reader: Reader) -> HistoryQuery {
     HistoryQuery::page(row, start, up_to, reader, sees_persons(row, reader))
@@ -127,8 +128,8 @@ pub fn of(row: &LogRow, access: Access, reader: Reader, rows: HistoryRows) -> Re
     Ok(LogHistory { log, events: disclosed(row, part.as_ref(), reader, rows)? })
 }
 
-/// The events of `rows` as `reader` may see them; `part`: the part of the log that the reader may see, `None`
-/// if that is the complete log.
+/// The events of `rows` as `reader` may see them. `part` is the part of the log that `reader` may see; `None`
+/// means the complete log.
 ///
 /// # Errors
 /// A corrupt row.
@@ -158,7 +159,7 @@ fn content(event: &StoredEvent) -> Result<Content> {
     Ok(Content { seq: event.seq, public, business })
 }
 
-/// The members of an event in the response: those of its disclosed parts, with the names of the
+/// The members of an event's disclosed parts, as a response contains them: with the names of the
 /// organisations.
 pub(super) fn event_fields<'t>(
     event: &'t StoredEvent,
@@ -237,7 +238,8 @@ impl VisiblePart {
         })
     }
 
-    /// The part that `access` gives, after adding `events`, which are all events of the log that it may need.
+    /// The part that `access` gives, after adding `events`. They must be all events of the log up to
+    /// [`up_to`].
     fn read(access: Access, events: &[StoredEvent]) -> Result<Option<Self>> {
         let Some(mut part) = Self::new(access) else { return Ok(None) };
         loop {
@@ -250,13 +252,14 @@ impl VisiblePart {
         }
     }
 
-    /// Adds the next event of the log. Events that are not disclosed change nothing.
+    /// Adds the next event of the log. An event that is not disclosed changes nothing, except for the first
+    /// event.
     ///
     /// # Errors
     /// An event that cannot be decoded.
     pub fn add(&mut self, event: &StoredEvent) -> Result<()> {
-        // The first event counts even for a reader that may not see it (`until` is 0): it is the harvest, and
-        // without it no state can be computed.
+        // The first event is applied even if it is not disclosed (`until` is 0): it is the harvest, and
+        // without the harvest no state can be computed.
         let of_party = event.seq <= self.until.max(1);
         let content = content(event)?;
         if event.seq > self.until && self.harvest && is_harvest_data(&content) {
@@ -278,8 +281,8 @@ impl VisiblePart {
         Ok(())
     }
 
-    /// Whether all events must be added a second time, from the first: an event that was applied may have
-    /// been reversed by a later one. Returns true at most once.
+    /// Whether all events must be added a second time, because one of them reversed an earlier event that had
+    /// been applied already. Returns true at most once.
     pub fn needs_second_pass(&mut self) -> bool {
         let first = !self.reversed.is_empty() && !self.is_second_pass;
         if first {
@@ -288,15 +291,15 @@ impl VisiblePart {
         first
     }
 
-    /// Whether the event `seq` is disclosed. If harvest data is disclosed, the event must have been added
-    /// before.
+    /// Whether the event `seq` is disclosed. If the reader may see harvest data, add the event before calling
+    /// this.
     #[must_use]
     pub fn opens(&self, seq: u32) -> bool {
         seq <= self.until || self.later.contains(&seq)
     }
 
-    /// The last disclosed event; the history ends with it. If harvest data is disclosed, all events must have
-    /// been added before.
+    /// The last disclosed event, with which the history ends. If the reader may see harvest data, add all
+    /// events before calling this.
     #[must_use]
     pub fn last(&self) -> u32 {
         self.later.last().copied().unwrap_or(self.until)
@@ -317,7 +320,7 @@ impl VisiblePart {
         [state.holder, state.owner].into_iter().chain(state.carrier).chain(pending).collect()
     }
 
-    /// The log in the state after its disclosed events only.
+    /// The log as the reader may see it: in the state after the disclosed events only.
     ///
     /// # Errors
     /// A corrupt row, or a log without events.

@@ -1,9 +1,9 @@
-//! The rows for a history response, read for many readers at once: chains with the personal parts that the
+//! Reads the rows for history responses, for many readers at once: chains with the personal parts that each
 //! reader may see, and the names of the organisations in them.
 //!
-//! Names are cached. An organisation's name is written once and removed only by the erasure of a person;
-//! each erasure changes the erasure epoch in its own transaction. The log lookup reads the epoch in the
-//! same statement, so a name cached under that epoch is the name in the database at that moment.
+//! Names are cached. An organisation's name is written once and removed only by the erasure of a person; each
+//! erasure changes the erasure epoch in its own transaction. The lookup of a log reads the epoch in the same
+//! statement as the log's row, so a name cached under that epoch is the name in the database at that moment.
 
 use crate::base::error::Result;
 use crate::base::ids::OrganizationId;
@@ -50,7 +50,7 @@ impl NameCache {
     }
 }
 
-/// A query for what one reader needs of one log.
+/// A query for the events and names that one reader needs of one log.
 #[derive(Debug)]
 pub struct HistoryQuery {
     subject: Uuid,
@@ -73,7 +73,7 @@ pub struct HistoryRows {
     pub events: Vec<StoredEvent>,
     /// The organisations that each event names.
     pub parties: Vec<Parties>,
-    /// The names of these organisations, limited to what the reader may see.
+    /// The names of the organisations in `parties`, limited to the names that the reader may see.
     pub names: Names,
 }
 
@@ -115,14 +115,14 @@ impl HistoryQuery {
         self
     }
 
-    /// The same query with the name cache `cache`.
+    /// This query, with the name cache `cache`.
     #[must_use]
     pub fn with(self, cache: &Arc<NameCache>) -> Self {
         Self { cache: Arc::clone(cache), ..self }
     }
 
-    /// The rows without a database query, if only names are needed and all of them are cached; otherwise
-    /// `None`.
+    /// Returns the rows without a database query if only names are needed and all of them are cached;
+    /// otherwise returns `None`.
     #[must_use]
     pub fn from_cache(&self) -> Option<HistoryRows> {
         let known = self.cache.at_epoch(self.epoch.as_ref()).filter(|_| self.up_to == 0)?;
@@ -157,8 +157,8 @@ impl BatchQuery for HistoryQuery {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
-    /// Takes one round trip for the chains, and one more if a name is not cached. A query for a page takes a
-    /// further one for the personal parts, and is never batched with other queries.
+    /// Takes one round trip for the chains, and one more if a name is not cached. A query for a page takes
+    /// another round trip for the personal parts, and is never batched with other queries.
     async fn load(db: &mut PgConnection, queries: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(queries.len());
         for chain in chains(db, queries).await? {

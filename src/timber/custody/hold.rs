@@ -1,5 +1,6 @@
-//! The event `detained` that the server appends right behind an inspector's own event: an inspection whose outcome
-//! stops the log, or the voiding of its seal. A log's own hold exists only by an event `detained`.
+//! The server appends an event `detained` right after an inspector's event that stops the log: an inspection
+//! with such an outcome, or the void of its seal. Without an event `detained`, a log has no hold of its own
+//! (its ticket may have one).
 
 use super::content::{Content, DetailsPart, LogBusiness, LogPublic};
 use super::state::LogState;
@@ -13,12 +14,12 @@ use crate::timber::event::types::LogEventType;
 pub(super) struct Detention<'a> {
     /// The inspector, the request, and the time.
     pub(super) act: &'a Actor,
-    /// The outcome of the inspection, or the reason of the void.
+    /// The outcome of the inspection, or the reason of the void of the seal.
     pub(super) reason: String,
 }
 
-/// The event `detained` behind `head`, the last event of a log that this transaction has locked, and the state after
-/// it. `state`: the state after the event of `head`.
+/// Drafts the event `detained` that follows `head`, the head of a log that this transaction has locked.
+/// `state` is the log's state at `head`. Returns the draft and the state after it.
 pub(super) fn detained(mut state: LogState, head: NewHead, why: Detention<'_>) -> Result<(Draft, LogState)> {
     let Detention { act, reason } = why;
     let details = DetailsPart { reason: Some(reason), ..DetailsPart::default() };

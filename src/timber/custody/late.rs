@@ -1,4 +1,5 @@
-//! Late events: recorded by a device without a network, received after later ones.
+//! Late events: a device recorded them without a network, and the server received them after events that
+//! happened later.
 
 use super::correct;
 use super::log::write::LockedLog;
@@ -13,8 +14,9 @@ use chrono::{DateTime, Utc};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Maximum number of late events that one organisation may record of one log: enough for any journey without
-/// a network, too few to flood the chain of a log that another organisation holds by now.
+/// Maximum number of late events that one organisation may record of one log. It is enough for any journey
+/// without a network, and too few for a former party to fill the chain of a log that another organisation
+/// holds now.
 const MAX_LATE_EVENTS: usize = 20;
 
 /// The state of a log at the time at which a late event happened, and all events of the log.
@@ -24,7 +26,8 @@ pub(super) struct Past {
 }
 
 impl Recorder<'_> {
-    /// For a late event from a device: the states of the affected logs at the event's stated time.
+    /// For an event from a device: the logs for which the event is late, each with its state at the time that
+    /// the event states.
     pub(super) async fn states_at_event(
         &self,
         tx: &mut Tx<'_>,

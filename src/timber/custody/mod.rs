@@ -1,10 +1,10 @@
 //! Chain of custody: the events that a log can have, which event may follow which state, how events are
 //! recorded and how they are read.
 //!
-//! Every write locks the log's row, checks the request against its state, appends an event after the
-//! chain's head and stores the new state, in one transaction. Batchable events of many requests share one
-//! transaction ([`crate::services::group_commit`]); every other request has its own ([`record`]), with round
-//! trips that do not grow with the number of logs: resolve, lock, append, save.
+//! Every write locks the log's row, checks the request against its state, appends an event after the chain's
+//! head and stores the new state, in one transaction. Batchable events of many requests share one transaction
+//! ([`crate::services::group_commit`]). Every other request has its own transaction ([`record`]), with four
+//! steps: resolve, lock, append, save. The number of its round trips does not grow with the number of logs.
 
 pub mod check;
 pub mod content;

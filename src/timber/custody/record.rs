@@ -1,4 +1,4 @@
-//! Recording custody events of up to 1,000 logs: all or none.
+//! Records custody events of up to 1,000 logs: for all of these logs, or for none.
 //!
 //! Lock order: operation id, a corrected log's ticket lines, the seals of a replacement and the old seal's
 //! batch, then the logs by id. The number of round trips does not grow with the number of logs. A late event
@@ -57,7 +57,8 @@ pub struct RecordedEvent {
 pub struct CustodyResponse {
     /// The request's operation id.
     pub operation_id: OperationId,
-    /// One event per log, in the order of the request.
+    /// One event per log, in the order of the request. If an inspection stops the logs, one `detained` per
+    /// log follows.
     pub events: Vec<RecordedEvent>,
     /// Findings: what looked unusual.
     pub findings: Vec<Finding>,
@@ -96,8 +97,8 @@ pub async fn record(
     if let (Some(seals), Some(plan)) = (&replacement, plans.first())
         && !seals.is_old_seal(&plan.row.state.seal)
     {
-        // Another request replaced the log's seal after this one had read which seal to lock. So the log's
-        // present seal is not locked.
+        // Another request replaced the log's seal after this request had read which seal to lock. So the
+        // log's present seal is not locked.
         return Err(Error::Stale("log_seal"));
     }
     recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
@@ -128,7 +129,7 @@ pub(crate) struct Decided {
     pub(crate) found: Vec<NewFinding>,
 }
 
-/// How much of a log the caller may see, which also limits the details of an error.
+/// How much of a log the caller may see. It also limits the details of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Everything: the caller is a present party or an inspector.
@@ -164,8 +165,8 @@ impl<'r> Recorder<'r> {
         Self { caller, request, others, operation, roles, now }
     }
 
-    /// Checks that the caller may record this event on a log in `state`. `when`: the time at which it is judged whether
-    /// a hold stands: now, or for a late event the time that it states.
+    /// Checks that the caller may record this event on a log in `state`. A hold counts only if it stands at
+    /// `when`: the present time, or for a late event the time that the event states.
     pub(crate) fn check(
         &self,
         state: &LogState,
@@ -415,7 +416,7 @@ impl<'r> Recorder<'r> {
         Some(Personal { id, text: canonical::text(&part), secret: Secret::random() })
     }
 
-    /// The outcome of an inspection that stops its logs.
+    /// The outcome of the inspection in this request, if it stops the logs; otherwise `None`.
     fn detaining_outcome(&self) -> Option<Outcome> {
         let details = self.request.details.as_ref().filter(|details| details.detains() == Some(true))?;
         details.outcome.filter(|_| self.request.r#type == LogEventType::Inspected)
@@ -436,7 +437,8 @@ impl<'r> Recorder<'r> {
         self.check_size(&canonical::text(&content.public), &canonical::text(&content.business))
     }
 
-    /// Limits the size of an event's parts. Each field has a limit too, but their sum can exceed this one.
+    /// Checks that each part of an event is within its size limit. Every field has a limit of its own, but
+    /// the sum of the fields can exceed the limit of the part.
     fn check_size(&self, public: &str, business: &str) -> Result<()> {
         size::check(public, size::MAX_PUBLIC_BYTES, &[]).map_err(Error::Invalid)?;
         size::check(business, size::MAX_BUSINESS_BYTES, &self.request.texts()).map_err(Error::Invalid)
@@ -450,7 +452,7 @@ pub(crate) fn new_past_parties(before: &LogState, after: &LogState) -> impl Iter
     std::iter::once(before.holder).chain(owner).filter(has_left)
 }
 
-/// The result of an earlier request, returned when the request is repeated.
+/// Builds the response to a repeated request from the events of its first execution.
 async fn before(tx: &mut Tx<'_>, earlier: &OperationEvents) -> Result<CustodyResponse> {
     let OperationEvents { operation, subjects, seqs } = earlier;
     let rows = sqlx::query!(

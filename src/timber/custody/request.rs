@@ -98,8 +98,8 @@ input! {
         pub observed: Option<Observed>,
         /// A note.
         pub note: Option<Text<150>>,
-        /// Whether the inspection also stops the log (`detained`). By default yes for `mismatch` and `seal_missing`,
-        /// no for `seal_damaged`; never for `match`.
+        /// Whether the inspection also stops the log (`detained`). By default yes for `mismatch` and
+        /// `seal_missing`, no for `seal_damaged`; never for `match`.
         pub hold: Option<bool>,
         /// Reason of `detained` or `released`.
         pub reason: Option<Text<150>>,
@@ -188,9 +188,9 @@ impl Correction {
     }
 }
 
-/// The members that are not allowed for every event type, but are required (`true`) or allowed (`false`) for
-/// this one. Members that are in none of these lists are allowed for every type; within `details`, `outcome`
-/// and `observed` are allowed for an inspection only. The OpenAPI document states the same rules.
+/// The members that events of this type require (`true`) or allow (`false`), and that are not allowed for
+/// some other types. The members that this function lists for no type are allowed for every type. The members
+/// within `details` are listed by [`details_of`]. The OpenAPI document states the same rules.
 #[must_use]
 pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] {
     match event {
@@ -205,7 +205,7 @@ pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] 
     }
 }
 
-/// The members of `details` for an event of this type: required (`true`) or possible (`false`).
+/// The members of `details` that an event of this type requires (`true`) or allows (`false`).
 #[must_use]
 pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] {
     match event {
@@ -225,7 +225,7 @@ pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] 
 }
 
 impl PartialCustodyEvent {
-    /// The rules about more than one member. A member that could not be read counts as present.
+    /// Checks the rules that concern more than one member. A member that could not be read counts as present.
     fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
         use LogEventType as E;
         let Some(event) = self.r#type else { return };
@@ -318,8 +318,9 @@ impl PartialCustodyEvent {
         [&self.to_bin, &self.carrier_bin].into_iter().any(|bin| matches!(bin, Some(Some(_))))
     }
 
-    /// The request without the members that could not be read, and which checks are possible on the rest. If
-    /// the type or the time could not be read, it gets a placeholder: `stored`, and the time `now`.
+    /// The request without the members that could not be read, and a [`Readable`] that states which checks
+    /// are possible on the other members. An unreadable type is replaced with `stored`, and an unreadable
+    /// time with `now`.
     #[must_use]
     pub(super) fn readable(self, now: Moment) -> (NewCustodyEvent, Readable) {
         let readable = Readable {
@@ -378,7 +379,7 @@ pub(super) enum ReadableCorrection {
 
 /// What may be checked of a request with errors.
 pub(super) struct Readable {
-    /// Positions in the request of the logs that could be read.
+    /// The positions, within the request, of the logs that could be read.
     positions: Vec<usize>,
     /// Whether the members that decide if the log's state allows the event could be read.
     pub(super) transition: bool,
@@ -484,8 +485,8 @@ impl Details {
         members.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
     }
 
-    /// Whether an inspection with these details stops the log; `None` if it is no inspection, or one that found the
-    /// log as recorded.
+    /// Whether an inspection with these details stops the log. `None` if there is no outcome, or the outcome
+    /// is `match`.
     #[must_use]
     pub fn detains(&self) -> Option<bool> {
         let by_default = match self.outcome? {

@@ -30,26 +30,26 @@ pub struct PendingTransfer {
 pub struct Hold {
     /// When it began.
     pub since: DateTime<Utc>,
-    /// When it ends by itself; `None`: only by its release.
+    /// The time at which the hold ends by itself. `None` if only a release ends it.
     pub until: Option<DateTime<Utc>>,
     /// Its reason.
     pub reason: String,
 }
 
 impl Hold {
-    /// Whether it stands at a time after its beginning.
+    /// Whether the hold still stands at `at`, a time after its beginning.
     #[must_use]
     pub fn stands(&self, at: DateTime<Utc>) -> bool {
         self.until.is_none_or(|until| at < until)
     }
 }
 
-/// The newest event that was not out of order.
+/// The newest event of a log that was not out of order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastEvent {
     /// Its type.
     pub event_type: LogEventType,
-    /// The day of the event, as hashed: the day in Kazakhstan; in content version 1, the day at the client's
+    /// The hashed day of the event: the day in Kazakhstan; in content version 1, the day at the client's UTC
     /// offset.
     pub on: NaiveDate,
     /// Its time, as the client stated.
@@ -105,10 +105,11 @@ pub struct LogState {
     pub vehicle: Option<String>,
     /// Its own hold, by `detained`.
     pub hold: Option<Hold>,
-    /// The hold of its felling ticket, if it reaches this log. It is not an event of the log: the log's row has it,
-    /// and a state that was computed from events alone has `None`.
+    /// The hold of the felling ticket, if it applies to this log. It is stored in the log's row and not in an
+    /// event of the log, so a state that was computed from events alone has `None`.
     pub ticket_hold: Option<Hold>,
-    /// Whether an inspection found its seal missing or damaged, and it has not been replaced yet.
+    /// Whether an inspection found the log's seal missing or damaged, and the seal has not been replaced
+    /// since.
     pub reseal: bool,
     /// Newest event.
     pub last: LastEvent,
@@ -213,7 +214,8 @@ impl LogState {
             }
             LogEventType::Released => self.hold = None,
             LogEventType::Inspected => {
-                // Of inspections that were recorded before logs could be held, none changes the state.
+                // Inspections without `hold` do not change the state: their outcome is `match`, or they were
+                // recorded before logs could be held.
                 if let Some(DetailsPart { outcome: Some(outcome), hold: Some(_), .. }) = &business.details {
                     self.reseal |= matches!(outcome, Outcome::SealMissing | Outcome::SealDamaged);
                 }
@@ -240,7 +242,7 @@ impl LogState {
             || self.pending.is_some_and(|p| p.to == organization || p.from == organization)
     }
 
-    /// The hold that stands at `at`: its own, or its ticket's.
+    /// The log's own hold or that of its ticket, if it stands at the time `at`.
     #[must_use]
     pub fn held(&self, at: DateTime<Utc>) -> Option<&Hold> {
         [&self.hold, &self.ticket_hold].into_iter().flatten().find(|hold| hold.stands(at))
@@ -292,9 +294,9 @@ fn becomes(event: LogEventType) -> Option<Status> {
     }
 }
 
-/// The seqs of the reversed events, each with the seq of the first event that reversed it: eight bytes for
-/// each reversed event. An out-of-order event does not change the present state, so it reverses nothing
-/// either.
+/// The seqs of the reversed events, each with the seq of the first event that reversed it. This takes eight
+/// bytes for each reversed event. An out-of-order event does not change the present state, so it reverses
+/// nothing either.
 #[derive(Clone, Debug, Default)]
 pub struct Reversed(BTreeMap<u32, u32>);
 
@@ -332,8 +334,9 @@ impl Reversed {
     }
 }
 
-/// The state of a log at `time`, as far as it is known now. A late event counts from the time it happened,
-/// so that a device may send several events of one journey after the journey has ended.
+/// The state of a log at `time`, as far as it is known now. A late event is included at the time at which it
+/// happened. So a device may send several events of one journey after the journey has ended: the state for
+/// the second event includes the first.
 pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
     let mut history = Vec::with_capacity(events.len());
     for event in events {
@@ -375,8 +378,9 @@ pub fn replay_from<'e>(
     Ok(state)
 }
 
-/// The event that a reversal would undo now: the last event that changed the state and is not reversed yet,
-/// if its type is reversible. A change of seal is not reversible, so nothing before it can be reversed.
+/// The event that a reversal would undo now: the last event that is not late, not reversed yet, and no
+/// inspection, hold, release or correction. `None` if its type is not reversible: a change of seal is not, so
+/// nothing before it can be reversed.
 #[must_use]
 pub fn last_reversible(events: &[Content]) -> Option<u32> {
     let reversed = Reversed::of(events);
@@ -392,9 +396,9 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
         .map(|event| event.seq)
 }
 
-/// The first recorded event that could not have happened if `late` had happened at the time it states. All
-/// events are ordered by the time they happened: the result is the first event that the custody rules allow
-/// in that order without `late`, and do not allow with `late`.
+/// The first recorded event that could not have happened if `late` had happened at the time it states. For
+/// this, all events are ordered by the time at which they happened. The result is the first event that the
+/// custody rules allow in that order without `late`, but do not allow with `late`.
 ///
 /// Whether a recorder was an inspector or the operator is not stored. So an event that requires one of these
 /// roles counts as not allowed with or without `late`, and is never the result.

@@ -18,7 +18,7 @@ pub enum From {
     Open,
     /// From any status, closed ones too.
     Any,
-    /// From any status, if the log has a hold of its own.
+    /// From any status, but only if the log has a hold of its own.
     Detained,
 }
 
@@ -101,10 +101,10 @@ pub struct Rule {
     pub who: &'static [Who],
     /// Whether the event may happen while the log's seal is void.
     pub with_void_seal: bool,
-    /// Whether it may happen while the log is held.
+    /// Whether the event may happen while the log is held.
     pub while_held: WhileHeld,
-    /// Whether it changes status, holder, owner, carrier or pending transfer,
-    /// and can therefore be reversed by a correction.
+    /// Whether the event changes status, holder, owner, carrier or pending transfer, and can therefore be
+    /// reversed by a correction.
     pub reversible: bool,
 }
 
@@ -226,7 +226,7 @@ pub const TABLE: &[Rule] = &[
 ];
 
 impl LogEventType {
-    /// This event's row of the table.
+    /// The row of the custody table for this event type.
     ///
     /// # Panics
     /// Never: a test checks that every event type has a row.
@@ -242,20 +242,20 @@ impl LogEventType {
         !matches!(self, E::Harvested | E::SealVoided)
     }
 
-    /// Whether the event, if it arrives late, may be appended without changing the present state.
+    /// Whether an event of this type that arrives late may be appended without changing the present state.
     ///
-    /// False for events that act on more than their log: a correction moves wood between a ticket's lines, a
-    /// replacement takes a seal out of the stock. False for a detention and a release too: an inspector stops or
-    /// releases a log now, whatever time the event states. Even without effect on the log, they would change the lines
-    /// or the stock; so they are checked against the present state and take effect when received, whatever
-    /// time they state.
+    /// False for a correction and for a replacement of the seal, because they also change data of other
+    /// objects: a correction moves volume between the ticket's lines, and a replacement takes a seal out of
+    /// the stock. False for a detention and a release too, because an inspector stops or releases a log now.
+    /// All these events are checked against the present state and take effect when they are received,
+    /// whatever time they state.
     #[must_use]
     pub fn may_be_late(self) -> bool {
         !matches!(self, E::Corrected | E::SealReplaced | E::Detained | E::Released)
     }
 }
 
-/// The caller, with the roles that the table distinguishes.
+/// The caller, with the roles on which the custody table depends.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerRoles {
     /// The organisation.
@@ -271,7 +271,7 @@ pub struct CallerRoles {
 pub enum Refused {
     /// The log's state does not allow it.
     Transition,
-    /// The state allows it, but not for this organisation.
+    /// The state allows the event, but this organisation may not record it.
     NotYours,
     /// The log is held.
     Held,
@@ -320,8 +320,8 @@ pub fn has_part(event: LogEventType, state: &LogState, roles: CallerRoles) -> bo
     event.rule().caller_may(state, roles)
 }
 
-/// Whether `roles` may record `event` on a log in `state` at the time `at`, which decides whether a hold that ends by
-/// itself still stands.
+/// Checks whether `roles` may record `event` on a log in `state`. A hold that ends by itself counts only if
+/// it still stands at the time `at`.
 pub fn check(
     event: LogEventType,
     state: &LogState,
@@ -351,7 +351,8 @@ pub fn gives(of: TransferOf, state: &LogState, roles: CallerRoles) -> bool {
     (!of.moves_possession() || state.holder == roles.id) && (!of.moves_ownership() || state.owner == roles.id)
 }
 
-/// The events that `roles` could record on a log in `state` through `POST /v1/custody-events` at the time `at`.
+/// The events that `roles` could record at the time `at` on a log in `state`, through `POST
+/// /v1/custody-events`.
 #[must_use]
 pub fn allowed(state: &LogState, roles: CallerRoles, at: DateTime<Utc>) -> Vec<&'static str> {
     TABLE
@@ -400,7 +401,7 @@ impl WhileHeld {
 }
 
 impl Who {
-    /// Its name in the documents and in error details.
+    /// The name of this role in the documents and in error details.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! Tests of the complete table, and of random event sequences against a model that does not use the table.
+//! Tests of the complete custody table, and of random event sequences against a model that does not use the
+//! table.
 
 use super::content::{Content, Corrects, LogBusiness, LogPublic};
 use super::state::{LogState, last_reversible, replay, state_at};
@@ -138,7 +139,7 @@ struct Model {
 }
 
 impl Model {
-    /// Hands over to the buyer what was offered.
+    /// Completes the pending transfer: the buyer gets possession, ownership or both, as offered.
     fn settle(&mut self) {
         match self.pending.take() {
             Some(TransferOf::Both) => (self.holder, self.owner) = (BUYER, BUYER),

@@ -1,4 +1,4 @@
-//! Voids a seal, applied to a log or not.
+//! Voids a seal, whether or not it is on a log.
 
 use super::content;
 use super::hold::{self, Detention};
@@ -38,7 +38,8 @@ pub struct Voided {
     /// The log that bears it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_id: Option<LogId>,
-    /// The recorded events: one of the seal's batch, and one of its log if it is on one.
+    /// The recorded events: one of the seal's batch and, if the seal is on a log, one of the log. If an
+    /// inspector voids the seal of a log, the log also has a `detained`.
     pub events: Vec<MadeEvent>,
 }
 
@@ -59,8 +60,8 @@ pub struct VoidCause {
 ///
 /// # Errors
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
-/// already, `transition-not-allowed` if the log is closed, `not-the-holder` if another organisation now
-/// holds the log.
+/// already, `transition-not-allowed` if the log is closed, `held` if the log is held and the caller is no
+/// inspector, `not-the-holder` if another organisation now holds the log.
 pub async fn record(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -197,7 +198,8 @@ pub async fn lock_visible(tx: &mut Tx<'_>, caller: &Caller, number: &SealNumber)
     if holder == Some(caller.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
 }
 
-/// Adds `seal_voided` to the log's chain, behind it `detained` if an inspector voids the seal, and updates the log's present state: its seal is void.
+/// Adds `seal_voided` to the log's chain, then `detained` if an inspector voids the seal, and updates the
+/// log's present state.
 async fn on_applied_seal_voided(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -248,7 +250,7 @@ async fn on_applied_seal_voided(
     Ok(heads)
 }
 
-/// The response to a void, built from its events.
+/// Builds the response to a void from the events that the void recorded.
 async fn response(tx: &mut Tx<'_>, number: &SealNumber, made: &OperationEvents) -> Result<Voided> {
     let OperationEvents { operation, subjects, seqs } = made;
     let row = sqlx::query!(

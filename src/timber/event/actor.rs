@@ -8,13 +8,14 @@ use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-/// The fields common to these business parts, flattened into each.
+/// The fields that the business parts of all such events have in common. They are flattened into each
+/// business part.
 #[derive(Clone, Debug, Serialize)]
 pub struct Actor {
     /// The key with which it was recorded.
     pub key: KeyId,
-    /// When the event happened. This is the server's time: requests from an office state no time of their
-    /// own.
+    /// When the event happened. It is the server's time ([`Actor::of`]), except for events with a time that
+    /// the client states ([`Actor::at_moment`]).
     pub occurred: LocalTime,
     /// The write request.
     pub operation: OperationId,
@@ -48,7 +49,7 @@ impl Actor {
         Ok(Self { key, occurred: LocalTime::of(moment), operation, organization, moment })
     }
 
-    /// An act at a time that the client states.
+    /// The fields for an event that happened at a time that the client states (`moment`).
     #[must_use]
     pub fn at_moment(
         organization: OrganizationId,

@@ -2,9 +2,9 @@
 //! only the head from the locked row. Logs and felling tickets need more columns, and have statements of
 //! their own.
 
-/// Defines for one kind of subject, with the table that has its rows:
-/// - `lock_heads`: locks the heads of the subjects that exist, in the order of their ids;
-/// - `append_and_store`: appends an event to each locked head and writes the new heads into their rows.
+/// Defines two functions for one kind of subject. `$table` is the table with the rows of these subjects.
+/// - `lock_heads` locks the heads of the subjects that exist, in the order of their ids.
+/// - `append_and_store` appends an event to each locked head and writes the new heads into their rows.
 macro_rules! chain_heads {
     ($kind:ident, $table:literal) => {
         /// Locks the heads of the subjects that exist, and returns them in the order of their ids.

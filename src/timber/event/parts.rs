@@ -1,9 +1,9 @@
 //! Parts that events of several subjects have in common, as they are hashed.
 //!
 //! Decimals are strings in minimal form and instants are UTC with microseconds. A hashed field never changes
-//! its meaning; new fields may be added and are absent from old events. Texts of people (names, numbers,
-//! notes) are read as they were hashed: the rules for new texts may become stricter, and an old event must
-//! stay readable.
+//! its meaning; new fields may be added and are absent from old events. The stored texts that people have
+//! written (names, numbers, notes) are not validated when an event is read, because the rules for new texts
+//! may become stricter, and an old event must stay readable.
 
 use super::vocabulary::{DocumentKind, PlaceKind};
 use crate::base::as_text;

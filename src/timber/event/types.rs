@@ -117,7 +117,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// The type with this word on a chain of this kind; `None` if that kind has no such type.
+    /// The event type `word` of chains of the kind `kind`; `None` if chains of this kind have no such type.
     #[must_use]
     pub fn parse(kind: SubjectKind, word: &str) -> Option<Self> {
         match kind {
@@ -140,7 +140,7 @@ impl EventType {
         }
     }
 
-    /// Whether this type is that of the first event of a chain, and of no other event of the chain.
+    /// Whether this is the type that the first event of a chain has, and no later event.
     #[must_use]
     pub const fn begins_chain(self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! The closed vocabularies of custody, except for its event types.
+//! The closed vocabularies of custody. Its event types are in [`super::types`].
 
 use crate::base::vocabulary::vocabulary;
 

@@ -1,4 +1,5 @@
-//! Findings: suspicious records, for an inspector. Rules produce them; they refuse nothing.
+//! Findings: suspicious records, for an inspector. Rules produce them. No request is refused because of a
+//! finding.
 
 pub mod read;
 pub mod rules;

@@ -2,9 +2,9 @@
 //!
 //! A finding asks an inspector to look at a record. It does not decide whether the record is wrong, and no
 //! request is refused because of it. Every rule is pure: it takes its input as arguments and returns a
-//! [`Draft`] or `None`. Numbers such as L6 refer to the laundering patterns in the domain's list. If the
-//! meaning or threshold of a rule changes, the rule gets a new version; each finding states the version that
-//! produced it.
+//! [`Draft`] or `None`. A number such as L6 is the id of a rule, and names a known pattern of timber
+//! laundering. If the meaning or threshold of a rule changes, the rule gets a new version; each finding
+//! states the version that produced it.
 
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
@@ -34,11 +34,11 @@ vocabulary! {
 pub struct Rule {
     /// Stable id.
     pub id: &'static str,
-    /// Grows when the rule's meaning or threshold changes.
+    /// Increased whenever the rule's meaning or threshold changes.
     pub version: u16,
     /// The highest severity of its findings.
     pub severity: Severity,
-    /// The law it can be based on, where one is known.
+    /// The law on which the rule is based, if one is known.
     pub legal_basis: Option<&'static str>,
     /// What it detects, in one sentence.
     pub about: &'static str,
@@ -64,8 +64,8 @@ pub struct Draft {
     pub detail: String,
 }
 
-/// Breach of a ticket's terms in use and harvesting. Art. 4(4) of the Forest Code is about the annual
-/// allowable cut, which is not one ticket's volume, so it is not cited here.
+/// The law on a breach of a ticket's terms. Art. 4(4) of the Forest Code is not cited here, because it is
+/// about the annual allowable cut, which is not the volume of one ticket.
 const TICKET_BREACH: Option<&str> = Some("Code of Administrative Offences of Kazakhstan, art. 368");
 
 /// L6.
@@ -122,7 +122,7 @@ pub const SMALL_PIECE: Rule = Rule {
     about: "A single piece thinner than 14 cm or shorter than 2 m bears a seal; by GOST 2292-88 such wood is transported in stacks.",
 };
 
-/// An event that was received after an event that happened later.
+/// An event was received after an event that happened later.
 pub const OUT_OF_ORDER: Rule = Rule {
     id: "out-of-order",
     version: 1,
@@ -158,7 +158,7 @@ pub const SEAL_DAMAGED: Rule = Rule {
     about: "An inspector found a log whose seal is damaged.",
 };
 
-/// A held log that is said to be gone.
+/// A log that is held was recorded as lost or destroyed.
 pub const LOST_WHILE_HELD: Rule = Rule {
     id: "lost-while-held",
     version: 1,
@@ -182,14 +182,14 @@ pub static RULES: [Rule; 11] = [
     OUT_OF_ORDER,
 ];
 
-/// Shares of the permitted volume, in percent, that give a finding when a harvest first reaches them.
+/// Shares of the permitted volume, in percent. A harvest or correction with which a line first reaches one of
+/// them gives a finding.
 const FILLING: [i64; 2] = [95, 80];
 
-/// L6: a harvest brings a line's marked volume from `before` to `after`.
+/// L6: a harvest or correction changes a line's marked volume from `before` to `after`.
 ///
-/// For 80 and 95 %, only the harvest that first reaches them gives a finding; above 100 %, every harvest that
-/// adds to the line gives one. A harvest or correction that brings a line above the tolerance is rejected, so
-/// its finding is never stored.
+/// At 80 and 95 %, there is a finding only when a line first reaches this share. Above 100 %, every increase
+/// gives a finding. An increase to more than the tolerance is rejected, so its finding is never stored.
 #[must_use]
 pub fn over_permitted(before: Volume, after: Volume, permitted: Volume, on: NaiveDate) -> Option<Draft> {
     if after <= before {
@@ -232,7 +232,7 @@ pub fn commercial_as_firewood(
     })
 }
 
-/// Maximum difference in percent between our value of the GOST table and a declared volume that was taken
+/// Maximum difference in percent between the value of the GOST table and a declared volume that was taken
 /// from that table.
 ///
 /// From 0.2 m³ on, the table is rounded to 0.01 m³, which is 5 % of 0.2 m³.
@@ -281,7 +281,7 @@ pub fn volume_unlike_table(
     ))
 }
 
-/// A single piece below 14 cm or 2 m.
+/// A single log thinner than 14 cm or shorter than 2 m.
 #[must_use]
 pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option<Length>) -> Option<Draft> {
     let thin = top_diameter.filter(|diameter| diameter.decimal() < Decimal::from(14));
@@ -324,11 +324,11 @@ pub fn outside(position: Position, plot: Option<&Plot>) -> Option<Draft> {
     })
 }
 
-/// After how many hours a record counts as late. An organisation has the same time to correct its own event,
-/// and it is enough for a crew to come back from a weekend without a network.
+/// After how many hours a record counts as late. It is the same period in which an organisation may correct
+/// its own event, and is long enough for a crew to come back from a weekend without a network.
 pub const LATE_AFTER_HOURS: i64 = 72;
 
-/// L23: something was received long after it happened.
+/// L23: an event was received long after it happened.
 #[must_use]
 pub fn late_entry(occurred: Moment, received: DateTime<Utc>) -> Option<Draft> {
     let lag = received - occurred.instant();
@@ -342,7 +342,7 @@ pub fn late_entry(occurred: Moment, received: DateTime<Utc>) -> Option<Draft> {
     })
 }
 
-/// The outcome of an inspection, if it is not that the log is as recorded.
+/// The finding for the outcome of an inspection; `None` for the outcome `match`.
 #[must_use]
 pub fn inspection(outcome: Outcome) -> Option<Draft> {
     let (rule, detail) = match outcome {
@@ -354,7 +354,7 @@ pub fn inspection(outcome: Outcome) -> Option<Draft> {
     Some(rule.draft(rule.severity, detail.to_owned()))
 }
 
-/// `lost` or `destroyed` of a log that is held.
+/// A finding if a log that is held is recorded as lost or destroyed.
 #[must_use]
 pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
     let gone = matches!(event, LogEventType::Lost | LogEventType::Destroyed);
@@ -363,7 +363,7 @@ pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
     })
 }
 
-/// An event that happened before one already recorded of the same log.
+/// The finding for an event that happened before an event that is already recorded of the same log.
 #[must_use]
 pub fn out_of_order(occurred: Moment, last_recorded: Moment) -> Option<Draft> {
     (occurred.instant() < last_recorded.instant()).then(|| {

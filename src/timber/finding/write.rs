@@ -9,17 +9,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A rule's finding and what it is about.
+/// A finding of a rule, and the records that it is about.
 #[derive(Clone, Debug)]
 pub struct NewFinding {
     /// The finding.
     pub draft: Draft,
-    /// The log and its event, if it is about one.
+    /// The log and the seq of its event, if the finding is about an event of a log.
     pub log: Option<(LogId, u32)>,
     /// The ticket, if it is about one.
     pub ticket: Option<TicketId>,
-    /// The organisation whose conduct it questions; by default the one that records the event. For an inspection it
-    /// is the log's holder.
+    /// The organisation that the finding is about. By default this is the organisation that records the
+    /// event; for an inspection it is the log's holder.
     pub party: Option<OrganizationId>,
 }
 
@@ -47,7 +47,8 @@ pub struct Finding {
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores findings, by default about `organization`'s records, in one round trip, and returns them for the response.
+/// Stores findings in one round trip, and returns them for the response. A finding without `party` is about
+/// `organization`.
 pub async fn store(
     tx: &mut Tx<'_>,
     organization: OrganizationId,

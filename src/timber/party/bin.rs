@@ -3,8 +3,8 @@
 use crate::base::error::Invalid;
 use crate::base::vocabulary::sqlx_as_text;
 
-/// A BIN or IIN: 12 digits, the last of which is a check digit. [`Bin::is_person`] tells them apart; no other
-/// structure is assumed.
+/// A BIN or IIN: 12 digits, the last of which is a check digit. [`Bin::is_person`] distinguishes the two; no
+/// other structure is assumed.
 ///
 /// Check digit: Σ digit·weight mod 11 over the first eleven with weights 1…11. If the result is 10, it is
 /// computed again with weights 3…11, 1, 2. If it is 10 again, no such number is issued.
@@ -49,7 +49,7 @@ impl Bin {
     }
 }
 
-/// The correct twelfth digit; `None` if no number begins with these eleven.
+/// The correct twelfth digit; `None` if no valid number begins with the first eleven digits.
 fn check_digit(digits: &[u8; 12]) -> Option<u32> {
     let sum = |weights: [u32; 11]| {
         digits.iter().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum::<u32>() % 11
@@ -175,8 +175,8 @@ mod tests {
                 let mut invalid = valid.into_bytes();
                 invalid[at] = b'0' + (invalid[at] - b'0' + step) % 10;
                 let invalid = String::from_utf8(invalid).unwrap();
-                // The second set of weights may give the same check digit by chance. A wrong last digit
-                // is always detected.
+                // A wrong last digit is always detected. A change of another digit is not: the second set of
+                // weights may give the same check digit by chance.
                 if at == 11 {
                     prop_assert!(Bin::parse(&invalid).is_err());
                 } else if let Ok(bin) = Bin::parse(&invalid) {

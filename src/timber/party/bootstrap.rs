@@ -17,7 +17,7 @@ use sqlx::PgPool;
 /// year and month of registration, and here the month is 00. The check digit is valid.
 pub const DEMONSTRATION_BIN: &str = "000040000019";
 
-/// Advisory lock that makes instances starting at once create only one operator.
+/// Advisory lock that ensures that several instances, started at the same time, create only one operator.
 const LOCK: i64 = 0x6f72_6d61_6e5f_6f70;
 
 /// Result of [`bootstrap_operator`].
@@ -34,7 +34,7 @@ pub enum Bootstrap {
     },
     /// The operator has keys already; nothing was changed.
     AlreadyPresent {
-        /// Whether a token was given. It is ignored, and the caller should warn.
+        /// Whether the caller gave a token. The token was ignored, and the caller should warn about this.
         token_ignored: bool,
     },
 }

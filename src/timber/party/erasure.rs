@@ -42,9 +42,10 @@ pub struct ErasureBusiness {
     pub occurred: LocalTime,
     /// The row of table `personal` that was deleted.
     pub personal: Uuid,
-    /// Number of events that had their personal part in that row.
+    /// Number of events that had their personal part in the deleted row.
     pub events: u32,
-    /// SHA-256 in hex over the lines `subject_id SPACE seq LF` of these events ([`events_digest`]).
+    /// SHA-256 in hex over the lines `subject_id SPACE seq LF` of the events that had their personal part in
+    /// the deleted row ([`events_digest`]).
     pub digest: String,
     /// The erase command, without its search terms.
     pub command: String,
@@ -69,8 +70,8 @@ pub fn events_digest(events: &[(Uuid, i32)]) -> Hash {
     Hash(hasher.finalize().into())
 }
 
-/// The events that have their personal part in a row: the first events of a harvest's logs, or the first
-/// event of an organisation.
+/// The events that have their personal part in the row `personal`: the first events of a harvest's logs, or
+/// the first event of an organisation.
 pub async fn events_of(db: &mut PgConnection, personal: Uuid) -> Result<Vec<(Uuid, i32)>> {
     let rows = sqlx::query_file!("src/timber/party/events_of.sql", personal).fetch_all(db).await?;
     Ok(rows.into_iter().map(|row| (row.subject_id, row.seq)).collect())
@@ -85,7 +86,7 @@ pub struct Deleted {
     pub organization: Uuid,
 }
 
-/// Records the deleted rows on the chains of the organisations that had recorded them.
+/// For each deleted row, records an event on the chain of the organisation that had recorded the person.
 ///
 /// # Errors
 /// From the database; [`Error::CorruptRow`] if the row of a recording organisation is missing.

@@ -55,8 +55,8 @@ impl Caller {
 
 /// The hash of a request's token, to be resolved to a [`Caller`].
 ///
-/// It is a batch query of its own. Checks of codes and lookups of logs do not use that query: they resolve
-/// the token within their own query.
+/// It is also a batch query, which reads the caller. Checks of codes and lookups of logs do not need this
+/// query, because their own queries resolve the token too.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenHash {
     hash: [u8; 32],
@@ -74,7 +74,8 @@ pub(crate) struct KeyRow {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// Keys used by these requests, with a last use that must be updated in the database.
+/// Collects, for one batch of queries, the keys for which a new time of last use must be stored in the
+/// database.
 #[derive(Debug, Default)]
 pub(crate) struct KeyUsage {
     keys: Vec<Uuid>,
@@ -198,7 +199,8 @@ pub struct Key {
     pub last_used_at: Option<String>,
 }
 
-/// Whether `caller` may make, list and revoke the keys of an organisation: its own, or any as the operator.
+/// Whether `caller` may make, list and revoke the keys of an organisation. An organisation may do so with its
+/// own keys, and the operator with all keys.
 #[must_use]
 pub fn may_manage_keys(caller: &Caller, organization: OrganizationId) -> bool {
     caller.organization == organization || caller.is(Role::Operator)
@@ -207,7 +209,7 @@ pub fn may_manage_keys(caller: &Caller, organization: OrganizationId) -> bool {
 /// Checks that an organisation exists and that `caller` may act on its keys ([`may_manage_keys`]).
 ///
 /// # Errors
-/// Not found, the same in both cases.
+/// Not found, whether the organisation does not exist or the caller may not act on its keys.
 pub async fn check_may_manage_keys(
     db: impl PgExecutor<'_>,
     caller: &Caller,

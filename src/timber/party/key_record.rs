@@ -1,5 +1,6 @@
-//! Makes and revokes keys. Both are events on the organisation's chain, so a key inserted directly into the
-//! table, to write in another organisation's name, is recognised by its missing event.
+//! Makes and revokes API keys. Both are recorded as events on the organisation's chain. So if a key was
+//! inserted directly into the table, to write in another organisation's name, its event is missing, and this
+//! reveals it.
 
 use super::head;
 use super::key::{Caller, may_manage_keys};
@@ -19,7 +20,8 @@ use serde::Serialize;
 pub struct NewKey<'a> {
     /// Its id.
     pub id: KeyId,
-    /// The organisation's label for it. Not hashed into the chain: it may name a person.
+    /// The label that the organisation gives to the key. It is not hashed into the chain, because it may name
+    /// a person.
     pub label: &'a str,
     /// Its token.
     pub token: &'a Token,
@@ -91,7 +93,7 @@ pub async fn make(
 pub enum Revocation {
     /// The key is revoked, now or earlier.
     Done,
-    /// Refused: no other key of the operator is valid, so no key could be created afterwards.
+    /// Refused, because this is the operator's last valid key: without it, no key could be created.
     LastOfOperator,
 }
 

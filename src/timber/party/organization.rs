@@ -190,8 +190,8 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 }
 
 /// Which parts of an event of the organisation's chain are disclosed to `caller`, who may see the
-/// organisation. The registration, erasures and marking keys are disclosed in full, as in [`get`]; events of
-/// API keys only to a caller who may list the keys ([`may_manage_keys`]).
+/// organisation. The registration, erasures and marking keys are disclosed in full, as in [`get`]. Events of
+/// API keys are disclosed only to a caller who may list the keys ([`may_manage_keys`]).
 #[must_use]
 pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
     #[derive(Deserialize)]
@@ -199,7 +199,8 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
         #[serde(rename = "type")]
         event_type: OrganizationEventType,
     }
-    // An event with an unknown or unreadable type is treated like a key event: the caller may not see it.
+    // An event with an unknown or unreadable type is treated like an event of an API key: only a caller who
+    // may manage the keys may see it.
     let is_self = || match serde_json::from_str::<Typed>(&event.public).map(|typed| typed.event_type) {
         Ok(
             OrganizationEventType::Registered
@@ -269,8 +270,8 @@ pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<Organiza
     .await?;
     Ok(row.map(|row| OrganizationRef { id: row.id.into(), roles: row.roles }))
 }
-/// The organisations that are registered as legal entities under a person's number (IIN), from before
-/// registration refused this. Public responses do not show their names.
+/// The organisations that are registered as legal entities under a person's number (IIN). They were
+/// registered before such registrations were refused. Public responses do not show their names.
 pub async fn persons_as_legal_entities(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id: OrganizationId" FROM organization

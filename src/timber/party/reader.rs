@@ -4,7 +4,7 @@ use super::key::Caller;
 use super::role::Role;
 use crate::base::ids::OrganizationId;
 
-/// The reader. Its access follows from this and the log's row alone.
+/// The reader of a log. Its access depends only on these fields and on the log's row.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
     /// The organisation.

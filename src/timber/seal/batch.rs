@@ -119,8 +119,9 @@ pub struct NewBatch {
     pub last_number: SealNumber,
 }
 
-/// Checks seals without the database. Reports duplicate numbers, duplicate codes, and codes that name a key
-/// of this system that did not sign them. Takes about 50 µs for each code that names a key of this system.
+/// Checks seals without the database. Reports duplicate numbers, duplicate codes, and forged codes: such a
+/// code names a key of this system that did not sign it. Takes about 50 µs for each code that names a key of
+/// this system.
 #[must_use]
 pub fn faults<'s>(ring: &KeyRing, seals: impl Iterator<Item = SealClaim<'s>>) -> Errors {
     let mut errors = Errors::new();
@@ -143,10 +144,11 @@ pub fn faults<'s>(ring: &KeyRing, seals: impl Iterator<Item = SealClaim<'s>>) ->
     errors
 }
 
-/// Checks holder and seals against the database, as far as they could be read, and adds to `errors`:
-/// `unknown-organization` or `not-a-seal-holder` for the holder, and a conflict for each number
-/// (`seal-number-registered`) and identification (`marking-code-registered`) that is registered already.
-/// Returns the holder.
+/// Checks holder and seals, as far as they could be read, against the database. Returns the holder. Adds to
+/// `errors`:
+/// - `unknown-organization` or `not-a-seal-holder` for the holder;
+/// - the conflict `seal-number-registered` for each number that is registered already;
+/// - the conflict `marking-code-registered` for each identification that is registered already.
 ///
 /// # Errors
 /// From the database.
@@ -175,7 +177,7 @@ pub async fn check<'s>(
 /// [`check`].
 ///
 /// # Errors
-/// [`Error::Conflict`] if another transaction has registered one of the seals since.
+/// [`Error::Conflict`] if another transaction has registered one of the seals after [`check`].
 pub async fn register(
     tx: &mut Tx<'_>,
     act: &Actor,
@@ -286,7 +288,7 @@ pub async fn make(
     Ok(batch)
 }
 
-/// Reserves the next range of numbers none of which is registered.
+/// Reserves the next range of numbers that contains no registered number.
 ///
 /// `nextval` and `setval` are not transactional, so the advisory lock need not last until the commit: it is
 /// released by rolling back to a savepoint, and the numbers stay reserved. If the batch then fails, its

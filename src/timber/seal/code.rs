@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 /// A text by which a request names a log or a seal.
 ///
-/// The kinds cannot be confused, so the order in which they are tried does not matter: an id has 36
-/// characters with hyphens at fixed positions and does not begin as a code does; a seal number has at most 20
-/// characters and may not have the shape `01` + 14 digits + `21` + …, which is the shortest code; any other
-/// text is a code or invalid. A text of 4 to 20 digits without that shape, such as `00471100`, is therefore
-/// always a seal number.
+/// The kinds cannot be confused, so the order in which they are tried does not matter. An id has 36
+/// characters with hyphens at fixed positions, and does not begin as a marking code does. A seal number has
+/// at most 20 characters and may not have the shape `01` + 14 digits + `21` + …, which is the shortest
+/// marking code. Any other text is a marking code or invalid. A text of 4 to 20 digits without that shape,
+/// such as `00471100`, is therefore always a seal number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The number printed on a seal, present or past.
@@ -28,7 +28,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Reads any name of a log, including its id.
+    /// Reads any text that names a log, including its id.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         Self::read(text, true)
     }
@@ -39,7 +39,7 @@ impl Code {
         Self::read(text, false)
     }
 
-    /// The identification, if this is a code, with or without a signature.
+    /// The identification, if this is a marking code, with or without a signature.
     #[must_use]
     pub fn identification(&self) -> Option<Identification> {
         match self {
@@ -61,8 +61,9 @@ impl Code {
         code.map(Self::of)
     }
 
-    /// For a number that was typed in groups, in `text` or in the code of a link in `text`: the number with a
-    /// hyphen in place of the first blank, such as `DEMO-000041` for `DEMO 000 041`.
+    /// A seal number that was typed in groups, with a hyphen in place of the first blank, such as
+    /// `DEMO-000041` for `DEMO 000 041`. `text` is the text from which the number was read: the number
+    /// itself, or a link that contains it. `None` if this is no seal number or was not typed in groups.
     fn regrouped(&self, text: &str) -> Option<Self> {
         let Self::SealNumber(number) = self else { return None };
         let linked = if SealNumber::parse(text).is_ok() { None } else { verified_in_link(text)?.ok() };

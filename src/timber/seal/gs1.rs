@@ -43,7 +43,7 @@ pub fn without_symbology(text: &str) -> &str {
     }
 }
 
-/// Whether a known application identifier begins the text.
+/// Whether the text begins with a known application identifier.
 pub(super) fn begins_element(text: &str) -> bool {
     rule_at(text).is_some()
 }
@@ -53,8 +53,8 @@ pub(super) fn is_identifier(text: &str) -> bool {
     rule_at(text).is_some_and(|rule| rule.digits == text.len())
 }
 
-/// Whether a text of seal-number length would be read as an identification
-/// code: `01`, 14 digits, `21`, and one or two more characters.
+/// Whether a text that is no longer than a seal number would be read as an identification code: `01`, 14
+/// digits, `21`, and one or two more characters.
 #[must_use]
 pub fn has_identification_shape(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -229,8 +229,8 @@ fn rule_at(text: &str) -> Option<&'static Rule> {
     ai.iter().all(u8::is_ascii_digit).then_some(rule)
 }
 
-/// Splits an element string by the table. Extra separators between elements and at
-/// the end are ignored; a missing one is an error. Each identifier may occur once.
+/// Splits an element string by the table. Extra separators between elements and at the end are ignored; a
+/// missing separator is an error. Each identifier may occur once.
 pub fn elements(text: &str) -> Result<Vec<Element<'_>>, CodeError> {
     let mut found: Vec<Element<'_>> = Vec::new();
     let mut rest = text.trim_start_matches(GS);

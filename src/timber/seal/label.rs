@@ -57,7 +57,7 @@ impl Symbol {
         f64::from(u32::try_from(self.side + 2 * self.quiet).unwrap_or(u32::MAX))
     }
 
-    /// All dark modules as one path, a rectangle for each run in a row.
+    /// All dark modules as one SVG path, with a rectangle for each run of dark modules in a row.
     fn path(&self) -> String {
         let mut path = String::new();
         for (y, row) in self.dark.chunks(self.side).enumerate() {
@@ -122,7 +122,7 @@ fn data_matrix(code: &MarkingCode) -> Result<Symbol, LabelError> {
 }
 
 fn qr_code(link: &str) -> Result<Symbol, LabelError> {
-    // Level M tolerates 15 % damage; higher levels need smaller modules, which frost and
+    // Error correction level M tolerates 15 % damage; higher levels need smaller modules, which frost and
     // resin damage more.
     let made = QRBuilder::new(link).ecl(ECL::M).build().map_err(|_| LabelError::Link)?;
     let dark = made.data[..made.size * made.size].iter().map(|module| module.value()).collect();

@@ -105,8 +105,8 @@ pub enum CodeError {
     /// A value that contains the text `<GS>` or `<FNC1>`.
     #[error("a value contains a written separator such as <GS>")]
     WrittenSeparator,
-    /// A separator written in words that a serial may contain, or an identifier in brackets inside a value,
-    /// in a code to register.
+    /// A code to register contains a separator that is written out in characters which a serial may contain,
+    /// or an identifier in brackets inside a value.
     #[error(
         "a separator is written out in this code, such as _x001D_, <1D>, FNC1 or an identifier in brackets; send \
          the character itself (GS, ASCII 29)"
@@ -184,13 +184,14 @@ impl From<CodeError> for Invalid {
 pub struct Identification(String);
 
 impl Identification {
-    /// Builds it from its parts. The serial has 1–20 characters of GS1's set of 82.
+    /// Builds an identification from article number and serial. The serial has 1–20 characters of GS1's set
+    /// of 82.
     pub fn new(gtin: Gtin, serial: &str) -> Result<Self, CodeError> {
         check_serial(serial)?;
         Ok(Self(format!("01{gtin}21{serial}")))
     }
 
-    /// Builds it from the two parts of a Digital Link path, already percent-decoded.
+    /// Builds an identification from the two parts of a Digital Link path, already percent-decoded.
     pub fn from_parts(gtin: &str, serial: &str) -> Result<Self, CodeError> {
         Self::new(Gtin::parse(gtin)?, serial)
     }
@@ -253,19 +254,20 @@ pub struct MarkingCode(String);
 impl MarkingCode {
     /// Reads a code as scanners, phones and people send it.
     ///
-    /// A text that is valid by the table is accepted unchanged. Otherwise these
-    /// alterations are undone, and the result is accepted only if exactly one
-    /// code results: invisible characters and surrounding white space, symbology
-    /// prefixes, written separators (`<GS>`, `\u001d`, `{GS}`, `␝` …), lost
-    /// separators, parentheses around identifiers, a Russian or Kazakh keyboard
-    /// layout, a Digital Link address.
+    /// A text that is valid by the table is accepted unchanged. Otherwise alterations are undone, and the
+    /// result is accepted only if exactly one code results. These alterations are undone:
+    /// - invisible characters, surrounding white space, symbology prefixes;
+    /// - separators that are written out (`<GS>`, `\u001d`, `{GS}`, `␝` …) or lost;
+    /// - parentheses around identifiers;
+    /// - a Russian or Kazakh keyboard layout;
+    /// - a Digital Link address.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
         scan::read(text)
     }
 
-    /// Reads a code to register: as [`MarkingCode::parse`], but a separator written with characters that a
-    /// serial may contain is refused (`separator-written-out`), and so is a blank or an invisible character
-    /// inside the code.
+    /// Reads a code to register. As [`MarkingCode::parse`], but a separator that is written with characters
+    /// that a serial may contain is refused (`separator-written-out`). A blank or an invisible character
+    /// inside the code is refused too.
     pub fn parse_for_registration(text: &str) -> Result<Self, CodeError> {
         scan::read_for_registration(text)
     }
@@ -347,8 +349,8 @@ impl MarkingCode {
         self.identification_str().len() == self.0.len()
     }
 
-    /// The canonical form has a separator after the serial and after `91`, so
-    /// these parts are `01…21…`, `91…`, `92…`.
+    /// The parts of the canonical form between its separators. There is a separator after the serial and
+    /// after the value of `91`, so the first parts are `01…21…`, `91…` and `92…`.
     fn elements(&self) -> std::str::Split<'_, char> {
         self.0.split(GS)
     }
@@ -424,7 +426,8 @@ pub(super) fn assemble(elements: &[Element<'_>]) -> Result<MarkingCode, CodeErro
     Ok(code)
 }
 
-/// In a request, a code of this type is one to register; other requests send a `Code`.
+/// A request contains a `MarkingCode` only to register it, and a `Code` in all other cases. So the rules for
+/// registration apply here.
 impl crate::base::input::ParseText for MarkingCode {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         Self::parse_for_registration(text).map_err(Into::into)

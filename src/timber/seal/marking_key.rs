@@ -1,6 +1,7 @@
-//! The public keys of marking codes. Each is recorded by an event on the operator's chain. A key inserted
-//! into the table by an attacker, to make foreign codes pass as issued here, therefore has no event; a key
-//! deleted from the table, which makes its seals uncheckable, is still named by its event.
+//! The public keys of marking codes. Each key is recorded by an event on the operator's chain, so that two
+//! kinds of tampering are recognised. An attacker may insert a key into the table, to make foreign codes pass
+//! as issued here: such a key has no event. An attacker may delete a key, so that its seals can no longer be
+//! checked: the event still names it.
 
 use super::signing::SigningKey;
 use super::stock::load_key_ring;
@@ -33,7 +34,8 @@ pub struct MarkingKeyPublic {
     pub marking_key: String,
 }
 
-/// The business part of the event. It names no API key, because a server records it at its start.
+/// The business part of the event that records a marking key. It names no API key, because the server itself
+/// records the event when it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarkingKeyBusiness {
     /// Version of this part.
@@ -45,7 +47,7 @@ pub struct MarkingKeyBusiness {
     pub operation: OperationId,
     /// When it was recorded.
     pub occurred: LocalTime,
-    /// Creation time of the key, if the key was in the table before events recorded keys.
+    /// Creation time of the key, if the key was in the table before keys were recorded by events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_since: Option<String>,
 }

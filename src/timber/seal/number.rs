@@ -17,7 +17,8 @@ use unicode_normalization::UnicodeNormalization;
 pub const MIN_LENGTH: usize = 4;
 /// Longest seal number, in characters.
 pub const MAX_LENGTH: usize = 20;
-/// Longest accepted text, in bytes: 20 characters and the invisible ones that copy and paste adds.
+/// Longest accepted text, in bytes: enough for 20 characters and for the invisible ones that copy and paste
+/// adds.
 const MAX_INPUT: usize = 512;
 /// Most digits that vary within a range; more would let one request name over a billion seals.
 const MAX_TAIL: usize = 9;
@@ -74,13 +75,12 @@ impl From<NumberError> for Invalid {
 }
 
 impl SealNumber {
-    /// Reads a number as typed or scanned.
-    ///
-    /// Applies only unambiguous repairs: normalises to NFC, drops surrounding space
-    /// and invisible characters, a reader's symbology identifier, and the blanks of a
-    /// number printed in groups (`KZ 000 000 041`), converts to upper case, replaces
-    /// `АВЕКМНОРСТУХ` and `І` with the Latin letters of the same shape, and any dash
-    /// with a hyphen.
+    /// Reads a number as typed or scanned. Applies only unambiguous repairs:
+    /// - removes surrounding space, invisible characters, the symbology identifier of a reader, and the
+    ///   blanks of a number that is printed in groups (`KZ 000 000 041`);
+    /// - normalises the text to NFC and converts it to upper case;
+    /// - replaces `АВЕКМНОРСТУХ` and `І` with the Latin letters of the same shape, and any dash with a
+    ///   hyphen.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
         if text.len() > MAX_INPUT {
             return Err(NumberError::Length(text.chars().count()));
@@ -214,10 +214,11 @@ pub struct SealRange {
 /// Why two numbers do not form a range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// `A-099` to `A-1000`: the numbers in between are ambiguous.
+    /// The two numbers have different lengths: from `A-099` to `A-1000`, it is unclear which numbers are in
+    /// between.
     #[error("the first and the last number of a range must have the same length")]
     Lengths,
-    /// They differ in more than the digits at the end.
+    /// The two numbers differ in more than the digits at the end.
     #[error("the numbers of a range may differ only in their last digits, at most {MAX_TAIL} of them")]
     Prefix,
     /// The last comes before the first.
@@ -272,8 +273,8 @@ impl SealRange {
         Ok(range)
     }
 
-    /// The range of `quantity` numbers that begins with `first`; `None` if `quantity`
-    /// is 0, the digits do not suffice, or a number would have the form of a marking code.
+    /// The range of `quantity` numbers that begins with `first`. `None` if `quantity` is 0, the last digits
+    /// cannot count that far, or a number would have the form of a marking code.
     #[must_use]
     pub fn starting_at(first: SealNumber, quantity: u32) -> Option<Self> {
         let (prefix, tail) = first.split();
@@ -323,9 +324,9 @@ impl SealRange {
 
     fn crosses_identification(&self) -> bool {
         let length = self.prefix.len() + self.width;
-        // Only a range of numbers of 19 or 20 digits can contain an identification although its ends are
-        // none: `01` is then in the prefix, and digits 17 and 18 are in the tail, followed by one or two
-        // digits.
+        // If neither end of the range is an identification, only a range of numbers of 19 or 20 digits can
+        // contain one: `01` is then in the prefix, and digits 17 and 18 are in the tail, followed by one or
+        // two digits.
         if length < gs1::MIN_IDENTIFICATION || !self.prefix.bytes().all(|b| b.is_ascii_digit()) {
             return false;
         }

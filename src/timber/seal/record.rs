@@ -205,8 +205,8 @@ pub(in crate::timber) async fn made(
         .collect()
 }
 
-/// The enterprise or forest owner with this BIN, which is to receive seals; a field error at `at` if there is
-/// no such organisation or it may not hold seals.
+/// The organisation with this BIN, if it may receive seals, as an enterprise or a forest owner may; otherwise
+/// a field error at `at`.
 pub async fn receiver(
     tx: &mut Tx<'_>,
     bin: &Bin,

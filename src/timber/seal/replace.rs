@@ -15,11 +15,11 @@ use crate::timber::event::types::SealBatchEventType;
 
 /// The seals of a replacement, locked before the log.
 pub struct Replacement {
-    /// The new seal; `None` if no seal has that number.
+    /// The new seal; `None` if no seal has the requested number.
     pub new: Option<SealRow>,
     /// The log's seal as read before the locks were taken.
     old: Option<SealRow>,
-    /// The chain head of the old seal's batch; `None` unless that seal is `applied`.
+    /// The chain head of the old seal's batch, if the old seal is `applied`; otherwise `None`.
     batch: Option<LockedHead>,
 }
 
@@ -58,10 +58,10 @@ impl Replacement {
         self.old.as_ref().is_some_and(|old| old.number == *seal)
     }
 
-    /// Applies the new seal, which is `issued`, to `log` with the log's event `seq`. The old seal becomes
-    /// void with the reason `replaced`; this is recorded as an event of its batch, and the new head of the
-    /// batch is returned. If the old seal was void before, it keeps its reason, and no second event is
-    /// recorded.
+    /// Applies the new seal, which must be `issued`, to `log`; `seq` is the event of the log that records
+    /// this. The old seal becomes void with the reason `replaced`. This is recorded as an event of its batch,
+    /// and the new head of the batch is returned. If the old seal was void before, it keeps its reason, and
+    /// no second event is recorded.
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if the new seal is not `issued` or the old one is not the log's: the caller has

@@ -14,10 +14,11 @@ use crate::base::percent;
 /// GS1-128 and GS1 QR (ISO/IEC 15424), and an FNC1 output as a character.
 const PREFIXES: [&str; 7] = ["]d2", "]C1", "]c1", "]Q3", "]q3", "]e0", "\u{e8}"];
 
-/// Reads a code that is to be registered: as [`read`], but rejects three things inside the code. A separator
-/// that is written out as text (such as `<1D>`): if it were registered as part of the serial, the real seal
-/// would look forged when it is scanned. A blank: it may stand for a separator or for nothing. An invisible
-/// character: the seal does not have it.
+/// Reads a code that is to be registered: as [`read`], but rejects three things inside the code:
+/// - a separator that is written out as text (such as `<1D>`), because the real seal would look forged when
+///   it is scanned if this text were registered as part of the serial;
+/// - a blank, because it may stand for a separator or for nothing;
+/// - an invisible character, because the seal does not have it.
 pub(super) fn read_for_registration(text: &str) -> Result<MarkingCode, CodeError> {
     let code = read(text);
     let signature = code.as_ref().ok().and_then(MarkingCode::signature).unwrap_or_default();
@@ -63,8 +64,8 @@ pub(super) fn read(text: &str) -> Result<MarkingCode, CodeError> {
     if plain.is_ok() || !seen.chars().any(is_cyrillic) {
         return plain;
     }
-    // A text with Latin and Cyrillic letters does not come from a wrong layout: one layout produces only one
-    // kind.
+    // A text with Latin and Cyrillic letters does not come from a wrong layout, because one layout types
+    // letters of only one alphabet.
     if seen.chars().any(|c| c.is_ascii_alphabetic()) {
         return Err(CodeError::Layout);
     }
@@ -92,7 +93,7 @@ fn one_of(
     found.ok_or(refusal.unwrap_or(CodeError::Unrecognised))
 }
 
-/// Reads an address or an element string, in Latin letters.
+/// Reads a web address or an element string that is in Latin letters.
 fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
     let text = gs1::without_symbology(text);
     if let Some(path) = after_host(text) {
@@ -119,13 +120,15 @@ fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
     while let Some(rest) = PREFIXES.iter().find_map(|p| text.strip_prefix(p)).or(text.strip_prefix(GS)) {
         text = rest.to_owned();
     }
-    // White space is either a line break within the code or a converted separator: try both.
+    // White space is either a line break within the code, or a separator that was converted to white space.
+    // Both readings are tried.
     if text.contains(char::is_whitespace) {
         let joined: String = text.split_whitespace().collect();
         let separated: String = text.split_whitespace().collect::<Vec<_>>().join("\u{1d}");
         return match (read_placed(&joined), read_placed(&separated)) {
-            // The white space stood for a separator, and the end of the code is missing. With the white space
-            // removed, the text would be accepted as a code with a longer serial, so the error is returned.
+            // With the white space read as a separator, the end of the code is missing. With the white space
+            // removed, the text would be accepted as an unsigned code with a longer serial. So the error of
+            // the first reading is returned.
             (
                 Ok(code),
                 Err(
@@ -207,7 +210,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The rest of a URL after `http://host` or `https://host`, in either case.
+/// The rest of a URL after `http://host` or `https://host`, in upper or lower case.
 pub(super) fn after_host(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
@@ -251,7 +254,8 @@ fn retyped(text: &str, key: fn(char) -> Option<char>) -> Option<String> {
     text.chars().map(|c| if c == GS || c.is_whitespace() { Some(c) } else { key(c) }).collect()
 }
 
-/// These 32 letters (all but `ё`) are on the same keys in both layouts.
+/// The US key of a letter. The 32 letters of `LOWER` (all but `ё`) are on the same keys in the Russian and
+/// Kazakh layouts.
 fn letter_key(c: char) -> Option<char> {
     const LOWER: &str = "йцукенгшщзхъфывапролджэячсмитьбю";
     const KEYS: &str = "qwertyuiop[]asdfghjkl;'zxcvbnm,.";
@@ -261,7 +265,7 @@ fn letter_key(c: char) -> Option<char> {
     if lower == c { KEYS.chars().nth(at) } else { SHIFTED.chars().nth(at) }
 }
 
-/// The Russian layout of Windows and of X11's `ru(winkeys)`.
+/// The US key on which `c` is in the Russian layout of Windows and of X11 (`ru(winkeys)`).
 fn russian_key(c: char) -> Option<char> {
     Some(match c {
         '.' => '/',
@@ -279,9 +283,10 @@ fn russian_key(c: char) -> Option<char> {
     })
 }
 
-/// The Kazakh layout of Windows and of X11's `kz`: the number row types letters.
-/// A scanner types that row, never the number pad, so a plain digit cannot come from
-/// this layout. A code contains digits, so it cannot come from both layouts.
+/// The US key on which `c` is in the Kazakh layout of Windows and of X11 (`kz`). In this layout the number
+/// row types letters. A scanner uses that row and never the number pad, so a text with a digit was not typed
+/// under this layout. Every code contains digits, so no text can be a code under both the Russian and the
+/// Kazakh layout.
 fn kazakh_key(c: char) -> Option<char> {
     const ROW: &str = "\"әіңғ,.үұқөһ";
     const SHIFTED_ROW: &str = "!ӘІҢҒ;:ҮҰҚӨҺ";
@@ -356,7 +361,7 @@ mod tests {
             assert_eq!(read_for_registration(&literal), Err(CodeError::SeparatorWrittenOut), "{word}");
             assert_eq!(read_for_registration(&text), Err(CodeError::SeparatorWrittenOut), "{word}");
         }
-        // At a position where no separator can be, such characters are part of the serial.
+        // At a position where no separator can be, the text of a separator is part of the serial.
         for serial in ["FNC1x", "a=1dZZ", "0x1Dg", "K_GS_k"] {
             let text = format!("010952000000001121{serial}");
             assert_eq!(read_for_registration(&text).unwrap().serial(), serial);
@@ -523,7 +528,8 @@ mod tests {
 
     #[test]
     fn a_scan_under_a_cyrillic_layout_is_retyped() {
-        // Typed by hand from pictures of the layouts, so that the table is not tested against itself.
+        // These texts were typed by hand from pictures of the layouts, so that the table is not tested
+        // against itself.
         let bare = MarkingCode::parse_strict("010952000000001121Forest-7/x").unwrap();
         assert_eq!(read("010952000000001121Ащкуые-7.ч"), Ok(bare.clone()));
         assert_eq!(

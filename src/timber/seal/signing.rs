@@ -257,8 +257,7 @@ const SERIAL_LENGTH: u32 = 13;
 
 /// Whether a serial has the form of the serials that [`Mint`] makes, which cannot be found by guessing. The
 /// form requires at least two letters; otherwise consecutive numbers of other issuers, with leading zeros,
-/// would have it too. About one in 100,000 serials made by [`Mint`] has fewer letters, so this function
-/// returns false for it.
+/// would have it too. About one in 100,000 serials made by [`Mint`] has fewer letters, and gives false here.
 #[must_use]
 pub fn is_minted_form(serial: &str) -> bool {
     serial.bytes().filter(u8::is_ascii_uppercase).count() >= 2

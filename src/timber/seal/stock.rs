@@ -1,8 +1,8 @@
-//! The stock of seals: locking their rows, and applying them to logs.
+//! The stock of seals: locks the rows of seals, and applies seals to logs.
 //!
-//! Every change locks the seals first, in the order of their numbers, then the heads of their
-//! batches, then logs (the order of `chain::append`). A status changes in one direction only:
-//! `issued` to `applied`, and either of them to `void`.
+//! Every change locks the seals first, in the order of their numbers, then the heads of their batches, then
+//! logs (the order of `chain::append`). A status changes in one direction only: `issued` to `applied`, and
+//! either of them to `void`.
 
 use super::code::{Code, SealName};
 use super::marking_code::{Identification, MarkingCode};
@@ -75,9 +75,9 @@ pub struct SealRow {
 }
 
 impl SealRow {
-    /// Whether `name` is a complete marking code with this seal's identification, but not the code that the
-    /// seal was registered with: forged or misread. Always false for a seal that was registered without a
-    /// signature.
+    /// Whether `name` is a complete marking code with this seal's identification, but differs from the code
+    /// with which the seal was registered. Such a code is forged or misread. Always false if the seal was
+    /// registered without a signature.
     #[must_use]
     pub fn differs(&self, name: &SealName) -> bool {
         name.differs_from(&self.marking_code)
@@ -138,7 +138,8 @@ pub async fn lock_for_use(tx: &mut Tx<'_>, numbers: &[SealNumber]) -> Result<Vec
     Ok(numbers.iter().map(|number| by_number.get(number).cloned()).collect())
 }
 
-/// Applies locked, issued seals to logs, with the logs' event `seq`.
+/// Applies seals to logs. The caller has locked the seals and checked that they are `issued`. `seq` is the
+/// event of each log that records this.
 ///
 /// # Errors
 /// [`Error::CorruptRow`] if one of them is not `issued`: the caller has not checked the locked rows.

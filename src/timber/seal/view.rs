@@ -261,8 +261,8 @@ pub struct SealHistory {
     pub events: Vec<DisclosedEvent>,
 }
 
-/// The history of one seal, page by page, up to the head that its batch's chain had in
-/// [`SealHistoryPages::of`].
+/// The history of one seal, page by page. It ends with the event that was the head of the batch's chain when
+/// [`SealHistoryPages::of`] was called.
 #[derive(Clone, Debug)]
 pub struct SealHistoryPages {
     number: SealNumber,
@@ -289,7 +289,8 @@ impl SealHistoryPages {
         .fetch_one(db)
         .await?;
         let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
-        // The registration concerns every seal of the batch, but is not in table `seal_move`: hence one more.
+        // One more, because the registration concerns every seal of the batch but is not in table
+        // `seal_move`.
         let events = u32::try_from(row.moves).map_or(u32::MAX, |moves| moves.saturating_add(1));
         Ok(Self { number: seal.number.clone(), batch, events, after: 0 })
     }
@@ -351,9 +352,9 @@ impl SealHistoryPages {
     }
 }
 
-/// The chain of a batch, if the caller may see all seals or holds a seal of the batch now: so exactly the
-/// callers that can see a seal of the batch in [`of_batch`] can see its chain. `None` for any other caller
-/// and for a missing batch. One statement.
+/// The chain of a batch, if the caller may see all seals or holds a seal of the batch now. So a caller can
+/// see the chain exactly if [`of_batch`] shows it a seal of the batch. `None` for any other caller and for a
+/// missing batch. One statement.
 ///
 /// # Errors
 /// From the database, or a corrupt row.
@@ -415,7 +416,8 @@ pub async fn concerning(
     Ok(Some(seqs))
 }
 
-/// Numbers and marking codes of a batch's seals that the caller may see, after a number, at most `limit`.
+/// Numbers and marking codes of those seals of a batch that the caller may see: at most `limit`, from the
+/// first number after `after`.
 pub async fn of_batch(
     db: impl PgExecutor<'_>,
     batch: SealBatchId,

@@ -22,7 +22,7 @@ pub(super) const WORDS: [&str; 22] = [
 /// (`-GS-`, `_x1D_`, `'FNC1'`).
 const NAMES: [&str; 8] = ["gs", "fnc1", "0x1d", "x1d", "u001d", "x001d", "u+001d", "ascii29"];
 
-/// Whether a text of GS1's characters contains a written separator.
+/// Whether a value contains one of [`WRITTEN`]. Of these, a value can contain only `<GS>` and `<FNC1>`.
 pub(super) fn holds_written_separator(value: &str) -> bool {
     value.contains('<') && {
         let lower = value.to_ascii_lowercase();
@@ -51,9 +51,9 @@ pub(super) fn with_separators(text: &str) -> Option<String> {
     })
 }
 
-/// Calls `find` at each position of `text`, with the rest of the text and whether anything comes before it.
-/// If there is a match at that position, `find` returns a replacement and the text after the match, and a GS
-/// and the replacement are put in place of the match. The result is `None` if there is no match in `text`.
+/// Calls `find` at each position of `text`. It gets the rest of the text, and whether anything comes before
+/// it. At a match, `find` returns a replacement and the text after the match; a GS and the replacement then
+/// take the place of the match. The result is `None` if there is no match in `text`.
 fn replaced<'t>(text: &'t str, find: impl Fn(&'t str, bool) -> Option<(String, &'t str)>) -> Option<String> {
     let mut done = String::with_capacity(text.len());
     let mut found = false;

@@ -177,16 +177,17 @@ pub fn texts(
     request_texts: &[(Location, &str)],
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
-    // An error of the public part would name no text of the request (`&[]`): the names in that part were
-    // checked when the ticket was issued (`check_names`), against the longest event that repeats them.
+    // No text of the request is named here (`&[]`), because none can make the public part too long:
+    // `check_names` has checked the names in it, when the ticket was issued, against the longest event that
+    // repeats them.
     size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Invalid)?;
     size::check(&business, MAX_BUSINESS_BYTES, request_texts).map_err(Error::Invalid)?;
     Ok((public, business))
 }
 
 /// Size in bytes of the longest public part of a `harvested` event, without the forestry and the ticket's
-/// series and number. That part is defined in `timber::custody::content`, which this folder may not use; a
-/// test there checks this number.
+/// series and number. The part is defined in `timber::custody::content`, which this folder may not use; a
+/// test in that module checks this number.
 pub const HARVEST_BYTES_BESIDE_NAMES: usize = 282;
 
 /// Checks that a ticket's names fit into every event that repeats them; the longest is `harvested`.

@@ -9,7 +9,8 @@ use crate::timber::wood::species::{Species, Wood};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-/// A ticket with its lines, all locked by this transaction. It cannot be extended or cancelled meanwhile.
+/// A ticket with its lines, all locked by this transaction. Until it ends, the ticket cannot be extended or
+/// cancelled.
 #[derive(Clone, Debug)]
 pub struct TicketForHarvest {
     /// Its row.

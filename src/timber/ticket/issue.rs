@@ -89,10 +89,11 @@ pub struct TicketClaims<'r> {
     pub forestry: Option<&'r str>,
 }
 
-/// Checks a ticket that `issuer` is to issue, and adds to `errors`: `unknown-organization` or
-/// `not-a-harvester` at `/holder_bin`, and `too-long-together` if the forestry and the ticket's series and
-/// number are too long. Whether the ticket's number is taken (conflict `ticket-number-taken`) is checked here
-/// only if there are other errors; if there are none, the insertion detects it. Returns the holder.
+/// Checks a ticket that `issuer` is to issue, and returns its holder. Adds to `errors`:
+/// - `unknown-organization` or `not-a-harvester` at `/holder_bin`;
+/// - `too-long-together` if the forestry and the ticket's series and number are too long;
+/// - the conflict `ticket-number-taken`, but only if there are other errors. Without other errors, the
+///   insertion of the ticket detects this conflict.
 ///
 /// # Errors
 /// From the database.

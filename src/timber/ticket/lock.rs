@@ -98,7 +98,8 @@ macro_rules! locked {
 }
 
 impl LockedTicket {
-    /// Locks the row against changes of the ticket, with a shared lock, which other harvests can hold too.
+    /// Locks the row against changes of the ticket, with a shared lock, which several harvests can hold at
+    /// once.
     pub(super) async fn shared(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Self>> {
         let row = locked!(id.0, "FOR SHARE").fetch_optional(&mut **tx).await?;
         row.map(|row| Self::of(id, row)).transpose()

@@ -192,7 +192,8 @@ pub async fn subject(db: impl PgExecutor<'_>, id: TicketId) -> Result<Subject> {
     Subject::stored(SubjectKind::FellingTicket, id.0, &row.salt, row.head_seq)
 }
 
-/// The organisation that a ticket must involve for `caller` to see it; `None` for an inspector, who sees all.
+/// `caller` may see only the tickets that this organisation issued or holds. `None` for an inspector, who
+/// sees all.
 fn party(caller: &Caller) -> Option<OrganizationId> {
     (!caller.is(Role::Inspector)).then_some(caller.organization)
 }

@@ -22,7 +22,8 @@ vocabulary! {
 }
 
 impl Volume {
-    /// Checks that a log (to 50 m³) or stack (to 1,000 m³) can have this volume; else `volume-too-large`.
+    /// Checks that this volume is possible: at most 50 m³ for a log, and 1,000 m³ for a stack. Otherwise the
+    /// error is `volume-too-large`.
     pub fn fits(self, kind: LogKind) -> Result<Self, Invalid> {
         let (max, noun) = match kind {
             LogKind::Log => (50, "log"),
@@ -199,7 +200,7 @@ vocabulary! {
 
 /// A species of the list, named by its code: the Latin name in `snake_case`.
 ///
-/// Compared, ordered and hashed by its code.
+/// Species are compared, ordered and hashed by this code.
 #[derive(Clone, Copy)]
 pub struct Species(&'static SpeciesRow);
 
@@ -399,7 +400,7 @@ mod tests {
 
     #[test]
     fn fir_is_not_spruce() {
-        // A public data set wrongly gives the Kazakh word for spruce for fir and cedar pine too.
+        // A public data set wrongly gives the Kazakh word for spruce also to fir and to cedar pine.
         assert_eq!(Species::parse("abies_sibirica").unwrap().row().kk, "Сібір самырсыны");
         assert_eq!(Species::parse("picea_obovata").unwrap().row().kk, "Сібір шыршасы");
     }

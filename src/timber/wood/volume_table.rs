@@ -1,31 +1,30 @@
 //! Volumes of round timber by GOST 2708-75: a table by top-end diameter and length, not a formula.
 //!
 //! # What is covered
-//! Lengths 3.0 to 6.9 m in the standard's own columns (every 0.1 m, and 3.25, 3.75, … 6.75) and diameters
-//! 10 to 13 cm by 1 cm and 14 to 60 cm by 2 cm: 1,336 of 1,344 cells. The standard goes further (1.0–9.5 m,
-//! 3–120 cm); for sizes that are not covered, and for the eight cells below, there is no value rather than a
-//! guessed one.
+//! The columns are the standard's own lengths from 3.0 to 6.9 m: every 0.1 m, and 3.25, 3.75, … 6.75. The
+//! rows are diameters: 10 to 13 cm by 1 cm, and 14 to 60 cm by 2 cm. The table has 1,336 of these 1,344
+//! cells. The standard covers more (1.0 to 9.5 m, 3 to 120 cm). For other sizes, and for the eight cells that
+//! are listed below, there is no value rather than a guessed one.
 //!
 //! # How far the numbers can be trusted
-//! The printed standard was not available; public transcriptions were compared.
-//! - Half-metre columns 3.0 to 6.5 m, 10 to 38 cm: two or three transcriptions of different form (two short
-//!   tables by half metres, one to 29 cm and one to 38 cm, and a full table) agree on every cell. Column
-//!   6.0 m up to 60 cm: a fourth transcription agrees.
-//! - The other cells are in two full transcriptions that agree, but share copying errors and so have one
-//!   source. A cell was included only if it fits its neighbours: between the confirmed half metres, within
-//!   about one unit of the table's last digit of the straight line between them, or, above 38 cm, of the
-//!   line through its neighbours.
-//! - Excluded by that test: 14 cm × 6.7 m, 18 × 5.3, 22 × 5.1, 34 × 6.9, 40 × 4.1, 48 × 6.9, 56 × 5.5,
-//!   58 × 5.9.
+//! The printed standard was not available, so public transcriptions were compared.
+//! - Half-metre columns from 3.0 to 6.5 m, 10 to 38 cm: two or three transcriptions of different form agree
+//!   on every cell. They are two short tables by half metres, one to 29 cm and one to 38 cm, and a full
+//!   table. For the column 6.0 m, a fourth transcription agrees up to 60 cm.
+//! - The other cells are in two full transcriptions. These agree, but share copying errors, so they have one
+//!   source. A cell was included only if it fits its neighbours. Between the confirmed half metres, it must
+//!   be within about one unit of the table's last digit of the straight line between them. Above 38 cm, the
+//!   line goes through its neighbours.
+//! - Excluded by that test: 14 cm × 6.7 m, 18 × 5.3, 22 × 5.1, 34 × 6.9, 40 × 4.1, 48 × 6.9, 56 × 5.5, 58 ×
+//!   5.9.
 //!
 //! The tests check what can be checked: growth with diameter and with length, taper, and anchor values.
 //!
 //! # Which row and column
-//! Diameter: below 14 cm to the nearest centimetre, half a centimetre up; from 14 cm in steps of 2 cm: a
-//! part below the odd centimetre is dropped, the odd centimetre and more counts as the next even one
-//! (14.9 → 14, 15.0 → 16). Length: the longest column that is not longer than the log, so that the trimming
-//! allowance does not count as wood. That is the practice of GOST 2292-88 as public calculators apply it;
-//! the text of that standard was not available.
+//! A diameter below 14 cm is rounded to the nearest centimetre (half a centimetre is rounded up). A larger
+//! diameter is rounded down to whole centimetres, and then up to an even number (14.9 → 14, 15.0 → 16). The
+//! length is rounded down to a column, so that the trimming allowance does not count as wood. Public
+//! calculators apply the practice of GOST 2292-88 in this way; the text of that standard was not available.
 
 use crate::base::units::{Diameter, Length, Volume};
 use rust_decimal::Decimal;
@@ -82,7 +81,7 @@ fn count(value: Decimal, scale: u32) -> i64 {
     i64::try_from(value.mantissa()).unwrap_or(i64::MAX)
 }
 
-/// The volume of a log by GOST 2708-75, if its cell is covered and established.
+/// The volume of a log by GOST 2708-75. `None` if the table does not cover the log's size or lacks its cell.
 #[must_use]
 pub fn gost_volume(top_diameter: Diameter, length: Length) -> Option<TableVolume> {
     let (diameter, length) = (grade_diameter(top_diameter), grade_length(length));
@@ -93,8 +92,8 @@ pub fn gost_volume(top_diameter: Diameter, length: Length) -> Option<TableVolume
     Some(TableVolume { volume, version: VERSION })
 }
 
-/// The difference of a declared volume from the table's, in percent of the table's, to one decimal;
-/// positive if the declared volume is larger.
+/// The difference between a declared volume and the table's volume, in percent of the table's volume, to one
+/// decimal; positive if the declared volume is larger.
 #[must_use]
 pub fn deviation_percent(declared: Volume, table: Volume) -> Option<Decimal> {
     let difference = declared.decimal() - table.decimal();

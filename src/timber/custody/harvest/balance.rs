@@ -1,4 +1,5 @@
-//! Whether a ticket's lines have enough volume left for a harvest: exact sums, no SQL.
+//! Checks whether a ticket's lines have enough volume left for a harvest. Sums are exact, and there is no SQL
+//! here.
 
 use crate::base::error::{FieldError, Location};
 use crate::base::ids::LineId;
@@ -17,7 +18,7 @@ pub struct Balance<'t> {
     refused: Vec<bool>,
 }
 
-/// The result of marking: the change of each line, and the findings of the rules.
+/// The result of marking volumes: the change of each line, and the findings of the rules.
 #[derive(Debug)]
 pub struct Marked {
     /// Change of each line that changed; negative where a correction removed volume.
@@ -47,7 +48,7 @@ impl<'t> Balance<'t> {
         self.lines[line].id
     }
 
-    /// Subtracts a volume from a line, for corrections.
+    /// Subtracts a volume from a line's marked volume, for corrections.
     pub fn unmark(&mut self, line: LineId, volume: Volume) {
         if let Some(index) = self.lines.iter().position(|known| known.id == line)
             && let Some(less) = self.marked[index].checked_sub(volume)
@@ -75,8 +76,8 @@ impl<'t> Balance<'t> {
         Some(FieldError::new(at(), "line-exceeded", detail))
     }
 
-    /// Marks a volume on a line without a check, for corrections that do not increase the line's marked
-    /// volume.
+    /// Adds a volume to a line's marked volume without checking the limit. A correction on the same line uses
+    /// this after [`Self::unmark`], if the corrected volume is not larger than the old one.
     pub fn lower(&mut self, line: usize, volume: Volume) {
         if let Some(after) = self.marked[line].checked_add(volume) {
             self.marked[line] = after;

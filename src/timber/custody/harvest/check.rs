@@ -1,5 +1,5 @@
-//! Checks a harvest against seals, ticket and balance. Every member that could be read is checked, and all
-//! errors are reported at once.
+//! Checks a harvest against seals, ticket and balance. Every member of the request that could be read is
+//! checked, and all errors are reported at once.
 
 use super::balance::{Balance, Marked};
 use super::locations::Locations;
@@ -83,8 +83,8 @@ impl<'r> From<&'r PartialHarvest> for Claims<'r> {
     }
 }
 
-/// What the checks locked and computed. If there was no error, `lines` and `seals` contain one element for
-/// each log, in the order of the request.
+/// The rows that the checks have locked, and the values that they have computed. If there was no error,
+/// `lines` and `seals` contain one element for each log, in the order of the request.
 pub(super) struct Checked {
     /// The ticket, if the caller holds it.
     pub(super) ticket: Option<TicketForHarvest>,
@@ -92,12 +92,12 @@ pub(super) struct Checked {
     /// Index of each log's ticket line.
     pub(super) lines: Vec<usize>,
     pub(super) seals: Vec<SealRow>,
-    /// The time of receipt, read under the locks.
+    /// The time of receipt, read after the locks were taken.
     pub(super) now: DateTime<Utc>,
 }
 
-/// Checks a request that has errors already against seals, ticket and balance, and adds the errors that it
-/// finds to `errors`.
+/// For a request in which errors were found already: checks the members that could be read against seals,
+/// ticket and balance, and adds further errors to `errors`.
 ///
 /// # Errors
 /// From the database.
@@ -138,8 +138,8 @@ pub(super) async fn check(
     let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
     let seals = numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten()));
 
-    // The clock is read after taking the locks: a request that waited for another one must not get an earlier
-    // time of receipt than that one.
+    // The clock is read after the locks are taken. Otherwise a request that waited for the locks of another
+    // request could get an earlier time of receipt than that request.
     let now = clock.now();
 
     let ticket = ticket.filter(|ticket| ticket.row.holder == caller.organization);
@@ -174,8 +174,8 @@ pub(super) async fn check(
         *errors = RequestErrors::default();
         errors.conflict.push(again);
     } else if let Some(device) = claims.device {
-        // This call only finds out whether the device used this number before, which is an error too. It
-        // reserves nothing, because the transaction of a request with errors is rolled back.
+        // `reserve` is called only to report a number that the device has used before. The number does not
+        // stay reserved, because the transaction of a request with errors is rolled back.
         let operation = claims.operation.unwrap_or_default();
         let tried = device::reserve(
             tx,
@@ -192,8 +192,9 @@ pub(super) async fn check(
     Ok(Checked { ticket, marked, lines, seals, now })
 }
 
-/// The conflict `already-recorded`, if the same request was recorded before: then its first seal is on a log
-/// of that harvest. This conflict is reported instead of an error for each log.
+/// The conflict `already-recorded`, if the same request was recorded before. That is so if the first seal is
+/// on a log of an earlier harvest with the same fingerprint. This conflict is reported instead of an error
+/// for each log.
 async fn recorded_before(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -248,7 +249,8 @@ fn check_seals(
             errors.invalid.push(FieldError::new(at(), "unknown-seal", detail));
             continue;
         };
-        // A request may name one seal twice without repeating a text: by its number and by its marking code.
+        // Two logs with the same seal text are refused when the request is read. But two different texts, a
+        // number and a marking code, may also name the same seal.
         if let Some(first) = seen.insert(seal.number.clone(), index) {
             let detail =
                 format!("Seal {} is already used by {} of this harvest.", seal.number, locations.item(first));
@@ -277,7 +279,7 @@ fn check_seals(
     usable
 }
 
-/// Checks the times against the clock and, if it is known, the ticket.
+/// Checks the times against the clock and, if the ticket is known, against the ticket.
 fn check_times(
     claims: &Claims<'_>,
     locations: &Locations,

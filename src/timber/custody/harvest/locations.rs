@@ -34,7 +34,7 @@ impl Locations {
         }
     }
 
-    /// Name of the log at `index`, for a sentence.
+    /// How the text of an error names the log at `index`.
     #[must_use]
     pub fn item(&self, index: usize) -> String {
         match self {

@@ -1,5 +1,5 @@
-//! A harvest: logs and stacks, felled under one ticket, measured and sealed, sent in one request. It creates
-//! the logs; their chains of custody begin with it.
+//! A harvest: one request that records logs and stacks which were felled under one ticket, measured and
+//! sealed. It creates the logs, and is the first event of their chains of custody.
 
 pub mod balance;
 pub mod check;

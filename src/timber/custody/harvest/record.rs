@@ -1,4 +1,4 @@
-//! Recording a harvest: all of it or none.
+//! Records a harvest: all of its logs or none.
 //!
 //! Lock order: operation id, the ticket (shared) and its lines, the seals. The logs are new, so no other
 //! transaction can hold a lock on them. Round trips: a fixed number, and two for each
@@ -104,8 +104,8 @@ pub async fn record(
     let mut applied = Vec::with_capacity(seals.len());
     let mut logs = Vec::with_capacity(seals.len());
     let (mut seals, mut lines) = (seals.into_iter(), lines.iter().enumerate());
-    // The logs are recorded in groups: parts, drafts and rows of 5,000 logs at once would take tens of
-    // megabytes.
+    // The logs are recorded in groups, because the parts, drafts and rows of 5,000 logs would take tens of
+    // megabytes of memory at once.
     while lines.len() > 0 {
         let piece: Vec<_> = lines.by_ref().take(MAX_EVENTS_PER_STATEMENT).zip(seals.by_ref()).collect();
         let mut contents = Vec::with_capacity(piece.len());
@@ -114,8 +114,9 @@ pub async fn record(
             let id = LogId::new();
             let content = maker.content(id, *index, ticket.lines[**line].id, seal);
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
-            // Since a check was added to the issue of tickets, a ticket's names always fit into these events.
-            // Older tickets may have longer names, so the size is checked here too.
+            // The names of a ticket always fit into these events if `check_names` has checked them at its
+            // issue. Tickets that are older than this check may have longer names, so the size is checked
+            // here too.
             size::check(&public, MAX_PUBLIC_BYTES, &[(locations.ticket(), &ticket.row.forestry)])
                 .map_err(Error::Invalid)?;
             size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Invalid)?;

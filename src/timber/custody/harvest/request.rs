@@ -120,7 +120,7 @@ impl PartialHarvest {
                 repeated.push(index);
             }
         }
-        // Of the logs with the same seal, only the first one keeps it. The others count as not read
+        // If several logs have the same seal, only the first log keeps it. The other logs count as not read
         // completely, so neither their seal nor their volume causes further errors.
         for index in repeated {
             if let Some(log) = &mut logs[index] {

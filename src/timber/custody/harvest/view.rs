@@ -1,4 +1,4 @@
-//! A harvest as clients see it: recorded, or rehearsed.
+//! A harvest as clients see it: recorded, or only rehearsed in a dry run.
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, TicketId};

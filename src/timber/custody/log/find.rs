@@ -1,5 +1,5 @@
-//! Resolves a code to a log. A code is a seal number, present or past, a marking code, complete or only its
-//! identification part, or the log's id.
+//! Finds the log that a code names. A code is one of these: the number of a present or past seal of the log;
+//! a marking code, either complete or only its identification part; or the log's id.
 
 use crate::base::error::Result;
 use crate::base::ids::LogId;
@@ -7,7 +7,7 @@ use crate::timber::seal::Code;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A code split into columns for SQL: exactly one of the three is set.
+/// A code split into columns for SQL: exactly one of the three columns is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
     pub id: Option<Uuid>,
@@ -30,9 +30,9 @@ impl Key {
     }
 }
 
-/// The logs that `codes` name, in their order; `None` for a code that names no log, which includes a seal
-/// that is on no log. One round trip for any number of codes, and a second one if a code that names no log
-/// has another reading ([`Code::respelled`]). Does not check access.
+/// Finds the logs that `codes` name, in the order of `codes`. `None` for a code that names no log, such as a
+/// seal that is on no log. One round trip for any number of codes, and a second one if a code that names no
+/// log can also be read as another code ([`Code::respelled`]). Does not check access.
 ///
 /// # Errors
 /// Database errors.

@@ -1,5 +1,7 @@
-//! The row of a log: looked up by the log's codes, read with the access of a caller, written with its state.
+//! Table `log`: finds a log by its codes, reads it as far as a caller may see it, and stores its present
+//! state.
 
 pub mod find;
+pub mod list;
 pub mod read;
 pub mod write;

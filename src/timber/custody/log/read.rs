@@ -32,12 +32,12 @@ pub enum Access {
     /// The reader may see everything: it is the holder, owner, pending receiver or named carrier, or an
     /// inspector.
     Full,
-    /// A past party sees the events up to `until` (0: it was never a party). The issuer of the ticket has
-    /// `harvest` and sees the harvest data.
+    /// The reader sees the events up to `until` (0 if it was never a party). If `harvest` is true (the reader
+    /// issued the ticket), it also sees all harvest data.
     Partial {
         /// Last event that may be read.
         until: u32,
-        /// Whether harvest data may be read whenever it was recorded.
+        /// Whether harvest data that was recorded after `until` may be read too.
         harvest: bool,
     },
 }
@@ -195,7 +195,7 @@ impl LogRow {
         uses.admit(token, key).then(caller)
     }
 
-    /// The row as of `now`: without a hold of its ticket that has ended by itself.
+    /// The row as of `now`: a hold of its ticket that has ended by itself is removed.
     fn at(mut self, now: DateTime<Utc>) -> Self {
         if self.ticket_held_until.is_some_and(|until| until <= now) {
             (self.ticket_held_since, self.ticket_held_until, self.ticket_held_reason) = (None, None, None);
@@ -203,7 +203,7 @@ impl LogRow {
         self
     }
 
-    /// The hold that stands: the log's own, or its ticket's.
+    /// The log's own hold or that of its ticket, if there is one.
     pub(crate) fn held(&self) -> Option<Hold> {
         let own = hold(self.held_since, None, self.held_reason.clone());
         own.or_else(|| hold(self.ticket_held_since, self.ticket_held_until, self.ticket_held_reason.clone()))
@@ -220,7 +220,7 @@ impl LogRow {
         named.into_iter().flatten()
     }
 
-    /// The response for a reader that may see all of it.
+    /// The response for a reader that may see all of the log.
     pub(crate) fn view(&self, names: &Names) -> Result<LogView> {
         let pending = match (self.pending_from, self.pending_to, self.pending_of) {
             (Some(from), Some(to), Some(of)) => {
@@ -363,7 +363,7 @@ pub struct HoldView {
     /// Since when; UTC with microseconds.
     #[schema(value_type = DateTime<Utc>)]
     pub since: String,
-    /// The reason that was given; of an inspection, its outcome.
+    /// The reason that the inspector gave, or the outcome of the inspection.
     pub reason: String,
 }
 
@@ -456,7 +456,7 @@ pub struct LogView {
     pub carrier: Option<PartyView>,
     /// The vehicle named at loading, until received.
     pub vehicle: Option<String>,
-    /// Why it is stopped; null if it is not.
+    /// Why the log is stopped; null if it is not stopped.
     pub held: Option<HoldView>,
     /// The last event.
     pub last_event: Option<LastEventView>,
@@ -522,8 +522,8 @@ impl Names {
 
 /// A lookup of a log by any of its codes, with the caller's token.
 ///
-/// A missing log and one that the caller may not see run the same statement. [`LogRow::access`] returns the
-/// caller's access.
+/// The statement is the same for a missing log and for a log that the caller may not see. [`LogRow::access`]
+/// returns the caller's access.
 #[derive(Debug)]
 pub struct LogLookup {
     key: Key,
@@ -562,8 +562,8 @@ impl BatchQuery for LogLookup {
     }
 }
 
-/// The rows of `ids` as of `now`, in their order, for present parties and inspectors; ids without a log are skipped.
-/// One round trip.
+/// The rows of `ids` as of `now`, in the order of `ids`, for present parties and inspectors; ids without a
+/// log are skipped. One round trip.
 ///
 /// # Errors
 /// Database errors.
@@ -597,70 +597,4 @@ async fn rows<'k>(
     )
     .fetch_all(db)
     .await
-}
-
-/// The filters of a list of logs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogFilter {
-    /// If true, only logs that the reader holds. If false, the logs that it holds or owns; for an inspector,
-    /// all logs.
-    pub held: bool,
-    /// Only logs with this status.
-    pub status: Option<Status>,
-    /// Only logs of this species.
-    pub species: Option<Species>,
-    /// Only logs of this felling ticket.
-    pub ticket: Option<TicketId>,
-    /// Only logs after this one, for paging.
-    pub after: Option<LogId>,
-    /// Maximum number of logs.
-    pub limit: i64,
-}
-
-/// The ids of a page of logs, in the order of their ids. One round trip.
-///
-/// # Errors
-/// Database errors.
-pub async fn list(db: impl PgExecutor<'_>, reader: Reader, filter: LogFilter) -> Result<Vec<LogId>> {
-    let after = filter.after.map_or(Uuid::nil(), |id| id.0);
-    let (status, species) = (filter.status.map(Status::as_str), filter.species.map(Species::as_str));
-    let ticket = filter.ticket.map(|ticket| ticket.0);
-    if reader.inspector && !filter.held {
-        let ids = sqlx::query_scalar!(
-            r#"SELECT id AS "id: LogId" FROM log
-               WHERE id > $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
-                 AND ($4::uuid IS NULL OR ticket_id = $4)
-               ORDER BY id LIMIT $5"#,
-            after,
-            status,
-            species,
-            ticket,
-            filter.limit
-        );
-        return Ok(ids.fetch_all(db).await?);
-    }
-    // The query joins two disjoint sets: the logs that the reader holds, and those that it owns but does not
-    // hold. Each set is read in the order of its own index.
-    let ids = sqlx::query_scalar!(
-        r#"SELECT id AS "id!: LogId" FROM (
-               (SELECT id FROM log
-                WHERE holder_id = $6 AND id > $1 AND ($2::text IS NULL OR status = $2)
-                  AND ($3::text IS NULL OR species = $3) AND ($4::uuid IS NULL OR ticket_id = $4)
-                ORDER BY id LIMIT $5)
-               UNION ALL
-               (SELECT id FROM log
-                WHERE NOT $7 AND owner_id = $6 AND owner_id <> holder_id AND id > $1
-                  AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
-                  AND ($4::uuid IS NULL OR ticket_id = $4)
-                ORDER BY id LIMIT $5)
-           ) AS mine ORDER BY id LIMIT $5"#,
-        after,
-        status,
-        species,
-        ticket,
-        filter.limit,
-        reader.organization.0,
-        filter.held
-    );
-    Ok(ids.fetch_all(db).await?)
 }

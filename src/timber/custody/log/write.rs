@@ -1,4 +1,5 @@
-//! Table `log`: locks rows with their heads, inserts new rows, and stores the state after an event.
+//! Table `log`: locks rows and reads their chain heads, inserts new rows, and stores the state after an
+//! event.
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
@@ -135,7 +136,7 @@ impl TryFrom<Stored> for LockedLog {
     }
 }
 
-/// The columns of a hold, which are null together.
+/// The hold in these columns; `None` if there is none. `since` and `reason` are both set or both null.
 pub(super) fn hold(
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
@@ -179,7 +180,8 @@ pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LockedLog>> {
     rows.into_iter().map(LockedLog::try_from).collect()
 }
 
-/// The logs that some requests name, one row for each time a log is named; each column as one array.
+/// The logs that requests name, with one row for each time that a request names a log. Each column is one
+/// array.
 #[derive(Default)]
 pub(crate) struct LogsToLock {
     codes: Vec<Key>,
@@ -217,12 +219,12 @@ impl LogsToLock {
 }
 
 /// Locks the logs that no other transaction has locked, for requests with an unused operation id and
-/// idempotency key. Returns each row with its index in `logs`, from 0, in no order. Never waits. Skips a log
-/// that is absent or locked by another transaction, and all logs of a request that another transaction is
-/// processing or has recorded.
+/// idempotency key. Returns each row with its index in `logs`, from 0, in no order. Never waits.
 ///
-/// If another transaction commits the same request while this statement starts, the statement may not see it;
-/// the primary keys of `operation` and `idempotency` then reject the duplicate.
+/// Skips a log that does not exist or that another transaction has locked. Skips all logs of a request that
+/// another transaction is processing or has recorded. If another transaction commits the same request while
+/// this statement starts, the statement may not see it; the primary keys of `operation` and `idempotency`
+/// then reject the duplicate.
 pub(crate) async fn lock_free(tx: &mut Tx<'_>, logs: LogsToLock) -> Result<Vec<(usize, LockedLog)>> {
     let mut ids = Vec::with_capacity(logs.len());
     let mut numbers = Vec::with_capacity(logs.len());

@@ -117,7 +117,8 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
     let severity =
         |lat, accuracy| outside(position(lat, "80.11", accuracy), Some(&plot)).map(|draft| draft.severity);
     assert_eq!(severity("50.605", None), None);
-    // 0.0002 degrees of latitude are 22 m, 0.0005 degrees are 56 m.
+    // The plot ends at 50.61 degrees. 0.0002 degrees of latitude are 22 m, which is within the margin; 0.0005
+    // degrees are 56 m.
     assert_eq!(severity("50.6102", None), None);
     assert_eq!(severity("50.6105", None), Some(Severity::Warning));
     assert_eq!(severity("50.6105", Some("30")), None);
@@ -148,8 +149,9 @@ fn order_is_of_instants() {
     assert_eq!(out_of_order(moment("2026-05-14T07:00:00Z"), stored), None);
 }
 
-/// The measured logs that the thresholds are based on, from `shared/data/harvester` in a folder above the
-/// project: every value is accepted, and L14 gives findings for few. Without the data nothing is tested.
+/// Tests the rules with the measured logs on which the thresholds are based (`shared/data/harvester`, in a
+/// folder above the project). Every value is accepted, and L14 gives findings for few logs. Without the data
+/// the test passes and checks nothing.
 #[test]
 fn real_harvester_logs_are_mostly_unremarkable() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

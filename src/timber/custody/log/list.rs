@@ -1,0 +1,75 @@
+//! Lists of logs: which ids are on a page.
+
+use crate::base::error::Result;
+use crate::base::ids::{LogId, TicketId};
+use crate::timber::event::vocabulary::Status;
+use crate::timber::party::reader::Reader;
+use crate::timber::wood::species::Species;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+/// The filters of a list of logs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogFilter {
+    /// If true, only logs that the reader holds. If false, the logs that it holds or owns; for an inspector,
+    /// all logs.
+    pub held: bool,
+    /// Only logs with this status.
+    pub status: Option<Status>,
+    /// Only logs of this species.
+    pub species: Option<Species>,
+    /// Only logs of this felling ticket.
+    pub ticket: Option<TicketId>,
+    /// Only logs after this one, for paging.
+    pub after: Option<LogId>,
+    /// Maximum number of logs.
+    pub limit: i64,
+}
+
+/// The ids of a page of logs, in the order of their ids. One round trip.
+///
+/// # Errors
+/// Database errors.
+pub async fn list(db: impl PgExecutor<'_>, reader: Reader, filter: LogFilter) -> Result<Vec<LogId>> {
+    let after = filter.after.map_or(Uuid::nil(), |id| id.0);
+    let (status, species) = (filter.status.map(Status::as_str), filter.species.map(Species::as_str));
+    let ticket = filter.ticket.map(|ticket| ticket.0);
+    if reader.inspector && !filter.held {
+        let ids = sqlx::query_scalar!(
+            r#"SELECT id AS "id: LogId" FROM log
+               WHERE id > $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
+                 AND ($4::uuid IS NULL OR ticket_id = $4)
+               ORDER BY id LIMIT $5"#,
+            after,
+            status,
+            species,
+            ticket,
+            filter.limit
+        );
+        return Ok(ids.fetch_all(db).await?);
+    }
+    // The query joins two disjoint sets: the logs that the reader holds, and those that it owns but does not
+    // hold. Each set is read in the order of its own index.
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id!: LogId" FROM (
+               (SELECT id FROM log
+                WHERE holder_id = $6 AND id > $1 AND ($2::text IS NULL OR status = $2)
+                  AND ($3::text IS NULL OR species = $3) AND ($4::uuid IS NULL OR ticket_id = $4)
+                ORDER BY id LIMIT $5)
+               UNION ALL
+               (SELECT id FROM log
+                WHERE NOT $7 AND owner_id = $6 AND owner_id <> holder_id AND id > $1
+                  AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
+                  AND ($4::uuid IS NULL OR ticket_id = $4)
+                ORDER BY id LIMIT $5)
+           ) AS mine ORDER BY id LIMIT $5"#,
+        after,
+        status,
+        species,
+        ticket,
+        filter.limit,
+        reader.organization.0,
+        filter.held
+    );
+    Ok(ids.fetch_all(db).await?)
+}
