@@ -60,6 +60,11 @@ struct Harvest {
     personal: Arc<Personal>,
 }
 
+/// What stands for the fingerprint of a harvest: 32 bytes that can be searched for.
+fn fingerprint(name: &str, iin: &str) -> String {
+    format!("{:<20}{iin}", name.len())
+}
+
 async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &str, iin: &str) -> Harvest {
     let (id, log, operation) = (HarvestId::new(), HarvestId::new().0, HarvestId::new().0);
     let text = format!(r#"{{"iin":"{iin}","name":"{name}","v":1}}"#);
@@ -91,7 +96,7 @@ async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &s
     sqlx::query("INSERT INTO operation VALUES ($1, $2, 'harvest', $3, $4, '{1}', $5)")
         .bind(organization)
         .bind(operation)
-        .bind([7_u8; 32].as_slice())
+        .bind(fingerprint(name, iin).as_bytes())
         .bind(vec![log])
         .bind(now())
         .execute(&mut *tx)
@@ -158,7 +163,8 @@ async fn an_erased_name_is_in_no_file() {
     // The bytes must have reached the files, or the test would prove nothing.
     let mut maintenance = served.maintenance().await.expect("connects");
     sqlx::query("CHECKPOINT").execute(&mut maintenance).await.expect("done");
-    for word in [NAME, &person_iin, TRADER, &trader_iin, OTHER] {
+    let printed = fingerprint(NAME, &person_iin);
+    for word in [NAME, &person_iin, TRADER, &trader_iin, OTHER, &printed] {
         assert!(!files_with(data.path(), word).is_empty(), "{word}");
     }
 
@@ -188,7 +194,7 @@ async fn an_erased_name_is_in_no_file() {
     assert_eq!(erase::erase(&task, &whose, &clock).await.expect("again"), Erased::default());
 
     let dumped = dump(data.path());
-    for word in [NAME, person_iin.as_str(), TRADER, trader_iin.as_str()] {
+    for word in [NAME, person_iin.as_str(), TRADER, trader_iin.as_str(), printed.as_str()] {
         assert!(!dumped.contains(word), "{word} is in the dump");
         assert_eq!(files_with(data.path(), word), Vec::<PathBuf>::new(), "{word}");
     }

@@ -50,6 +50,14 @@ pub enum Location {
     Header(&'static str),
 }
 
+impl Location {
+    /// The request as such, for errors that are about none of its members.
+    #[must_use]
+    pub const fn body() -> Self {
+        Self::Pointer(String::new())
+    }
+}
+
 /// A field error: one invalid member of a request, with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Tables that hold data to be erased. Each is rewritten, and can be neither read nor written meanwhile.
-const REWRITTEN: [&str; 3] = ["personal", "idempotency", "organization"];
+const REWRITTEN: [&str; 4] = ["personal", "idempotency", "organization", "operation"];
 /// How long one attempt may wait for the lock of a table, because all other statements queue behind it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 /// How long to wait for locks, and for transactions that may still see deleted rows.
@@ -360,8 +360,8 @@ fn json_text(word: &str) -> String {
 }
 
 /// Deletes the planner's statistics of `idempotency`, which may contain samples of its values. Returns
-/// whether that was permitted. The other rewritten tables, `personal` and `organization`, need no such step:
-/// the migrations forbid the planner to sample their columns that name a person.
+/// whether that was permitted. The rewritten tables `personal` and `organization` need no such step: the
+/// migrations forbid the planner to sample their columns that name a person.
 async fn delete_statistics(maintenance: &mut PgConnection, private: bool) -> Result<bool, Failure> {
     match maintenance.execute("DELETE FROM pg_statistic WHERE starelid = 'idempotency'::regclass").await {
         Ok(_) => Ok(true),

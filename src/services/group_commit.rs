@@ -146,7 +146,7 @@ impl GroupCommit {
         let mut plans = Vec::with_capacity(rows.len());
         for row in rows {
             let access = access(caller, &row)?;
-            recorder.check(&row.state, access, self.now, Location::Pointer(String::new())).ok()?;
+            recorder.check(&row.state, access, self.now, Location::body()).ok()?;
             plans.push(Plan { row, access, late: false });
         }
         let Decided { drafts, steps, found } = recorder.decide(plans, None, None).ok()?;

@@ -82,7 +82,8 @@ async fn a_check_beside_writers_finds_nothing() {
             }
             let lost = event(enterprise, "lost", json!({})).await;
             for _ in 0..8 {
-                event(inspector, "inspected", json!({"details": {"outcome": "mismatch"}})).await;
+                event(inspector, "inspected", json!({"details": {"outcome": "mismatch", "hold": false}}))
+                    .await;
             }
             let undo = json!({"corrects": lost, "reason": "Табылды", "reverse": true});
             event(enterprise, "corrected", undo).await;

@@ -323,7 +323,14 @@ impl Plan {
                 Some(stem) if old => format!("{stem}-until-{}.key", self.today()),
                 _ => name.clone(),
             };
-            let path = self.keys_dir.join(name_here);
+            let (present, path) = (self.keys_dir.join(name), self.keys_dir.join(name_here));
+            if old && present.exists() {
+                // The new register's key takes this name.
+                if path.exists() && fs::read(&path).map_err(at(&path))? != self.backed_up(name)? {
+                    return Err(Failure::Occupied(format!("{} is another key", shown(&path))));
+                }
+                fs::rename(&present, &path).map_err(at(&present))?;
+            }
             match Disk::system().put_secret(&path, &self.backed_up(name)?) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 done => done.map_err(at(&path))?,

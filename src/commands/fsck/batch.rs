@@ -130,7 +130,7 @@ impl BatchEvent {
         let named = serde_json::from_str::<PublicMembers>(public.unwrap_or_default()).ok();
         let event_type = match named.and_then(|named| named.event_type()) {
             Some(EventType::SealBatch(event_type)) => Some(event_type),
-            Some(EventType::Log(_) | EventType::Ticket(_) | EventType::Organization(_)) | None => None,
+            _ => None,
         };
         let change = BatchChange::parse(business.unwrap_or_default()).ok();
         Self { batch, seq, change: event_type.zip(change) }

@@ -41,10 +41,7 @@ pub(super) fn expected_row(
 
 /// Whether an organisation's chain may have an event of this type at its seq.
 pub(super) fn is_allowed(event: &EventRow) -> bool {
-    match event.event_type() {
-        Some(EventType::Organization(of)) => EventType::from(of).begins_chain() == (event.seq == 1),
-        Some(EventType::Log(_) | EventType::Ticket(_) | EventType::SealBatch(_)) | None => false,
-    }
+    matches!(event.event_type(), Some(of @ EventType::Organization(_)) if of.begins_chain() == (event.seq == 1))
 }
 
 /// The time of an event's occurrence, from its business part.

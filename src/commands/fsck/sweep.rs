@@ -256,13 +256,15 @@ async fn write_request_errors(
     // An event has the time of its write request, unless the previous event of its chain has a later time.
     let rows = sqlx::query!(
         r#"SELECT u.subject AS "subject!", u.seq AS "seq!", o.operation_id IS NULL AS "absent!",
-                  u.seq <> ALL (SELECT o.seqs[place] FROM unnest(array_positions(o.subjects, u.subject)) AS place) AS "unnamed!"
+                  NOT EXISTS (SELECT FROM unnest(array_positions(o.subjects, u.subject)) AS place
+                              WHERE o.seqs[place] = u.seq) AS "unnamed!"
            FROM UNNEST($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[])
                 AS u (subject, seq, kind, organization, operation, received, before)
            LEFT JOIN operation o ON o.organization_id = u.organization AND o.operation_id = u.operation
            WHERE o.operation_id IS NULL
-              OR u.seq <> ALL (SELECT o.seqs[place] FROM unnest(array_positions(o.subjects, u.subject)) AS place)
-              OR o.kind <> ALL (string_to_array(u.kind, '|'))
+              OR NOT EXISTS (SELECT FROM unnest(array_positions(o.subjects, u.subject)) AS place
+                             WHERE o.seqs[place] = u.seq)
+              OR o.kind IS NULL OR o.kind <> ALL (string_to_array(u.kind, '|'))
               OR o.created_at IS NULL OR GREATEST(o.created_at, u.before) <> u.received"#,
         &subjects,
         &seqs,

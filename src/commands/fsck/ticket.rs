@@ -275,11 +275,11 @@ pub(super) async fn check_holds(reader: &mut Reader<'_>, report: &mut Report<'_>
     reader.begin().await?;
     let mut logs = sqlx::query!(
         r#"SELECT l.id AS "id!" FROM log l LEFT JOIN felling_ticket t ON t.id = l.ticket_id
-           WHERE (l.ticket_held_since IS NOT NULL
-                  AND (l.ticket_held_since, l.ticket_held_reason, l.ticket_held_seq)
-                      IS DISTINCT FROM (t.held_since, t.held_reason, t.held_seq))
-              OR (l.ticket_held_since IS NOT NULL
-                  AND l.ticket_held_until IS DISTINCT FROM CASE WHEN t.held_by = 'issuer' THEN t.held_until END)
+           WHERE (COALESCE(l.ticket_held_since::text, l.ticket_held_until::text, l.ticket_held_reason,
+                           l.ticket_held_seq::text) IS NOT NULL
+                  AND (l.ticket_held_since, l.ticket_held_reason, l.ticket_held_seq, l.ticket_held_until)
+                      IS DISTINCT FROM (t.held_since, t.held_reason, t.held_seq,
+                                        CASE WHEN t.held_by = 'issuer' THEN t.held_until END))
               OR (l.ticket_held_since IS NULL AND t.held_by = 'inspector')"#
     )
     .fetch(&mut *reader.db);

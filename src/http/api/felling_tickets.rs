@@ -125,6 +125,7 @@ input! {
         /// Whether the logs that the ticket's holder still holds are stopped for 72 hours; by default not.
         pub hold_logs: Option<bool>,
     }
+    => no_rule as PartialCancellation;
 
     /// Why a ticket is held, and until when.
     pub struct HoldRequest {
@@ -142,7 +143,6 @@ input! {
         #[schema(example = "Құжаттары дұрыс")]
         pub reason: Text<200>,
     }
-    => no_rule as PartialCancellation;
 }
 
 fn removal_before_felling() -> Invalid {
@@ -610,7 +610,10 @@ async fn changed(
                     What::Cancel { hold_logs } => {
                         ticket_hold::cancel(tx, caller, &act, id, hold_logs, reason).await?;
                     }
-                    What::Hold(until) => ticket_hold::hold(tx, caller, &act, id, until, reason).await?,
+                    What::Hold(until) => {
+                        let until = (until, Location::Pointer("/until".into()));
+                        ticket_hold::hold(tx, caller, &act, id, until, reason).await?;
+                    }
                     What::Release => ticket_hold::release(tx, caller, &act, id, reason).await?,
                 }
                 Ok::<_, Error>(WriteResponse::ok(

@@ -87,6 +87,14 @@ fn custody_examples() -> Vec<(&'static str, Value)> {
             ),
         ),
         (
+            "detained",
+            event(
+                "detained",
+                json!({"details": {"reason": "No papers", "act": {"number": "17-Б", "date": "2026-10-06"}}}),
+            ),
+        ),
+        ("released", event("released", json!({"details": {"reason": "Papers found"}}))),
+        (
             "seal_replaced",
             event("seal_replaced", json!({"new_seal_number": "DEMO-000189", "reason": "Torn off"})),
         ),

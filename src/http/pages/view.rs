@@ -91,7 +91,8 @@ struct VerificationPage<'a> {
     title: String,
     word: String,
     message: &'a str,
-    verdict: &'static str,
+    /// The verdict by which the page is coloured.
+    tone: &'static str,
     symbol: Symbol,
     /// The values that the buyer compares with the log. If the verdict is not `valid`, the section has
     /// another title and shows them only as the recorded values.
@@ -318,8 +319,11 @@ pub fn render_verification(
 ) -> String {
     let word = verification.verdict.word(lang);
     let code = shown(&verification.code);
+    // Green and a tick mean: this may be bought. Timber in circulation that is not on offer may not.
+    let is_offered = verification.for_sale.as_ref().is_none_or(|for_sale| for_sale.offered);
     let symbol = match verification.verdict {
-        Verdict::Valid => Symbol::Tick,
+        Verdict::Valid if is_offered => Symbol::Tick,
+        Verdict::Valid => Symbol::Bar,
         Verdict::Held | Verdict::Closed | Verdict::Unused => Symbol::Bar,
         Verdict::Void => Symbol::Cross,
         Verdict::Unknown => Symbol::Question,
@@ -341,7 +345,7 @@ pub fn render_verification(
         ),
         word,
         message: verification.message.get(lang),
-        verdict: verification.verdict.as_str(),
+        tone: if is_offered { verification.verdict } else { Verdict::Closed }.as_str(),
         symbol,
         compare: verification.log.as_ref().map(|log| compare(verification, log, lang)),
         origin: verification.log.as_ref().map(|log| origin(log, lang)).unwrap_or_default(),

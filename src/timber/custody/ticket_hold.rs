@@ -30,26 +30,26 @@ pub const ISSUERS_INTERVAL: TimeDelta = TimeDelta::days(30);
 pub const INSPECTORS_HOLD: TimeDelta = TimeDelta::days(10);
 
 fn conflict(code: &'static str, detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::Conflict(vec![FieldError::new(Location::Pointer(String::new()), code, detail)])
+    Error::Conflict(vec![FieldError::new(Location::body(), code, detail)])
 }
 
-/// Holds a ticket, on behalf of its issuer or an inspector. `until`: when an inspector's hold is overdue; by default
+/// Holds a ticket, on behalf of its issuer or an inspector. `until`: when an inspector's hold is overdue, and where the request states it; by default
 /// after [`INSPECTORS_HOLD`].
 ///
 /// # Errors
-/// As for [`lock_as_issuer`], for a caller that is no inspector. Wrong: `hold-too-long` at `/until`. Conflict, for the
+/// As for [`lock_as_issuer`], for a caller that is no inspector. Wrong: `hold-too-long` at `until`. Conflict, for the
 /// issuer: `held` if the ticket is held, `hold-too-soon`.
 pub async fn hold(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
     ticket: TicketId,
-    until: Option<Moment>,
+    (until, until_at): (Option<Moment>, Location),
     reason: &Text<200>,
 ) -> Result<()> {
     let (locked, head, by) = lock(tx, caller, ticket).await?;
     let until = match by {
-        HeldBy::Inspector => inspectors_end(act.at(), until)?,
+        HeldBy::Inspector => inspectors_end(act.at(), until, until_at)?,
         HeldBy::Issuer => {
             may_hold_as_issuer(tx, &locked, act.at()).await?;
             moment(act.at() + ISSUERS_HOLD)?
@@ -134,13 +134,12 @@ fn moment(at: DateTime<Utc>) -> Result<Moment> {
     Moment::new(at, KAZAKHSTAN_OFFSET_MINUTES).map_err(|error| Error::CorruptRow(format!("clock: {error}")))
 }
 
-fn inspectors_end(now: DateTime<Utc>, until: Option<Moment>) -> Result<Moment> {
+fn inspectors_end(now: DateTime<Utc>, until: Option<Moment>, at: Location) -> Result<Moment> {
     let latest = moment(now + INSPECTORS_HOLD)?;
     let Some(until) = until else { return Ok(latest) };
     if until.instant() <= now || until.instant() > latest.instant() {
         let detail =
             format!("A hold ends in the future, {} days from now at most.", INSPECTORS_HOLD.num_days());
-        let at = Location::Pointer("/until".into());
         return Err(Error::Invalid(vec![FieldError::new(at, "hold-too-long", detail)]));
     }
     Ok(until)

@@ -272,5 +272,5 @@ async fn response(tx: &mut Tx<'_>, number: &SealNumber, made: &OperationEvents) 
 }
 
 fn conflict(code: &'static str, detail: String) -> FieldError {
-    FieldError::new(Location::Pointer(String::new()), code, detail)
+    FieldError::new(Location::body(), code, detail)
 }

@@ -47,7 +47,7 @@ impl Status {
 }
 
 vocabulary! {
-    /// Whose hold of a ticket it is; that decides which logs it reaches and when it ends.
+    /// The side that holds a ticket, which decides which logs the hold reaches and when it ends.
     pub enum HeldBy: "unknown-holder-of-hold" {
         /// The ticket's issuer: the logs that the ticket's holder still holds, for 72 hours.
         Issuer = "issuer",

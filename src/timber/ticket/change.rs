@@ -96,7 +96,7 @@ pub async fn extend(
 /// Conflict: `ticket-cancelled`.
 pub fn refuse_cancelled(locked: &LockedTicket) -> Result<()> {
     if locked.cancelled {
-        let at = Location::Pointer(String::new());
+        let at = Location::body();
         return Err(Error::Conflict(vec![FieldError::new(
             at,
             "ticket-cancelled",

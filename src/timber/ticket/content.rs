@@ -94,7 +94,7 @@ pub struct Issued<'a> {
 /// The logs that the hold of a ticket stops, as they are hashed.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct HeldLogs {
-    /// Whose hold it is.
+    /// The side that holds the ticket.
     pub held_by: HeldBy,
     /// When it ends by itself (the issuer's), or is overdue (an inspector's).
     pub until: LocalTime,

@@ -48,7 +48,7 @@ pub struct LockedTicket {
 /// A hold of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TicketHold {
-    /// Whose it is.
+    /// The side that holds the ticket.
     pub by: HeldBy,
     /// When the issuer's ends by itself, or an inspector's is overdue.
     pub until: DateTime<Utc>,
