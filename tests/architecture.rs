@@ -73,7 +73,7 @@ const AXUM: [&str; 3] = ["src/http/", "src/net/", "src/commands/demo"];
 /// The enum and the variant that stand for a location in a request body. `MAKE_LOCATIONS` are the paths in
 /// which such a location may be made.
 const LOCATION: [&str; 2] = ["Location", "Pointer"];
-const MAKE_LOCATIONS: [&str; 2] = ["src/http/", "src/base/input"];
+const MAKE_LOCATIONS: [&str; 3] = ["src/http/", "src/base/input", "src/base/error.rs"];
 const MAX_LINES: usize = 640;
 /// Words that comments may not contain: they belong to sentences that name no subject. Use standard terms.
 const DIALECT: [&str; 10] =

@@ -116,7 +116,7 @@ fn every_command_of_the_reference_works_on_the_demonstration() {
     let pages =
         tags.map(|slug| server.get(&format!("/docs/{slug}"), None)).filter(|(status, _)| *status == 200);
     let mut commands: Vec<_> = pages.flat_map(|(_, page)| commands(&page)).collect();
-    assert_eq!(commands.len(), 44);
+    assert_eq!(commands.len(), 46);
     commands.sort_by_key(|(id, _)| {
         let place = |list: &[&str]| list.iter().position(|one| one == id);
         place(&FIRST).map(|at| (0, at)).or(place(&LAST).map(|at| (2, at))).unwrap_or((1, 0))
