@@ -58,10 +58,11 @@ const ORDER: [&str; 7] = ["commands", "http", "services", "timber", "evidence", 
 /// The groups that may import `net`. `net` itself may import only `base`.
 const IMPORT_NET: [&str; 4] = ["commands", "http", "services", "evidence"];
 /// The nodes of `timber` by level, lowest first. A node may import nodes of lower levels only.
-const TIMBER_LEVELS: [&[&str]; 8] = [
+const TIMBER_LEVELS: [&[&str]; 9] = [
     &["wood"],
     &["event"],
     &["party"],
+    &["parameter"],
     &["finding"],
     &["ticket", "seal"],
     &["custody"],

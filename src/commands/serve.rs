@@ -28,6 +28,7 @@ use crate::http::router::{self, OpsEndpoints};
 use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
+use crate::timber::parameter::Rulebook;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::timber::party::organization::persons_as_legal_entities;
 use crate::timber::seal::gs1::Gtin;
@@ -350,6 +351,7 @@ async fn make_app(
         pool: pool.clone(),
         reads: Reads::of(pool),
         writes: write_queue::writes(pool),
+        rulebook: Rulebook::new(clock.clone()),
         clock,
         public_url,
         inspectorate_contact: settings.serve.inspectorate_contact.clone(),

@@ -10,7 +10,6 @@
 //! request is left out, and nothing of it is written; [`crate::timber::custody::record::record`] handles it
 //! in a transaction of its own. So all rules stay in `record`, and no request waits for another's locks.
 
-use crate::base::clock::Clock;
 use crate::base::error::{Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
@@ -28,6 +27,7 @@ use crate::timber::custody::record::{
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
+use crate::timber::parameter::Rulebook;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use chrono::{DateTime, Utc};
@@ -98,7 +98,7 @@ impl GroupCommit {
     pub async fn decide(
         tx: &mut Tx<'_>,
         writes: &[BatchableWrite<'_>],
-        clock: &Clock,
+        rulebook: &Rulebook,
     ) -> Result<(Self, Vec<Option<BatchedWrite>>)> {
         let known = organizations(tx, writes.iter().flat_map(|write| named(write.request))).await?;
         let (mut to_lock, mut spans) = (LogsToLock::default(), Vec::with_capacity(writes.len()));
@@ -113,7 +113,7 @@ impl GroupCommit {
         let mut rows: HashMap<usize, LockedLog> = lock_free(tx, to_lock).await?.into_iter().collect();
         // The time is read after taking the locks: no event may have an earlier time of receipt than the
         // event before it in its chain, which another transaction may just have committed.
-        let mut batch = Self { now: clock.now(), ..Self::default() };
+        let mut batch = Self { now: rulebook.now(), ..Self::default() };
         let mut taken = HashSet::new();
         let mut made = Vec::with_capacity(writes.len());
         for (write, span) in writes.iter().zip(spans) {

@@ -24,6 +24,7 @@ use ormantrace::http::core::write_queue;
 use ormantrace::http::router::router;
 use ormantrace::services::reads::Reads;
 use ormantrace::timber::event::actor::Actor;
+use ormantrace::timber::parameter::Rulebook;
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::key_record::{self, NewKey};
 use ormantrace::timber::party::organization::{NewOrganization, register};
@@ -125,6 +126,7 @@ impl World {
             writes: write_queue::writes(&pool),
             pool,
             clock: clock.clone(),
+            rulebook: Rulebook::new(clock.clone()),
             public_url: "http://orman.test".into(),
             inspectorate_contact: None,
             gtin: Gtin::DEMONSTRATION,

@@ -65,7 +65,7 @@ async fn refuse(
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let Some(input) = input {
         let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-        let checked = check_partial(&mut tx, caller, input, &fingerprint, &app.clock, &mut errors).await;
+        let checked = check_partial(&mut tx, caller, input, &fingerprint, &app.rulebook, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
     }
@@ -80,13 +80,13 @@ async fn record_event(
     if let Some(response) = write_queue::record(app, &content, &write).await? {
         return Ok(response);
     }
-    let (shared, fingerprint, clock) = (Arc::clone(&content), write.fingerprint, app.clock.clone());
+    let (shared, fingerprint, rulebook) = (Arc::clone(&content), write.fingerprint, app.rulebook.clone());
     write
         .run(app, &content.1, "record_custody_event", move |tx| {
-            let (shared, clock) = (Arc::clone(&shared), clock.clone());
+            let (shared, rulebook) = (Arc::clone(&shared), rulebook.clone());
             Box::pin(async move {
                 let (input, caller) = &*shared;
-                Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
+                Ok(match record(tx, caller, input, &fingerprint, &rulebook).await? {
                     Recorded::New(response) => done(input, &response),
                     Recorded::Before(response) => with_hashes(
                         input,

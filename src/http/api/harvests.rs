@@ -109,14 +109,14 @@ pub async fn create_harvest(
     if dry_run == Some(true) {
         return rehearse(&app, &caller, &input, &write.fingerprint, &locations).await;
     }
-    let (shared, fingerprint, clock) =
-        (Arc::new((input, locations, caller.clone())), write.fingerprint, app.clock.clone());
+    let (shared, fingerprint, rulebook) =
+        (Arc::new((input, locations, caller.clone())), write.fingerprint, app.rulebook.clone());
     write
         .run(&app, &caller, "record_harvest", move |tx| {
-            let (shared, clock) = (Arc::clone(&shared), clock.clone());
+            let (shared, rulebook) = (Arc::clone(&shared), rulebook.clone());
             Box::pin(async move {
                 let (input, locations, caller) = &*shared;
-                let done = match record(tx, caller, input, &fingerprint, locations, &clock).await? {
+                let done = match record(tx, caller, input, &fingerprint, locations, &rulebook).await? {
                     Recorded::New(harvest) => {
                         WriteResponse::created(&harvest, Made::new(MadeKind::Harvest, harvest.id))
                     }
@@ -157,7 +157,7 @@ async fn refuse(
     if let Some(input) = input {
         let mut tx = Tx::begin(&app.pool).await?;
         let checked =
-            check_partial(&mut tx, caller, &input, &fingerprint, locations, &app.clock, &mut errors).await;
+            check_partial(&mut tx, caller, &input, &fingerprint, locations, &app.rulebook, &mut errors).await;
         tx.rollback().await?;
         checked?;
     }
@@ -174,7 +174,7 @@ async fn rehearse(
 ) -> Result<Response, Problem> {
     let _share = app.transaction(caller.organization).await?;
     let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-    let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.clock).await;
+    let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.rulebook).await;
     tx.rollback().await.map_err(Error::from)?;
     let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
     Ok((StatusCode::OK, axum::Json(Rehearsal::from(harvest))).into_response())

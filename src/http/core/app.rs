@@ -10,6 +10,7 @@ use crate::http::core::problem::{PROBLEM_JSON, Problem};
 use crate::http::core::write_queue::Writes;
 use crate::net::server::{Refusal, ServerSettings};
 use crate::services::reads::Reads;
+use crate::timber::parameter::Rulebook;
 use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
@@ -42,6 +43,8 @@ pub struct Inner {
     pub writes: Writes,
     /// The clock.
     pub clock: Clock,
+    /// The clock and the dated parameters, for the checks of records.
+    pub rulebook: Rulebook,
     /// The public URL of this server, without a trailing slash.
     pub public_url: String,
     /// How a buyer reaches the forest inspectorate, shown on the verification page.

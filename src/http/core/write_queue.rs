@@ -168,7 +168,7 @@ impl BatchQuery for QueuedWrite {
 /// and `None` for each other write.
 async fn within(tx: &mut Tx<'_>, app: &App, queries: &[&QueuedWrite]) -> Result<Vec<Option<WriteResponse>>> {
     let writes: Vec<_> = queries.iter().map(|query| query.write()).collect();
-    let (batch, made) = GroupCommit::decide(tx, &writes, &app.clock).await?;
+    let (batch, made) = GroupCommit::decide(tx, &writes, &app.rulebook).await?;
     let mut stored = Vec::new();
     let done = queries.iter().zip(made).map(|(query, made)| {
         let made = made?;

@@ -8,7 +8,6 @@ use super::log::find::resolve;
 use super::log::write::{LockedLog, lock};
 use super::record::{Access, Plan, Recorder, pointer};
 use super::request::{NewCustodyEvent, PartialCustodyEvent, Readable, ReadableCorrection};
-use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LogId, OrganizationId};
 use crate::base::input::RequestErrors;
@@ -16,6 +15,7 @@ use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::event::types::LogEventType;
+use crate::timber::parameter::Rulebook;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -43,17 +43,17 @@ pub async fn check_partial(
     caller: &Caller,
     request: PartialCustodyEvent,
     fingerprint: &[u8; 32],
-    clock: &Clock,
+    rulebook: &Rulebook,
     errors: &mut RequestErrors,
 ) -> Result<()> {
     let operation = request.operation_id.flatten();
     if !operation::is_free(tx, caller.organization, operation, fingerprint, errors).await? {
         return Ok(());
     }
-    let now = Moment::new(clock.now(), KAZAKHSTAN_OFFSET_MINUTES)
+    let now = Moment::new(rulebook.now(), KAZAKHSTAN_OFFSET_MINUTES)
         .map_err(|error| Error::CorruptRow(format!("clock: {error}")))?;
     let (request, readable) = request.readable(now);
-    check(tx, caller, &request, &readable, clock, errors).await.map(drop)
+    check(tx, caller, &request, &readable, rulebook, errors).await.map(drop)
 }
 
 /// Locks all rows that the request would change, checks the request against them, and adds every error to
@@ -63,10 +63,10 @@ pub(super) async fn check<'r>(
     caller: &'r Caller,
     request: &'r NewCustodyEvent,
     readable: &Readable,
-    clock: &Clock,
+    rulebook: &Rulebook,
     errors: &mut RequestErrors,
 ) -> Result<Checked<'r>> {
-    check_times(request, clock, errors);
+    check_times(request, rulebook, errors);
     let known = organizations(tx, named(request)).await?;
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
@@ -85,7 +85,7 @@ pub(super) async fn check<'r>(
         lock(tx, &existing).await?.into_iter().map(|row| (row.id, row)).collect();
     // The clock is read after the locks are taken. Otherwise a request that waited for the locks of another
     // request could get an earlier time of receipt than that request.
-    let now = clock.now();
+    let now = rulebook.now();
 
     let content = readable.content && others.are_known(request);
     let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
@@ -159,11 +159,11 @@ pub(super) async fn check<'r>(
     Ok(Checked { recorder, plans, corrected, replacement })
 }
 
-fn check_times(request: &NewCustodyEvent, clock: &Clock, errors: &mut RequestErrors) {
+fn check_times(request: &NewCustodyEvent, rulebook: &Rulebook, errors: &mut RequestErrors) {
     let corrected = request.set.as_ref().and_then(|set| set.occurred_at);
     let times = [("/occurred_at", Some(request.occurred_at)), ("/set/occurred_at", corrected)];
     for (at, time) in times {
-        if time.is_some_and(|time| time.instant() > clock.now() + MAX_CLOCK_SKEW) {
+        if time.is_some_and(|time| time.instant() > rulebook.now() + MAX_CLOCK_SKEW) {
             let detail = "This is more than five minutes in the future.";
             errors.invalid.push(FieldError::new(pointer(at), "in-the-future", detail));
         }

@@ -12,7 +12,6 @@ use super::hold::{self, Detention};
 use super::request::{NewCustodyEvent, Readable};
 use super::state::LogState;
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
-use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
@@ -31,6 +30,7 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Outcome, TransferOf};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
+use crate::timber::parameter::Rulebook;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
@@ -82,7 +82,7 @@ pub async fn record(
     caller: &Caller,
     request: &NewCustodyEvent,
     fingerprint: &[u8; 32],
-    clock: &Clock,
+    rulebook: &Rulebook,
 ) -> Result<Recorded> {
     if let Some(earlier) =
         operation::reserve(tx, caller.organization, request.operation_id, fingerprint).await?
@@ -91,7 +91,7 @@ pub async fn record(
     }
     let mut errors = RequestErrors::default();
     let readable = Readable::all(request);
-    let checked = super::check::check(tx, caller, request, &readable, clock, &mut errors).await?;
+    let checked = super::check::check(tx, caller, request, &readable, rulebook, &mut errors).await?;
     errors.into_result()?;
     let Checked { recorder, plans, corrected, replacement } = checked;
     if let (Some(seals), Some(plan)) = (&replacement, plans.first())

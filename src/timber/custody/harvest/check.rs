@@ -4,7 +4,6 @@
 use super::balance::{Balance, Marked};
 use super::locations::Locations;
 use super::request::{NewHarvest, NewLog, PartialHarvest, PartialLog};
-use crate::base::clock::Clock;
 use crate::base::error::{FieldError, Result};
 use crate::base::ids::{OperationId, TicketId};
 use crate::base::input::RequestErrors;
@@ -12,6 +11,7 @@ use crate::base::units::{Moment, Volume, utc_text};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::request::Device;
+use crate::timber::parameter::Rulebook;
 use crate::timber::party::key::Caller;
 use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
@@ -107,12 +107,12 @@ pub async fn check_partial(
     request: &PartialHarvest,
     fingerprint: &[u8; 32],
     locations: &Locations,
-    clock: &Clock,
+    rulebook: &Rulebook,
     errors: &mut RequestErrors,
 ) -> Result<()> {
     let claims = Claims::from(request);
     if operation::is_free(tx, caller.organization, claims.operation, fingerprint, errors).await? {
-        check(tx, caller, &claims, None, locations, clock, errors).await?;
+        check(tx, caller, &claims, None, locations, rulebook, errors).await?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ pub(super) async fn check(
     claims: &Claims<'_>,
     fingerprint: Option<&[u8; 32]>,
     locations: &Locations,
-    clock: &Clock,
+    rulebook: &Rulebook,
     errors: &mut RequestErrors,
 ) -> Result<Checked> {
     let ticket = match claims.ticket {
@@ -140,7 +140,7 @@ pub(super) async fn check(
 
     // The clock is read after the locks are taken. Otherwise a request that waited for the locks of another
     // request could get an earlier time of receipt than that request.
-    let now = clock.now();
+    let now = rulebook.now();
 
     let ticket = ticket.filter(|ticket| ticket.row.holder == caller.organization);
     let seals = check_seals(caller, claims, locations, seals.collect(), errors);

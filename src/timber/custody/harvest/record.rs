@@ -8,7 +8,6 @@ use super::check::{Checked, Claims, check};
 use super::locations::Locations;
 use super::request::NewHarvest;
 use super::view::{Harvest, HarvestedLog, view};
-use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId};
 use crate::base::input::RequestErrors;
@@ -27,6 +26,7 @@ use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
+use crate::timber::parameter::Rulebook;
 use crate::timber::party::key::Caller;
 use crate::timber::seal::stock::{self, SealRow};
 use crate::timber::ticket::{self, TicketForHarvest};
@@ -62,7 +62,7 @@ pub async fn record(
     request: &NewHarvest,
     fingerprint: &[u8; 32],
     locations: &Locations,
-    clock: &Clock,
+    rulebook: &Rulebook,
 ) -> Result<Recorded> {
     let organization = caller.organization;
     if operation::reserve(tx, organization, request.operation_id, fingerprint).await?.is_some() {
@@ -81,12 +81,14 @@ pub async fn record(
                 detail,
             )]));
         };
-        return Ok(Recorded::Before(view(tx, existing.into(), clock.now()).await?.ok_or(Error::NotFound)?));
+        return Ok(Recorded::Before(
+            view(tx, existing.into(), rulebook.now()).await?.ok_or(Error::NotFound)?,
+        ));
     }
     let operation = request.operation_id.unwrap_or_default();
     let claims = Claims::from(request);
     let mut errors = RequestErrors::default();
-    let checked = check(tx, caller, &claims, Some(fingerprint), locations, clock, &mut errors).await?;
+    let checked = check(tx, caller, &claims, Some(fingerprint), locations, rulebook, &mut errors).await?;
     errors.into_result()?;
     let Checked { ticket: Some(ticket), marked, lines, seals, now } = checked else {
         return Err(Error::CorruptRow(format!("felling_ticket {}: not found", request.felling_ticket_id)));
