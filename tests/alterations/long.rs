@@ -142,7 +142,7 @@ fn told(found: &[FsckError]) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n    ")
 }
 
-/// Records the largest number of events read between two snapshots.
+/// Counts the pages of events, and records the largest number of events in one.
 #[derive(Default)]
 struct Most {
     found: Vec<FsckError>,

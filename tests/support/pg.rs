@@ -5,8 +5,8 @@
 //! lock on a file as long as it lives; the kernel releases this lock however the process ends. The keeper
 //! waits for the exclusive lock. When it gets this lock, no test process is left, and it stops the server and
 //! removes every file. It does not request the lock before the cargo that runs the tests has ended, so one
-//! server serves a complete run. If the keeper itself is killed, PostgreSQL's own watcher stops the server,
-//! and the next run removes the files.
+//! server serves a complete run. If the keeper itself is killed, the watcher that `db/private/cluster.rs` starts
+//! with each server stops the server, and the next run removes the files.
 //!
 //! If `DATABASE_URL` is set, the tests use the server that it names instead. Its user must be allowed to
 //! create databases; one template stays there, and nothing else.

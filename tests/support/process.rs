@@ -53,7 +53,7 @@ impl Running {
         Self::start_as("serve", data, more)
     }
 
-    /// Starts `ormantrace demo` or another command that serves, and waits until it does.
+    /// Starts `ormantrace demo` or another command that serves, and waits until it serves.
     pub fn start_as(name: &str, data: &Path, more: &[&str]) -> Self {
         Self::start_by(program(), name, data, more)
     }

@@ -1,7 +1,7 @@
-//! Seeded mutants of every kind of file: parts are left out or called erased, members of two files are mixed,
-//! keys have the wrong kind, checkpoints are older, and the file is saved as editors and transfers do. The
-//! verifier and the Python verifier give the same report and the same exit code, and report every mutant that
-//! drops or alters evidence.
+//! Seeded mutants of every kind of file: parts are left out or marked as erased, members of two files are
+//! mixed, keys have the wrong kind, checkpoints are older, and files are converted or cut off. The verifier and
+//! the Python verifier give the same report and the same exit code, and report every mutant that drops or
+//! alters evidence.
 //!
 //! 40 mutants run by default, 600 with `ORMANTRACE_LONG=1`; `ORMANTRACE_SEED` sets another seed.
 
@@ -266,7 +266,7 @@ fn keys(random: &mut Random, register: &Register, arguments: &mut Vec<String>) -
     (what.to_owned(), export.to_string(), Expected::Refused)
 }
 
-/// The text in a form in which editors and transfers may save it.
+/// The text as it is, or as an editor or a failed transfer may leave it.
 fn saved(random: &mut Random, text: &str, expected: Expected) -> (String, Vec<u8>, Expected) {
     let is_json = text.starts_with('{');
     let utf_16 = |little: bool, mark: bool| -> Vec<u8> {

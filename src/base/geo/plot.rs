@@ -474,7 +474,7 @@ mod tests {
             assert_eq!(error.pointer("/plot"), pointer);
         }
         const OUTER: &str = "[[80,50],[84,50],[84,54],[80,54],[80,50]]";
-        // Holes and further polygons: outside, across the border, along it, within one another.
+        // Invalid holes: outside, across or along the border, across itself or a hole, in a hole, malformed.
         for (coordinates, pointer) in [
             ("[[85,51],[86,51],[86,52],[85,51]]", "/plot/coordinates/1/0"),
             ("[[83,51],[85,51],[83,52],[83,51]]", "/plot/coordinates/1/1"),

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 /// more bytes than the batch; a person corrects a thousand errors before needing to see more.
 pub const MAX_FIELD_ERRORS: usize = 1_000;
 
-/// The body (or query) does not have the declared format, so no field in it has a location: 400.
+/// The body (or query) does not have the declared format, so its fields cannot be read: 400.
 ///
 /// Codes: `not-json`, `not-utf8`, `nul-character`, `lone-surrogate`, `duplicate-key`, `too-deep`,
 /// `too-many-values`, `too-large`, `not-csv`, `unknown-charset`, `not-a-query`.

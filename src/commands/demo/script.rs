@@ -25,7 +25,7 @@ use tracing::subscriber::NoSubscriber;
 /// The local offset of Abay oblast, seconds east of Greenwich.
 const OFFSET: i32 = 5 * 3600;
 
-/// Makes the calls, with times relative to a fixed day.
+/// Calls the API, with times relative to a fixed day.
 pub struct Script {
     pub(super) app: App,
     router: Router,

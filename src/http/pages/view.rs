@@ -165,7 +165,7 @@ struct Measure {
     picture: &'static str,
     label: String,
     value: String,
-    /// A second name, shown smaller, and its language.
+    /// The species' Latin name, shown smaller, and its language.
     also: Option<(String, &'static str)>,
     hint: Option<String>,
 }

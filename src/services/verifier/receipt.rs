@@ -118,7 +118,7 @@ fn promised_included(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
         Err(error) => return report.failed(Check::Inclusion, format!("the register's copy: {error}")),
     };
     // Without --trust, the signature of the copy's checkpoint is not verified: the user made the copy, and no
-    // key of the register is known. Keys of receipts are left out because they never count for a checkpoint.
+    // key of the register is known. Keys of receipts are left out, since without --trust they are an error here.
     let register_trust = Trust { receipts: Vec::new(), ..trust.clone() };
     let trusted = report.trusted;
     let checkpoint = checkpoint::check(report, &register_trust, &note, FileClaims::default());

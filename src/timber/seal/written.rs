@@ -3,8 +3,8 @@
 
 use super::gs1::{self, GS};
 
-/// Written separators that are always read as separators, in lower case. Only the first two consist of
-/// characters that are allowed in a value, so a value that contains one of these two is rejected.
+/// Written separators that are always read as separators, in lower case. A value that contains one (after
+/// percent-decoding) is rejected; all but the first two contain characters that no value may contain.
 pub(super) const WRITTEN: [&str; 17] = [
     "<gs>", "<fnc1>", "{gs}", "{fnc1}", "[gs]", "[fnc1]", "\\u001d", "\\u{1d}", "\\x1d", "\\x{1d}", "&#29;",
     "&#x1d;", "␝", "↔", "{1d}", "[1d]", "^]",

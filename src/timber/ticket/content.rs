@@ -177,9 +177,8 @@ pub fn texts(
     request_texts: &[(Location, &str)],
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
-    // No text of the request is named here (`&[]`), because none can make the public part too long:
-    // `check_names` has checked the names in it, when the ticket was issued, against the longest event that
-    // repeats them.
+    // `&[]`: no text of the request can make the public part too long. The names in it were checked by
+    // `check_names` when the ticket was issued, and they fit into the longest event that repeats them.
     size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Invalid)?;
     size::check(&business, MAX_BUSINESS_BYTES, request_texts).map_err(Error::Invalid)?;
     Ok((public, business))

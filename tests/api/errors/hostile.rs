@@ -43,7 +43,7 @@ fn encoded(text: &str) -> String {
     })
 }
 
-/// Pointers to every text and number of a body.
+/// Pointers to every text and number of a body, and whether it is a number.
 fn leaves(value: &Value, here: &str, found: &mut Vec<(String, bool)>) {
     match value {
         Value::Object(members) => {
@@ -77,7 +77,7 @@ impl Walk {
         Self { world, felled, orgs, document, found: Vec::new(), asked: 0 }
     }
 
-    /// The operations: method, path, the object.
+    /// The operations: method, path, description in the document.
     fn operations(&self) -> Vec<(Method, String, Value)> {
         let mut operations = Vec::new();
         for (path, item) in self.document["paths"].as_object().unwrap() {
@@ -109,7 +109,7 @@ impl Walk {
         }
     }
 
-    /// The path with an object that exists.
+    /// The path, with the id or code of an existing object.
     fn path(&self, path: &str) -> String {
         let id = match path {
             _ if path.starts_with("/v1/felling-tickets") => self.felled.ticket.clone(),
@@ -279,7 +279,7 @@ async fn only_a_cursor_of_the_same_list_and_caller_is_accepted() {
             }
         }
     }
-    // A cursor is of one filter: with another one the page's end may be no place in the list.
+    // A cursor is valid only with its filter: a list by another filter may lack the item it points to.
     let ticket = walk.felled.ticket.clone();
     let logs = async |walk: &mut Walk, query: &str| {
         let url = format!("/v1/logs?{query}");
@@ -305,7 +305,7 @@ async fn only_a_cursor_of_the_same_list_and_caller_is_accepted() {
         assert_eq!(answer.status, if accepted { 200 } else { 422 }, "{query}");
         assert!(accepted || answer.codes() == ["bad-cursor"], "{query}");
     }
-    // The blank that an unescaped plus becomes in a time is the same filter as `%2B`.
+    // An unescaped plus in a time arrives as a blank. The filter is the same as with `%2B`.
     let inspector = walk.felled.inspector.clone();
     let url = "/v1/events?limit=1&from=2026-01-01T00:00:00";
     let page = walk.ask(&Method::GET, &format!("{url}+05:00"), &inspector, None).await.expect(200);

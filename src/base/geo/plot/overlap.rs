@@ -11,7 +11,8 @@ pub(super) fn crosses_itself(path: Vec<usize>) -> PlotError {
     PlotError { invalid: Invalid::new("plot-invalid", detail), path }
 }
 
-/// The index of the position from which an edge of a closed ring crosses, or runs back over, an earlier edge.
+/// The index of the position from which an edge of a closed ring crosses an earlier edge or touches one, other
+/// than its neighbours, at one point.
 pub(super) fn crossing(ring: &[geo::Coord]) -> Option<usize> {
     let edges: Vec<geo::Line> = ring.windows(2).map(|ends| geo::Line::new(ends[0], ends[1])).collect();
     (0..edges.len()).find(|later| {

@@ -143,7 +143,7 @@ fn a_first_line_may_name_the_separator() {
     for (line, sign) in
         [("sep=;", ';'), ("SEP=,", ','), ("sep=\t", '\t'), ("\"sep=;\"", ';'), ("sep=;;;", ';')]
     {
-        // The header line alone would give another separator for some of these.
+        // The error is on line 4, because the `sep=` line counts as a line.
         let csv = format!("{line}\r\nvolume_m3{sign}seal_number\r\n1{sign}KZ-000001\r\n2{sign}KZ-x\r\n");
         assert_eq!(read(&csv).expect_err("faulty"), "4:seal_number seal-number", "{line}");
     }
