@@ -30,7 +30,7 @@ use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
-use crate::timber::party::organization::persons_as_legal_entities;
+use crate::timber::party::organization::{persons_as_legal_entities, with_conflicting_roles};
 use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
 use crate::timber::seal::signing::SigningKey;
@@ -438,6 +438,14 @@ impl Ready {
                 organizations = ids,
                 "these organisations are registered as legal entities, but their number is a person's (IIN); the \
                  public check does not show their names"
+            );
+        }
+        let conflicting = with_conflicting_roles(&self.app.pool).await?;
+        if !conflicting.is_empty() {
+            let ids = conflicting.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                organizations = ids,
+                "these organisations are an operator or inspector, and an enterprise or forest owner too: they would                  supervise their own timber; change their roles (PATCH /v1/organizations/{{id}})"
             );
         }
         if demo_keys::are_in(&self.app.pool).await? {

@@ -3,8 +3,8 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
-    seal_batches, seal_moves, seals, verify,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organization_changes, organizations,
+    proofs, seal_batches, seal_moves, seals, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems, reference};
@@ -100,7 +100,9 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
     vec![
         // organisations and keys
         routes!(organizations::create_organization, organizations::list_organizations),
-        routes!(organizations::get_organization),
+        routes!(organizations::get_organization, organization_changes::change_organization),
+        routes!(organization_changes::suspend_organization),
+        routes!(organization_changes::resume_organization),
         routes!(proofs::get_organization_proof),
         routes!(proofs::export_organization),
         routes!(keys::create_key, keys::list_keys),

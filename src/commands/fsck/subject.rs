@@ -7,7 +7,7 @@
 
 use super::chain::Chain;
 use super::load::EventRow;
-use super::{key, log, ticket};
+use super::{log, organization, ticket};
 use crate::evidence::chain::bytes::SubjectKind;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ pub(super) enum State {
     Ticket(ticket::Changes),
     /// The row of a batch follows from its first event; a separate pass checks its seals.
     Batch,
-    Organization(key::Keys),
+    Organization(organization::Fold),
     /// For a kind of subject that has no table of its own.
     None,
 }
@@ -30,7 +30,7 @@ impl State {
             SubjectKind::Log => Self::Log(Box::default()),
             SubjectKind::FellingTicket => Self::Ticket(ticket::Changes::default()),
             SubjectKind::SealBatch => Self::Batch,
-            SubjectKind::Organization => Self::Organization(key::Keys::default()),
+            SubjectKind::Organization => Self::Organization(organization::Fold::default()),
             SubjectKind::Finding | SubjectKind::Waybill => Self::None,
         }
     }
@@ -82,6 +82,15 @@ impl Subject {
             let (seq, hash, received) = (last.seq, last.hash.clone(), last.received());
             self.last = Some(Last { seq, hash, received });
         }
+    }
+
+    /// The personal parts from which the subject's row follows.
+    pub(super) fn personal_parts(&self) -> Vec<Uuid> {
+        let mut parts: Vec<Uuid> = self.first.iter().filter_map(|first| first.personal_id).collect();
+        if let Some(KindState { state: State::Organization(fold), .. }) = &self.known {
+            parts.extend(fold.personal_parts());
+        }
+        parts
     }
 
     /// The newest event read so far, as fsck errors refer to it.

@@ -5,7 +5,6 @@ use super::chain::Missing;
 use super::key;
 use super::load::{self, EventRow, Loaded, Page, SubjectRow};
 use super::log::{self, Hashes, History, ReversalStates, RowsBySubject};
-use super::organization;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
 use super::seal;
@@ -36,7 +35,7 @@ pub(super) async fn check(
         reader.begin().await?;
         let page = load::page(reader, at).await?;
         let loaded =
-            load::load(reader.db, page, continued.as_ref().and_then(|continued| continued.first.as_ref()))
+            load::load(reader.db, page, &continued.as_ref().map(Subject::personal_parts).unwrap_or_default())
                 .await?;
         let named = names(reader.db, page, &loaded, continued.as_ref()).await?;
         reader.end().await?;
@@ -374,15 +373,7 @@ impl Sweep<'_, '_, '_> {
             State::Ticket(changes) => {
                 changes.apply_events(events.get(usize::from(is_first)..).unwrap_or_default());
             }
-            State::Organization(keys) => {
-                for event in events {
-                    if !organization::is_allowed(event) {
-                        let detail = "an organisation has no event of this type here";
-                        self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
-                    }
-                }
-                keys.apply_events(self.report, events);
-            }
+            State::Organization(fold) => fold.apply_events(self.report, events),
             State::Batch | State::None => {}
         }
         for event in events {
@@ -472,11 +463,10 @@ impl Sweep<'_, '_, '_> {
             State::Log(fold) => self.log(subject, &fold, first),
             State::Ticket(changes) => ticket::expected_row(first, &changes),
             State::Batch => seal::expected_row(first),
-            State::Organization(keys) => {
+            State::Organization(mut fold) => {
                 let rows = self.named.keys_of.remove(&subject).unwrap_or_default();
-                key::compare_keys(self.report, subject, keys, rows);
-                let personal = first.personal_id.and_then(|id| self.loaded.personal.get(&id));
-                organization::expected_row(first, personal)
+                key::compare_keys(self.report, subject, std::mem::take(&mut fold.keys), rows);
+                fold.expected_row(first, &self.loaded.personal)
             }
             State::None => None,
         };

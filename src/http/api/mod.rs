@@ -7,6 +7,7 @@ pub mod findings;
 pub mod harvests;
 pub mod keys;
 pub mod logs;
+pub mod organization_changes;
 pub mod organizations;
 pub mod proofs;
 pub mod register;

@@ -12,7 +12,9 @@ use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use super::organization_changes::check_duplicates;
 use crate::timber::party::bin::Bin;
+use crate::timber::party::change::check_roles;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization::{
     NewOrganization, Organization, bin_taken, by_bin, get, list, register,
@@ -34,8 +36,8 @@ input! {
         pub name: Text<200>,
         /// Legal form; default: a legal entity, or a sole trader if the number is a person's (IIN).
         pub kind: Option<OrganizationKind>,
-        /// Its roles.
-        pub roles: Vec<Role> [1..=5],
+        /// Its roles: at least one, but none for an individual.
+        pub roles: Vec<Role> [0..=5],
     }
     => PartialOrganization::check as PartialOrganization;
 
@@ -54,9 +56,11 @@ impl OrganizationRequest {
     /// The legal form. The default follows from the number: an IIN is a person's, so its default is a form
     /// with a name that is not public.
     fn legal_kind(&self) -> OrganizationKind {
-        let default =
-            if self.bin.is_person() { OrganizationKind::SoleTrader } else { OrganizationKind::LegalEntity };
-        self.kind.unwrap_or(default)
+        self.kind.unwrap_or(Self::default_kind(self.bin.is_person()))
+    }
+
+    fn default_kind(is_person: bool) -> OrganizationKind {
+        if is_person { OrganizationKind::SoleTrader } else { OrganizationKind::LegalEntity }
     }
 }
 
@@ -68,15 +72,23 @@ impl PartialOrganization {
                           `farm`, whose name is not public.";
             errors.refuse_field(node, "kind", Invalid::new("person-not-legal-entity", detail));
         }
+        if self.kind == Some(Some(OrganizationKind::Individual)) && self.bin.is_some() && !is_person {
+            let detail = "An individual is registered with a person's number (IIN).";
+            errors.refuse_field(node, "bin", Invalid::new("individual-is-a-person", detail));
+        }
         if let Some(invalid) = self.name.as_ref().and_then(|name| lost_letters(name.as_str())) {
             errors.refuse_field(node, "name", invalid);
         }
-        let nodes = node.get("roles").and_then(|roles| roles.items().ok()).into_iter().flatten();
-        let roles = self.roles.as_deref().unwrap_or_default();
-        for ((index, role), node) in roles.iter().enumerate().zip(nodes) {
-            if role.is_some() && roles[..index].contains(role) {
-                errors.refuse(node, Invalid::new("duplicate-role", "Each role may be given once."));
-            }
+        check_duplicates(node, self.roles.iter().flatten(), errors);
+        // The kind is the default one, if none was sent.
+        let kind = match self.kind {
+            Some(Some(kind)) => kind,
+            Some(None) => OrganizationRequest::default_kind(is_person),
+            None => return,
+        };
+        let roles = self.roles.as_deref().and_then(|roles| roles.iter().copied().collect::<Option<Vec<_>>>());
+        if let Some(error) = roles.and_then(|roles| check_roles(kind, &roles, &node.at_field("roles"))) {
+            errors.push(error);
         }
     }
 }

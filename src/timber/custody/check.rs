@@ -6,6 +6,7 @@ use super::harvest::check::MAX_CLOCK_SKEW;
 use super::late::Past;
 use super::log::find::resolve;
 use super::log::write::{LockedLog, lock};
+use super::own_case;
 use super::record::{Access, Plan, Recorder, pointer};
 use super::request::{NewCustodyEvent, PartialCustodyEvent, Readable, ReadableCorrection};
 use crate::base::error::{Error, FieldError, Result};
@@ -15,13 +16,14 @@ use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::Outcome;
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
 use crate::timber::seal::stock::SealStatus;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// The rows that the checks have locked, and what the checks have decided. May be incomplete if the checks
@@ -87,8 +89,11 @@ pub(super) async fn check<'r>(
     // request could get an earlier time of receipt than that request.
     let now = rulebook.now();
 
+    refuse_own_case(tx, caller, request, rows.values()).await?;
     let content = readable.content && others.are_known(request);
-    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
+    let suspended = suspended_senders(tx, caller, request, rows.values()).await?;
+    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now)
+        .with_suspended(suspended);
     let mut pasts = recorder.states_at_event(tx, &rows).await?;
     let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
     if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
@@ -138,6 +143,9 @@ pub(super) async fn check<'r>(
     let mut corrected = None;
     if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
         let all = readable.correction == ReadableCorrection::All;
+        if prepared.corrects_as_inspector(&recorder, &plan.row)? {
+            own_case::refuse_logs(tx, caller.organization, std::iter::once(&plan.row)).await?;
+        }
         corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, all, errors);
     }
     if !errors.is_empty() {
@@ -157,6 +165,52 @@ pub(super) async fn check<'r>(
         }
     }
     Ok(Checked { recorder, plans, corrected, replacement })
+}
+
+/// Refuses an inspector's release, and its confirmation that a log is as recorded, in its own case. Corrections are
+/// checked in [`correct`], because an inspector may correct its own record as its recorder.
+async fn refuse_own_case(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &NewCustodyEvent,
+    logs: impl Iterator<Item = &LockedLog>,
+) -> Result<()> {
+    let confirms = request.details.as_ref().is_some_and(|details| details.outcome == Some(Outcome::Match));
+    let decides = match request.r#type {
+        LogEventType::Released => true,
+        LogEventType::Inspected => confirms,
+        _ => false,
+    };
+    if decides && caller.is(Role::Inspector) {
+        own_case::refuse_logs(tx, caller.organization, logs).await?;
+    }
+    Ok(())
+}
+
+/// The suspended organisations among the senders of the offers that the request accepts. No round trip if it accepts
+/// none.
+pub(crate) async fn suspended_senders(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &NewCustodyEvent,
+    logs: impl Iterator<Item = &LockedLog>,
+) -> Result<HashSet<OrganizationId>> {
+    if !matches!(request.r#type, LogEventType::Accepted | LogEventType::Received) {
+        return Ok(HashSet::new());
+    }
+    let offers = logs.filter_map(|log| log.state.pending).filter(|offer| offer.to == caller.organization);
+    let senders: HashSet<Uuid> = offers.map(|offer| offer.from.0).collect();
+    if senders.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let senders: Vec<Uuid> = senders.into_iter().collect();
+    let suspended = sqlx::query_scalar!(
+        r#"SELECT id AS "id: OrganizationId" FROM organization WHERE id = ANY($1) AND suspended_since IS NOT NULL"#,
+        &senders
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(suspended.into_iter().collect())
 }
 
 fn check_times(request: &NewCustodyEvent, rulebook: &Rulebook, errors: &mut RequestErrors) {
@@ -218,7 +272,7 @@ impl OtherParties {
                     let detail = "A transfer goes to another organisation.";
                     errors.invalid.push(FieldError::new(pointer("/to_bin"), "transfer-to-oneself", detail));
                 }
-                Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
+                Some((_, roles)) if !roles.iter().any(|role| role.holds_timber()) => {
                     let detail =
                         "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
                     errors.invalid.push(FieldError::new(pointer("/to_bin"), "holds-no-timber", detail));
@@ -244,10 +298,6 @@ impl OtherParties {
         self.to.is_some() == request.to_bin.is_some()
             && self.carrier.is_some() == request.carrier_bin.is_some()
     }
-}
-
-fn may_hold(role: Role) -> bool {
-    matches!(role, Role::Enterprise | Role::ForestOwner)
 }
 
 fn unknown(at: &str) -> FieldError {

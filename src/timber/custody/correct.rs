@@ -3,6 +3,7 @@
 //! checked again.
 
 use super::content::{Content, Corrects, LogBusiness, LogPublic};
+use super::own_case::own_case;
 use super::record::{Access, Recorder, pointer};
 use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
@@ -100,6 +101,29 @@ impl Prepared {
     /// Whether the newest event of the log was recorded by `organization`.
     pub(super) fn ends_with_event_of(&self, organization: OrganizationId) -> bool {
         self.chain.last().is_some_and(|event| event.content.business.organization == organization)
+    }
+
+    /// Whether the caller corrects as an inspector. Its own record it may correct as its recorder does; otherwise it must
+    /// not be a party.
+    ///
+    /// # Errors
+    /// [`Error::OwnCase`] if it recorded the event itself.
+    pub(super) fn corrects_as_inspector(&self, recorder: &Recorder<'_>, row: &LockedLog) -> Result<bool> {
+        if !recorder.caller.is(Role::Inspector) {
+            return Ok(false);
+        }
+        let named = recorder.request.corrects;
+        let target = named.and_then(|seq| self.chain.iter().find(|event| event.content.seq == seq));
+        let Some(target) = target else { return Ok(true) };
+        if target.content.business.organization != recorder.caller.organization {
+            return Ok(true);
+        }
+        let in_time = recorder.now - target.received_at <= OWN_CORRECTION_PERIOD;
+        let reverse = recorder.request.reverse == Some(true);
+        if in_time && needs_inspector(reverse, target, self, recorder, row).is_none() {
+            return Ok(false);
+        }
+        Err(own_case())
     }
 
     /// Whether the event `receipt` (of type `received`) also accepted an offered transfer.

@@ -36,6 +36,7 @@ use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -144,6 +145,8 @@ pub(crate) struct Recorder<'r> {
     pub(crate) caller: &'r Caller,
     pub(crate) request: &'r NewCustodyEvent,
     others: OtherParties,
+    /// The suspended organisations with an offer that this request accepts.
+    suspended: HashSet<OrganizationId>,
     operation: OperationId,
     pub(super) roles: CallerRoles,
     pub(crate) now: DateTime<Utc>,
@@ -162,7 +165,12 @@ impl<'r> Recorder<'r> {
             inspector: caller.is(Role::Inspector),
             operator: caller.is(Role::Operator),
         };
-        Self { caller, request, others, operation, roles, now }
+        Self { caller, request, others, suspended: HashSet::new(), operation, roles, now }
+    }
+
+    /// Adds the suspended organisations among the senders of offers ([`super::check::suspended_senders`]).
+    pub(crate) fn with_suspended(self, suspended: HashSet<OrganizationId>) -> Self {
+        Self { suspended, ..self }
     }
 
     /// Checks that the caller may record this event on a log in `state`. A hold counts only if it stands at
@@ -179,10 +187,17 @@ impl<'r> Recorder<'r> {
         // same error in every state. `check` looks at the state first, so its error would reveal the state.
         let checked = match access {
             Access::Past if !has_part(event, state, self.roles) => Err(Refused::NotYours),
+            _ if self.accepts(state) && !self.caller.roles.iter().any(|role| role.holds_timber()) => {
+                Err(Refused::NotYours)
+            }
             _ => check(event, state, self.roles, when).and_then(|()| self.check_giver(state)),
         };
         checked.map_err(|refusal| {
             let (code, detail) = match refusal {
+                Refused::NotYours if self.accepts(state) => (
+                    "holds-no-timber",
+                    "Your organisation is neither an enterprise nor a forest owner; it takes no timber over.".to_owned(),
+                ),
                 Refused::Transition if event == LogEventType::Released => {
                     ("transition-not-allowed", "The log has no hold of its own.".to_owned())
                 }
@@ -216,6 +231,12 @@ impl<'r> Recorder<'r> {
             return Err(FieldError::new(at, "contradicts-later", detail));
         }
         Ok(())
+    }
+
+    /// Whether the event accepts an offer to the caller.
+    fn accepts(&self, state: &LogState) -> bool {
+        matches!(self.request.r#type, LogEventType::Accepted | LogEventType::Received)
+            && state.pending.is_some_and(|offer| offer.to == self.caller.organization)
     }
 
     /// Checks that the caller may offer this transfer: the holder may offer possession, the owner ownership,
@@ -295,6 +316,7 @@ impl<'r> Recorder<'r> {
                 state.apply(&content)?;
                 state
             };
+            let late = plan.late;
             let LockedLog { id: log, head, state: before, .. } = plan.row;
             let last = before.last.occurred_at;
             let seq = content.seq;
@@ -305,6 +327,9 @@ impl<'r> Recorder<'r> {
             decided.found.extend(outcome.and_then(rules::inspection).map(of_party));
             let held = before.held(self.now).is_some();
             decided.found.extend(rules::lost_while_held(self.request.r#type, held).map(about));
+            let sender = before.pending.filter(|offer| offer.to == self.caller.organization && !late);
+            let suspended = sender.is_some_and(|offer| self.suspended.contains(&offer.from));
+            decided.found.extend(rules::from_suspended(suspended).map(about));
             decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));

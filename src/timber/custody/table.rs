@@ -242,6 +242,13 @@ impl LogEventType {
         !matches!(self, E::Harvested | E::SealVoided)
     }
 
+    /// Whether a suspended organisation may record events of this type: they end what is under way, and give it
+    /// nothing that it could sell.
+    #[must_use]
+    pub const fn while_suspended(self) -> bool {
+        matches!(self, E::Arrived | E::Received | E::Lost | E::Destroyed | E::Rejected | E::Withdrawn)
+    }
+
     /// Whether an event of this type that arrives late may be appended without changing the present state.
     ///
     /// False for a correction and for a replacement of the seal, because they also change data of other

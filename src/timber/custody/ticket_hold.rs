@@ -11,6 +11,7 @@ use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OrganizationId, TicketId};
 use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment, Text};
 use crate::evidence::chain::{LockedHead, Tx};
+use super::own_case::own_case;
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::TicketEventType;
@@ -124,6 +125,9 @@ async fn lock(
 ) -> Result<(LockedTicket, LockedHead, HeldBy)> {
     if caller.is(Role::Inspector) {
         let (locked, head) = LockedTicket::exclusive(tx, ticket).await?.ok_or(Error::NotFound)?;
+        if [locked.issuer, locked.holder].contains(&caller.organization) {
+            return Err(own_case());
+        }
         return Ok((locked, head, HeldBy::Inspector));
     }
     let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;

@@ -167,12 +167,22 @@ pub const LOST_WHILE_HELD: Rule = Rule {
     about: "A log was recorded as lost or destroyed while it was held.",
 };
 
+/// Timber came from an organisation that is suspended.
+pub const FROM_SUSPENDED: Rule = Rule {
+    id: "from-suspended",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "An offer of an organisation was accepted while that organisation was suspended.",
+};
+
 /// Every rule.
-pub static RULES: [Rule; 11] = [
+pub static RULES: [Rule; 12] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
+    FROM_SUSPENDED,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
@@ -361,6 +371,13 @@ pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
     (gone && held).then(|| {
         LOST_WHILE_HELD.draft(Severity::Serious, format!("`{event}` was recorded while the log was held."))
     })
+}
+
+/// A finding if an offer of a suspended organisation is accepted.
+#[must_use]
+pub fn from_suspended(suspended: bool) -> Option<Draft> {
+    let detail = "Timber was accepted from an organisation that is suspended.";
+    suspended.then(|| FROM_SUSPENDED.draft(Severity::Warning, detail.to_owned()))
 }
 
 /// The finding for an event that happened before an event that is already recorded of the same log.

@@ -48,6 +48,9 @@ pub struct Organization {
     /// When it was registered.
     #[schema(value_type = DateTime<Utc>)]
     pub created_at: String,
+    /// Since when it is suspended; null if it is not.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub suspended_since: Option<String>,
 }
 
 /// The public part of `organization_registered`.
@@ -137,6 +140,7 @@ pub async fn register(
         kind: new.kind,
         roles,
         created_at: utc_text(act.at()),
+        suspended_since: None,
     })
 }
 
@@ -177,6 +181,14 @@ pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -
     found.filter(|_| may_see(caller, id)).ok_or(Error::NotFound)
 }
 
+/// One organisation, without an access check.
+///
+/// # Errors
+/// From the database.
+pub(crate) async fn row(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Option<Organization>> {
+    Ok(list_rows(db, Some(id), None, 1).await?.pop())
+}
+
 /// The chain of an organisation, without an access check: call [`get`] first.
 ///
 /// # Errors
@@ -190,7 +202,7 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 }
 
 /// Which parts of an event of the organisation's chain are disclosed to `caller`, who may see the
-/// organisation. The registration, erasures and marking keys are disclosed in full, as in [`get`]. Events of
+/// organisation. The registration, changes, suspensions, erasures and marking keys are disclosed in full, as in [`get`]. Events of
 /// API keys are disclosed only to a caller who may list the keys ([`may_manage_keys`]).
 #[must_use]
 pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
@@ -204,6 +216,9 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
     let is_self = || match serde_json::from_str::<Typed>(&event.public).map(|typed| typed.event_type) {
         Ok(
             OrganizationEventType::Registered
+            | OrganizationEventType::Changed
+            | OrganizationEventType::Suspended
+            | OrganizationEventType::Resumed
             | OrganizationEventType::PersonalErased
             | OrganizationEventType::MarkingKeyKnown,
         ) => true,
@@ -230,7 +245,8 @@ async fn list_rows(
     limit: i64,
 ) -> Result<Vec<Organization>> {
     let rows = sqlx::query!(
-        r#"SELECT id, bin AS "bin: Bin", name, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>", created_at
+        r#"SELECT id, bin AS "bin: Bin", name, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>", created_at,
+                  suspended_since
            FROM organization
            WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id > $2)
            ORDER BY id LIMIT $3"#,
@@ -247,6 +263,7 @@ async fn list_rows(
         kind: row.kind,
         roles: row.roles,
         created_at: utc_text(row.created_at),
+        suspended_since: row.suspended_since.map(utc_text),
     });
     Ok(organizations.collect())
 }
@@ -276,6 +293,19 @@ pub async fn persons_as_legal_entities(db: impl PgExecutor<'_>) -> Result<Vec<Or
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id: OrganizationId" FROM organization
            WHERE kind = 'legal_entity' AND substring(bin, 5, 1) BETWEEN '0' AND '3' ORDER BY id"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids)
+}
+
+/// The organisations that have a role of supervision and a role that holds timber ([`conflicting`]). They were
+/// registered before such registrations were refused.
+pub async fn with_conflicting_roles(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id: OrganizationId" FROM organization
+           WHERE roles && ARRAY['inspector', 'operator'] AND roles && ARRAY['enterprise', 'forest_owner']
+           ORDER BY id"#
     )
     .fetch_all(db)
     .await?;

@@ -186,12 +186,12 @@ impl LogRow {
         Ok(hex::encode(&Sha256::digest(input)[..16]))
     }
 
-    /// The caller, if its token is valid now.
+    /// The caller, if its token is valid now. Whether it is suspended is not read: that limits writes only.
     fn caller(&mut self, token: &TokenHash, uses: &mut KeyUsage) -> Option<Caller> {
         let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
         let key = self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })?;
         let (organization, roles) = self.key_organization.zip(self.key_roles.take())?;
-        let caller = || Caller { organization: organization.into(), key: key.id.into(), roles };
+        let caller = || Caller { organization: organization.into(), key: key.id.into(), roles, suspended: false };
         uses.admit(token, key).then(caller)
     }
 

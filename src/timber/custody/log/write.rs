@@ -10,6 +10,7 @@ use crate::timber::custody::log::find::Key;
 use crate::timber::custody::state::{Hold, LastEvent, LogState, PendingTransfer};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
+use crate::timber::party::standing;
 use crate::timber::seal::{Code, SealNumber};
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -186,6 +187,7 @@ pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LockedLog>> {
 pub(crate) struct LogsToLock {
     codes: Vec<Key>,
     organization: Vec<Uuid>,
+    standing_lock: Vec<i64>,
     operation: Vec<Option<Uuid>>,
     operation_lock: Vec<Option<i64>>,
     idempotency_key: Vec<Option<String>>,
@@ -207,6 +209,7 @@ impl LogsToLock {
     ) {
         self.codes.push(Key::of(code));
         self.organization.push(organization.0);
+        self.standing_lock.push(standing::lock_of(organization));
         self.operation.push(operation.map(|(id, _)| id.0));
         self.operation_lock.push(operation.map(|(_, lock)| lock));
         self.idempotency_key.push(idempotency_key.map(|(key, _)| key.to_owned()));
@@ -221,7 +224,8 @@ impl LogsToLock {
 /// Locks the logs that no other transaction has locked, for requests with an unused operation id and
 /// idempotency key. Returns each row with its index in `logs`, from 0, in no order. Never waits.
 ///
-/// Skips a log that does not exist or that another transaction has locked. Skips all logs of a request that
+/// Skips a log that does not exist or that another transaction has locked, and those of a caller with a standing
+/// ([`standing`]) that is being changed; the standing of the others is locked, shared. Skips all logs of a request that
 /// another transaction is processing or has recorded. If another transaction commits the same request while
 /// this statement starts, the statement may not see it; the primary keys of `operation` and `idempotency`
 /// then reject the duplicate.
@@ -236,13 +240,14 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, logs: LogsToLock) -> Result<Vec<(
     }
     let rows = locked!(
         "asked.place",
-        "FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::bigint[])
+        "FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[])
               WITH ORDINALITY AS asked (id, number, identification, organization, operation, operation_lock,
-                                        idempotency_key, idempotency_lock, place)
+                                        idempotency_key, idempotency_lock, standing_lock, place)
          LEFT JOIN seal named ON named.identification = asked.identification
          LEFT JOIN log_seal ON log_seal.seal_number = COALESCE(asked.number, named.number)
          JOIN log ON log.id = COALESCE(asked.id, log_seal.log_id)
-         WHERE (asked.operation_lock IS NULL OR pg_try_advisory_xact_lock(asked.operation_lock))
+         WHERE pg_try_advisory_xact_lock_shared(asked.standing_lock)
+           AND (asked.operation_lock IS NULL OR pg_try_advisory_xact_lock(asked.operation_lock))
            AND (asked.idempotency_lock IS NULL OR pg_try_advisory_xact_lock(asked.idempotency_lock))
            AND NOT EXISTS (SELECT FROM operation
                            WHERE operation.organization_id = asked.organization AND operation.operation_id = asked.operation)
@@ -257,6 +262,7 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, logs: LogsToLock) -> Result<Vec<(
         &logs.operation_lock as &[Option<i64>],
         &logs.idempotency_key as &[Option<String>],
         &logs.idempotency_lock as &[Option<i64>],
+        &logs.standing_lock,
     )
     .fetch_all(&mut **tx)
     .await?;
