@@ -18,6 +18,7 @@ mod late_events;
 mod load;
 mod long_histories;
 mod marking_codes;
+mod organization_changes;
 mod organizations;
 mod proofs;
 mod publish;

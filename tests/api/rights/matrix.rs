@@ -24,6 +24,7 @@ type Statuses = [u16; 6];
 const ANYONE: Statuses = [200, 200, 200, 200, 200, 200];
 const TOKEN: Statuses = [200, 200, 200, 200, 200, 401];
 const ABSENT: Statuses = [404, 404, 404, 404, 404, 401];
+const OF_OPERATOR: Statuses = [404, 403, 403, 403, 403, 401];
 /// The server validates the body `{}`, and refuses it with 422, only if the caller's role may write; other
 /// roles get 403.
 const OPERATOR: Statuses = [422, 403, 403, 403, 403, 401];
@@ -92,7 +93,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// The rows are ordered so that no request uses up an object that a later request needs.
-const NAMED: [Named; 27] = [
+const NAMED: [Named; 30] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -114,6 +115,34 @@ const NAMED: [Named; 27] = [
         own: [204, 204, 204, 204, 204, 401],
         foreign: [204, 404, 404, 404, 404, 401],
         absent: ABSENT,
+    },
+    Named {
+        method: "PATCH",
+        path: "/v1/organizations/{id}",
+        object: Object::Organization,
+        empty: Some(OPERATOR),
+        own: [200, 403, 403, 403, 403, 401],
+        foreign: [200, 403, 403, 403, 403, 401],
+        absent: OF_OPERATOR,
+    },
+    // The operator itself is not suspended.
+    Named {
+        method: "POST",
+        path: "/v1/organizations/{id}/suspend",
+        object: Object::Organization,
+        empty: Some(OPERATOR),
+        own: [409, 403, 403, 403, 403, 401],
+        foreign: [200, 403, 403, 403, 403, 401],
+        absent: OF_OPERATOR,
+    },
+    Named {
+        method: "POST",
+        path: "/v1/organizations/{id}/resume",
+        object: Object::Organization,
+        empty: Some(OPERATOR),
+        own: [409, 403, 403, 403, 403, 401],
+        foreign: [200, 403, 403, 403, 403, 401],
+        absent: OF_OPERATOR,
     },
     get(
         "/v1/felling-tickets/{id}",
@@ -250,6 +279,8 @@ const NAMED: [Named; 27] = [
 /// A valid body for a route, for a caller with this role.
 fn body(path: &str, role: &str) -> Value {
     match path.rsplit('/').next() {
+        Some("{id}") => json!({"name": "ТОО «Жаңа ат»", "reason": "Қайта тіркелді"}),
+        Some("suspend" | "resume") => json!({"reason": "Сот шешімі"}),
         Some("keys") => json!({"label": "Планшет 1"}),
         Some("extend") => json!({"felling_until": "2027-01-31", "reason": "Қар"}),
         Some("cancel") => json!({"reason": "Өрт"}),
@@ -451,7 +482,7 @@ async fn each_role_gets_what_the_contract_says() {
                     check(what("any object, empty body"), &answer, statuses[role]);
                 }
             }
-            let full = if row.method == "POST" { body(row.path, name) } else { Value::Null };
+            let full = if ["POST", "PATCH"].contains(&row.method) { body(row.path, name) } else { Value::Null };
             let call = async |name: &str| cast.call(row.method, &at(name), role, full.clone()).await;
             let answers = [call(absent).await, call(&foreign).await, call(&own).await];
             check(what("an absent object"), &answers[0], row.absent[role]);
