@@ -10,7 +10,8 @@ use ormantrace::commands::fsck::{self, FsckError, Published, Scope, Snapshots};
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::tile::Builder;
 use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Signer};
-use ormantrace::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
+use ormantrace::timber::party::bin::Bin;
+use ormantrace::timber::party::bootstrap::{Bootstrap, DEMONSTRATION_BIN, bootstrap_operator};
 use ormantrace::timber::seal::marking_key;
 use ormantrace::timber::seal::signing::SigningKey;
 use ormantrace::timber::seal::{Gtin, Identification};
@@ -88,7 +89,7 @@ impl Scene {
     pub async fn new() -> Self {
         let world = World::new().await;
         let token = Token::random();
-        let name = Text::parse("Орман таңбалау операторы").unwrap();
+        let name = (Text::parse("Орман таңбалау операторы").unwrap(), Bin::parse(DEMONSTRATION_BIN).unwrap());
         let made =
             bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
         let Bootstrap::Created { organization: id, .. } = made else { panic!("{made:?}") };
@@ -156,7 +157,7 @@ impl Scene {
         let mut owner = world.owner().await;
         let whose = ErasureTarget::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
-        let whose = ErasureTarget::Iin(ormantrace::timber::party::bin::Bin::parse(&trader.bin).unwrap());
+        let whose = ErasureTarget::Iin(Bin::parse(&trader.bin).unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
 
         // Log 0: every step from the forest to the sawmill. Log 1: its seal voided and replaced. Log 2:

@@ -8,8 +8,13 @@ use chrono::TimeDelta;
 use ormantrace::base::clock::Clock;
 use ormantrace::base::token::Token;
 use ormantrace::base::units::Text;
+use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use serde_json::{Value, json};
+
+fn operator_named(name: &str) -> (Text<200>, Bin) {
+    (Text::parse(name).unwrap(), Bin::parse(&bin(9)).unwrap())
+}
 
 fn enterprise(n: u32) -> Value {
     json!({"bin": bin(n), "name": "ТОО «Шығыс орман»", "roles": ["enterprise"]})
@@ -440,7 +445,7 @@ async fn species_and_regions_need_no_token() {
 async fn instances_that_start_together_make_one_operator() {
     let db = TestDb::new().await;
     let (pool, clock) = (db.pool_of(8), Clock::held(morning()));
-    let name = Text::parse("Орман таңбалау операторы").unwrap();
+    let name = operator_named("Орман таңбалау операторы");
     let starts = (0..8).map(|_| bootstrap_operator(&pool, &clock, None, &name));
     let starts = futures_util::future::join_all(starts).await;
     let made: Vec<_> = starts
@@ -460,6 +465,8 @@ async fn instances_that_start_together_make_one_operator() {
     .fetch_one(&pool)
     .await
     .unwrap();
+    let operator: (String, String) = sqlx::query_as("SELECT name, bin FROM organization").fetch_one(&pool).await.unwrap();
+    assert_eq!(operator, ("Орман таңбалау операторы".to_owned(), bin(9)));
     // One organisation, one key and two events: the operator was registered, and its key was made.
     assert_eq!(counts, (1, 1, 2));
     let own = Token::from_text("an-operator-token-of-my-own-choice").unwrap();

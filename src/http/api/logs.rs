@@ -3,6 +3,7 @@
 use crate::base::error::Invalid;
 use crate::base::ids::{LogId, TicketId};
 use crate::base::input::input;
+use crate::base::units::Text;
 use crate::http::api::verify::{last_segment, segment_before};
 use crate::http::core::app::App;
 use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
@@ -238,6 +239,10 @@ input! {
         pub species: Option<Species>,
         /// Only logs of this felling ticket.
         pub felling_ticket: Option<TicketFilter>,
+        /// Only logs on this vehicle now, by its number plate; a carrier also finds those that it carries.
+        pub vehicle: Option<Text<40>>,
+        /// Only the log with this seal, present or past: its number or marking code.
+        pub seal: Option<Code>,
         /// Items per page.
         pub limit: Option<Limit>,
         /// `next` of the previous page.
@@ -268,13 +273,16 @@ pub async fn list_logs(
         status: query.status,
         species: query.species,
         ticket: query.felling_ticket.map(|ticket| ticket.0),
+        vehicle: query.vehicle.map(|vehicle| vehicle.as_str().to_owned()),
+        seal: query.seal,
         after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };
-    let ids = list::list(&app.pool, reader, filter).await?;
+    let mut db = app.pool.acquire().await?;
+    let ids = list::list(&mut db, reader, filter).await?;
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
-    let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items, app.clock.now()).await?;
-    let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
+    let rows = read::fetch(&mut db, &page.items, app.clock.now()).await?;
+    let names = Names::read(&mut *db, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // The caller may have lost full access to a log after the ids were listed and before the rows were read.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;

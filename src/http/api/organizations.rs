@@ -17,7 +17,7 @@ use crate::timber::party::bin::Bin;
 use crate::timber::party::change::check_roles;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization::{
-    NewOrganization, Organization, bin_taken, by_bin, get, list, register,
+    NewOrganization, Organization, OrganizationFilter, bin_taken, by_bin, get, list, register,
 };
 use crate::timber::party::role::{OrganizationKind, Role};
 use axum::Json;
@@ -40,6 +40,24 @@ input! {
         pub roles: Vec<Role> [0..=5],
     }
     => PartialOrganization::check as PartialOrganization;
+
+    /// Filters of the organisations.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct OrganizationQuery {
+        /// Only the organisation with this BIN or IIN.
+        #[param(value_type = Option<String>)]
+        pub bin: Option<Bin>,
+        /// Only organisations with this text in their name, in any case of letters.
+        #[param(value_type = Option<String>)]
+        pub name: Option<Text<200>>,
+        /// Only organisations with this role.
+        pub role: Option<Role>,
+        /// Items per page.
+        pub limit: Option<Limit>,
+        /// `next` of the previous page.
+        pub cursor: Option<Cursor>,
+    }
 
     /// Which page of a list.
     #[derive(utoipa::IntoParams)]
@@ -154,7 +172,7 @@ async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result
     path = "/v1/organizations",
     tag = "organizations",
     security(("token" = [])),
-    params(PageQuery),
+    params(OrganizationQuery),
     responses(
         (status = 200, description = "A page of organisations, in the order of registration", body = Page<Organization>),
     )
@@ -163,12 +181,17 @@ pub async fn list_organizations(
     caller: Caller,
     State(app): State<App>,
     uri: Uri,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<OrganizationQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
-    let after = cursors.key(page.cursor.as_ref())?;
-    let rows = list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
+    let after = cursors.key(query.cursor.as_ref())?;
+    let filter = OrganizationFilter {
+        bin: query.bin,
+        name: query.name.map(|name| name.as_str().to_owned()),
+        role: query.role,
+    };
+    let rows = list(&app.pool, &caller, &filter, after, Limit::probe(query.limit)).await?;
+    Ok(Page::of(&cursors, rows, query.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// One organisation.

@@ -177,7 +177,7 @@ fn sees_all(caller: &Caller) -> bool {
 pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -> Result<Organization> {
     // The query is also executed if the caller may not see the organisation, so that the time of the response
     // does not show whether the organisation exists.
-    let found = list_rows(db, Some(id), None, 1).await?.pop();
+    let found = list_rows(db, Some(id), &OrganizationFilter::default(), None, 1).await?.pop();
     found.filter(|_| may_see(caller, id)).ok_or(Error::NotFound)
 }
 
@@ -186,7 +186,7 @@ pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -
 /// # Errors
 /// From the database.
 pub(crate) async fn row(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Option<Organization>> {
-    Ok(list_rows(db, Some(id), None, 1).await?.pop())
+    Ok(list_rows(db, Some(id), &OrganizationFilter::default(), None, 1).await?.pop())
 }
 
 /// The chain of an organisation, without an access check: call [`get`] first.
@@ -231,16 +231,29 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
 pub async fn list(
     db: impl PgExecutor<'_>,
     caller: &Caller,
+    filter: &OrganizationFilter,
     after: Option<OrganizationId>,
     limit: i64,
 ) -> Result<Vec<Organization>> {
     let only = (!sees_all(caller)).then_some(caller.organization);
-    list_rows(db, only, after, limit).await
+    list_rows(db, only, filter, after, limit).await
+}
+
+/// The filters of a list of organisations.
+#[derive(Clone, Debug, Default)]
+pub struct OrganizationFilter {
+    /// Only the one with this BIN or IIN.
+    pub bin: Option<Bin>,
+    /// Only those with this text in their name, in any case of letters.
+    pub name: Option<String>,
+    /// Only those with this role.
+    pub role: Option<Role>,
 }
 
 async fn list_rows(
     db: impl PgExecutor<'_>,
     only: Option<OrganizationId>,
+    filter: &OrganizationFilter,
     after: Option<OrganizationId>,
     limit: i64,
 ) -> Result<Vec<Organization>> {
@@ -249,10 +262,16 @@ async fn list_rows(
                   suspended_since
            FROM organization
            WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id > $2)
+             AND ($4::text IS NULL OR bin = $4) AND ($6::text IS NULL OR roles @> ARRAY[$6])
+             -- lower() of the database leaves letters as they are that its locale does not know.
+             AND ($5::text IS NULL OR strpos(lower(name), lower($5)) > 0 OR strpos(name, $5) > 0)
            ORDER BY id LIMIT $3"#,
         only.map(|id| id.0),
         after.map(|id| id.0),
-        limit
+        limit,
+        filter.bin.as_ref().map(Bin::as_str),
+        filter.name.as_deref(),
+        filter.role.map(Role::as_str)
     )
     .fetch_all(db)
     .await?;
