@@ -15,6 +15,11 @@ ALTER TABLE organization VALIDATE CONSTRAINT organization_roles_check;
 COMMENT ON TABLE erasure_epoch IS 'One row, which every erasure of a person and every change of an organisation''s name changes: ETags and cached names of before are void';
 COMMENT ON COLUMN erasure_epoch.value IS 'Random bytes; empty before the first such change';
 
+-- Firewood that a forest owner recorded for an individual: the forest owner, which issued the ticket, records for it.
+ALTER TABLE log ADD COLUMN own_use boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN log.own_use IS 'It is an individual''s, for own use: the ticket''s issuer records for the holder, and it cannot be transferred or sold';
+CREATE INDEX log_own_use ON log (issuer_id, id) WHERE own_use;
+
 -- Look-ups of logs by vehicle and by carrier. Both columns are null except on the road, so the indexes are small.
 CREATE INDEX log_vehicle ON log (upper(replace(vehicle, ' ', '')), id) WHERE vehicle IS NOT NULL;
 CREATE INDEX log_carrier ON log (carrier_id, id) WHERE carrier_id IS NOT NULL;

@@ -70,7 +70,9 @@ mod tests {
     }
 
     fn settings(arguments: &[&str]) -> ServeSettings {
-        Line::try_parse_from([&["serve"], arguments].concat()).unwrap_or_else(|error| panic!("{error}")).settings
+        Line::try_parse_from([&["serve"], arguments].concat())
+            .unwrap_or_else(|error| panic!("{error}"))
+            .settings
     }
 
     #[test]

@@ -4,11 +4,10 @@
 //! requests in progress within the drain timeout, closes its connections and stops a private PostgreSQL
 //! cleanly. Nothing that it started is left running.
 
-use crate::base::clock::{Clock, ClockWatch};
 use super::configuration::{demonstration_codes, operator, warn_about_organizations};
+use crate::base::clock::{Clock, ClockWatch};
 use crate::base::config::{OperatorToken, ServeSettings, Settings, shown};
 use crate::base::error::{Error, Invalid};
-use crate::base::units::Text;
 use crate::commands::demo_keys;
 use crate::commands::fsck::guards::{self, Guards};
 use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
@@ -438,7 +437,9 @@ impl Ready {
         }
         warn_about_organizations(&self.app.pool).await?;
         if let Some(reason) = &self.app.not_configured {
-            tracing::warn!("NO SEALS ARE MADE HERE: {reason}; or give --allow-demonstration-codes for a trial");
+            tracing::warn!(
+                "NO SEALS ARE MADE HERE: {reason}; or give --allow-demonstration-codes for a trial"
+            );
         }
         if demo_keys::are_in(&self.app.pool).await? {
             tracing::warn!(

@@ -3,8 +3,8 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organization_changes, organizations,
-    proofs, seal_batches, seal_moves, seals, verify,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organization_changes,
+    organizations, proofs, seal_batches, seal_moves, seals, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems, reference};

@@ -18,9 +18,7 @@ use crate::evidence::chain::append::{Rows, link};
 use crate::evidence::chain::{Draft, Leaves, Tx};
 use crate::evidence::idempotency::operation;
 use crate::evidence::idempotency::stored::{self, StoredResponse};
-use crate::timber::custody::check::{
-    Organizations, OtherParties, named, organizations, suspended_senders,
-};
+use crate::timber::custody::check::{Organizations, OtherParties, named, organizations, suspended_senders};
 use crate::timber::custody::harvest::check::MAX_CLOCK_SKEW;
 use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
@@ -151,8 +149,8 @@ impl GroupCommit {
             return None;
         }
         let operation = request.operation_id.unwrap_or_default();
-        let recorder = Recorder::new(caller, request, others, operation, self.now)
-            .with_suspended(suspended.clone());
+        let recorder =
+            Recorder::new(caller, request, others, operation, self.now).with_suspended(suspended.clone());
         let mut plans = Vec::with_capacity(rows.len());
         for row in rows {
             let access = access(caller, &row)?;

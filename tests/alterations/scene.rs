@@ -110,6 +110,25 @@ impl Scene {
         let inspector = org(6, "Абай облыстық орман инспекциясы", &["inspector"], "legal_entity").await;
         let trader = org(7, "ЖК «Сүлейменова Айгүл»", &["enterprise"], "sole_trader").await;
 
+        // An organisation with another name and other roles, that is suspended; another one was, for a while. The trader,
+        // which is erased below, had another name.
+        let moved = org(8, "ТОО «Көктерек»", &["enterprise"], "legal_entity").await;
+        let change = async |of: &Org, body: Value| {
+            let path = format!("/v1/organizations/{}", of.id);
+            let answer = world.call(axum::http::Method::PATCH, &path, Some(&operator.token), body).await;
+            assert!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.bytes));
+        };
+        change(
+            &moved,
+            json!({"name": "ТОО «Көктерек сауда»", "roles": ["carrier"], "reason": "Қайта тіркелді"}),
+        )
+        .await;
+        change(&trader, json!({"name": "ЖК «Оспанова Айгүл»", "reason": "Тегі өзгерді"})).await;
+        for (of, what) in [(&moved, "suspend"), (&sawmill, "suspend"), (&sawmill, "resume")] {
+            post(&world, &format!("/v1/organizations/{}/{what}", of.id), &operator, json!({"reason": "Сот"}))
+                .await;
+        }
+
         let ticket =
             world.ticket(&forest_owner, &enterprise, "0001245").await["id"].as_str().unwrap().to_owned();
         let other =

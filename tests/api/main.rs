@@ -20,6 +20,7 @@ mod long_histories;
 mod marking_codes;
 mod organization_changes;
 mod organizations;
+mod own_use;
 mod proofs;
 mod publish;
 #[path = "../faults/random.rs"]

@@ -15,7 +15,9 @@ async fn suspend(world: &World, by: &Org, of: &Org) -> Answer {
 }
 
 async fn resume(world: &World, by: &Org, of: &Org) -> Answer {
-    world.post(&format!("/v1/organizations/{}/resume", of.id), by, json!({"reason": "Шешім күшін жойды"})).await
+    world
+        .post(&format!("/v1/organizations/{}/resume", of.id), by, json!({"reason": "Шешім күшін жойды"}))
+        .await
 }
 
 /// The slug of a problem's type.
@@ -73,10 +75,7 @@ async fn a_new_name_is_shown_everywhere_at_once_and_is_in_the_personal_part_alon
     .fetch_one(&world.app.pool)
     .await
     .unwrap();
-    assert_eq!(
-        public,
-        r#"{"on":"2026-10-05","subject":"organization","type":"organization_changed","v":1}"#
-    );
+    assert_eq!(public, r#"{"on":"2026-10-05","subject":"organization","type":"organization_changed","v":1}"#);
     assert!(!business.contains("өңдеу") && !business.contains("Қайта"));
     assert_eq!(personal, format!(r#"{{"name":"{NEW_NAME}","reason":"Қайта тіркелді","v":1}}"#));
     // The same values again are no event.
@@ -175,9 +174,12 @@ async fn supervision_and_timber_are_not_combined() {
     assert_eq!(patch(&world, &operator, &enterprise, body).await.codes(), ["roles-conflict"]);
     // One that was registered before the rule keeps its roles, gets a new name, and is listed at the start.
     let before = world.organization(70, "Ескі мекеме", &["inspector", "enterprise"]).await;
-    let listed = ormantrace::timber::party::organization::with_conflicting_roles(&world.app.pool).await.unwrap();
+    let listed =
+        ormantrace::timber::party::organization::with_conflicting_roles(&world.app.pool).await.unwrap();
     assert_eq!(listed, [before.id]);
-    patch(&world, &operator, &before, json!({"name": "Жаңа мекеме", "reason": "Аты өзгерді"})).await.expect(200);
+    patch(&world, &operator, &before, json!({"name": "Жаңа мекеме", "reason": "Аты өзгерді"}))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -215,7 +217,8 @@ async fn a_repeated_change_is_answered_again_and_that_of_a_person_is_not_stored(
     let world = World::new().await;
     let operator = world.operator().await;
     let enterprise = world.enterprise().await;
-    let trader = json!({"bin": bin(71), "name": "ЖК Оспанов", "kind": "sole_trader", "roles": ["enterprise"]});
+    let trader =
+        json!({"bin": bin(71), "name": "ЖК Оспанов", "kind": "sole_trader", "roles": ["enterprise"]});
     let trader = world.post("/v1/organizations", &operator, trader).await.expect(201);
     let once = async |id: &str, key: &str, body: Value| {
         let request = Request::patch(format!("/v1/organizations/{id}"))
@@ -269,7 +272,11 @@ async fn a_suspended_organisation_reads_and_ends_what_is_under_way() {
     for (method, path, body) in [
         (Method::POST, "/v1/harvests".to_owned(), World::harvest_of(&felled.ticket, &seals[..1])),
         (Method::POST, "/v1/harvests?dry_run=true".to_owned(), json!({})),
-        (Method::POST, "/v1/seals/transfer".to_owned(), json!({"numbers": seals[..1], "to_bin": sawmill.bin})),
+        (
+            Method::POST,
+            "/v1/seals/transfer".to_owned(),
+            json!({"numbers": seals[..1], "to_bin": sawmill.bin}),
+        ),
         (Method::POST, format!("/v1/seals/{}/void", seals[0]), json!({"reason": "lost"})),
         (Method::POST, format!("/v1/organizations/{id}/keys"), json!({"label": "Жаңа кілт"})),
     ] {
@@ -279,8 +286,18 @@ async fn a_suspended_organisation_reads_and_ends_what_is_under_way() {
         assert_eq!(refused.codes(), ["organization-suspended"]);
     }
     for event in [
-        "stored", "loaded", "departed", "transferred", "accepted", "processed", "exported", "sold", "found",
-        "seal_replaced", "corrected", "inspected",
+        "stored",
+        "loaded",
+        "departed",
+        "transferred",
+        "accepted",
+        "processed",
+        "exported",
+        "sold",
+        "found",
+        "seal_replaced",
+        "corrected",
+        "inspected",
     ] {
         for body in [json!({}), json!({"to_bin": sawmill.bin}), json!({"unknown": 1})] {
             let refused = world.event(enterprise, event, &logs[..1], body).await;
@@ -298,11 +315,17 @@ async fn a_suspended_organisation_reads_and_ends_what_is_under_way() {
     world.event(enterprise, "destroyed", &logs[5..6], json!({})).await.expect(201);
     // It may take back its keys, and the operator makes it another one to read with.
     let (key, _) = world.key(id).await;
-    world.call(Method::DELETE, &format!("/v1/keys/{key}"), Some(&enterprise.token), Value::Null).await.expect(204);
+    world
+        .call(Method::DELETE, &format!("/v1/keys/{key}"), Some(&enterprise.token), Value::Null)
+        .await
+        .expect(204);
     let label = json!({"label": "Оқуға"});
     world.post(&format!("/v1/organizations/{id}/keys"), operator, label).await.expect(201);
     // Others go on.
-    world.event(inspector, "inspected", &logs[..1], json!({"details": {"outcome": "match"}})).await.expect(201);
+    world
+        .event(inspector, "inspected", &logs[..1], json!({"details": {"outcome": "match"}}))
+        .await
+        .expect(201);
     world.ticket(forest_owner, sawmill, "0001299").await;
 
     let resumed = resume(&world, operator, enterprise).await.expect(200);
@@ -360,7 +383,8 @@ async fn no_sale_is_recorded_after_the_suspension_of_its_seller() {
     let sale = async |n: usize| {
         let mut more = json!({"document": {"kind": "contract", "number": format!("{n}")}});
         if n % 2 == 0 {
-            more["device"] = json!({"id": "tablet-07", "seq": n + 1, "recorded_at": "2026-10-05T09:31:00+05:00"});
+            more["device"] =
+                json!({"id": "tablet-07", "seq": n + 1, "recorded_at": "2026-10-05T09:31:00+05:00"});
         }
         world.event(enterprise, "sold", &logs[n..=n], more).await
     };
@@ -442,7 +466,10 @@ async fn no_inspector_decides_in_its_own_case() {
     own(world.post(&path("release"), &mixed, json!({"reason": "Тексерілді"})).await).await;
     world.post(&path("release"), inspector, json!({"reason": "Тексерілді"})).await.expect(200);
     // Even after it gave up the timber and became an inspectorate alone, what it held stays its own case.
-    world.post(&format!("/v1/felling-tickets/{ticket}/cancel"), forest_owner, json!({"reason": "Жабылды"})).await.expect(200);
+    world
+        .post(&format!("/v1/felling-tickets/{ticket}/cancel"), forest_owner, json!({"reason": "Жабылды"}))
+        .await
+        .expect(200);
     world.event(&mixed, "lost", &logs[..1], json!({})).await.expect(201);
     let roles = json!({"roles": ["inspector"], "reason": "Тек бақылау"});
     patch(&world, operator, &mixed, roles).await.expect(200);

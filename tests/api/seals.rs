@@ -675,6 +675,7 @@ async fn a_server_with_the_settings_of_a_trial_makes_no_seals() {
     answer.expect(422);
     assert_eq!(answer.codes(), ["bad-quantity", "not-configured"]);
     // Seals that exist are registered with the codes that they have.
-    let seals = json!({"holder_bin": enterprise.bin, "seals": [{"number": "AB-1", "marking_code": code("AB1")}]});
+    let seals =
+        json!({"holder_bin": enterprise.bin, "seals": [{"number": "AB-1", "marking_code": code("AB1")}]});
     Answer::of(&world.unconfigured(), "/v1/seals", &operator, &seals).await.expect(201);
 }

@@ -28,7 +28,8 @@ fn a_trial_is_announced_at_each_start_and_makes_no_seals() {
     assert_eq!(me["organization"]["bin"], "040640000028");
     server.end();
     // A later start does not change the operator, and warns again.
-    let server = start(&["--gtin", "04870000000012", "--operator-name", "Басқа", "--operator-bin", "140140001009"]);
+    let server =
+        start(&["--gtin", "04870000000012", "--operator-name", "Басқа", "--operator-bin", "140140001009"]);
     assert!(warned(&server), "{:?}", server.told);
     assert!(server.get("/v1/me", Some(TOKEN)).1.contains("РМҚК «Орман таңбалау»"));
     server.end();

@@ -208,11 +208,7 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
 
 /// Reads a page. `before` are personal parts of earlier pages of the chain that this page continues, if there is one:
 /// they are read again, so that the rows derived from them are compared within this snapshot.
-pub(super) async fn load(
-    db: &mut PgConnection,
-    page: Page,
-    before: &[Uuid],
-) -> sqlx::Result<Loaded> {
+pub(super) async fn load(db: &mut PgConnection, page: Page, before: &[Uuid]) -> sqlx::Result<Loaded> {
     // The index of the primary key includes all columns that a chain needs, so an index-only scan suffices.
     let events = sqlx::query_as!(
         EventRow,
@@ -260,7 +256,8 @@ async fn personal(
     events: impl Iterator<Item = &EventRow>,
     before: &[Uuid],
 ) -> sqlx::Result<HashMap<Uuid, PersonalRow>> {
-    let mut ids: Vec<Uuid> = events.filter_map(|event| event.personal_id).chain(before.iter().copied()).collect();
+    let mut ids: Vec<Uuid> =
+        events.filter_map(|event| event.personal_id).chain(before.iter().copied()).collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {

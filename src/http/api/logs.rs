@@ -242,6 +242,8 @@ input! {
         /// Only logs on this vehicle now, by its number plate; a carrier also finds those that it carries.
         pub vehicle: Option<Text<40>>,
         /// Only the log with this seal, present or past: its number or marking code.
+        #[param(value_type = Option<String>)]
+        #[schema(value_type = Option<String>)]
         pub seal: Option<Code>,
         /// Items per page.
         pub limit: Option<Limit>,

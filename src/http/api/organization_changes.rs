@@ -109,7 +109,8 @@ pub async fn change_organization(
         Parsed::Partial(partial) => return Err(refuse(&app, &id, partial).await?),
     };
     let OrganizationChange { name, roles, reason } = input;
-    run(app, caller, &id, write, ("change_organization", What::Change(NewValues { name, roles })), reason).await
+    run(app, caller, &id, write, ("change_organization", What::Change(NewValues { name, roles })), reason)
+        .await
 }
 
 /// Suspends an organisation: from now on it may read, and record only the end of what is under way.

@@ -1,5 +1,6 @@
 //! Organisations: the operator registers them, and each may read its own record.
 
+use super::organization_changes::check_duplicates;
 use crate::base::error::Invalid;
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Errors, Node, input};
@@ -12,7 +13,6 @@ use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
-use super::organization_changes::check_duplicates;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::change::check_roles;
 use crate::timber::party::key::Caller;

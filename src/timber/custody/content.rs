@@ -261,6 +261,9 @@ pub struct LogBusiness {
     /// correction that moves the volume to another line.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<LineId>,
+    /// The individual for whose own use it was felled, if not the recorder's. Only in the first event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub holder: Option<OrganizationId>,
     /// The event that this one corrects.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub corrects: Option<Corrects>,
@@ -330,6 +333,7 @@ impl LogBusiness {
             table: None,
             ticket: None,
             line: None,
+            holder: None,
             corrects: None,
             reverse: false,
             right_occurred: None,

@@ -308,7 +308,8 @@ fn needs_inspector(
     }
     let on_road = matches!(status, Status::Loaded | Status::InTransit | Status::Arrived);
     let others = followers.iter().any(|event| event.content.business.organization != own);
-    (holder != own || owner != own || !status.is_open() || on_road || others).then_some(
+    let is_own = row.state.keeper == Some(own) || holder == own && owner == own;
+    (!is_own || !status.is_open() || on_road || others).then_some(
         "The harvester may correct a harvest while the log is its own, open, not on the road and without an event of \
          another organisation; after that, only an inspector may.",
     )

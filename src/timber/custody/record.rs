@@ -196,7 +196,8 @@ impl<'r> Recorder<'r> {
             let (code, detail) = match refusal {
                 Refused::NotYours if self.accepts(state) => (
                     "holds-no-timber",
-                    "Your organisation is neither an enterprise nor a forest owner; it takes no timber over.".to_owned(),
+                    "Your organisation is neither an enterprise nor a forest owner; it takes no timber over."
+                        .to_owned(),
                 ),
                 Refused::Transition if event == LogEventType::Released => {
                     ("transition-not-allowed", "The log has no hold of its own.".to_owned())
@@ -208,6 +209,11 @@ impl<'r> Recorder<'r> {
                     let pending = if state.pending.is_some() { ", with a transfer pending" } else { "" };
                     let detail = format!("`{event}` does not follow on `{}`{pending}.", state.status);
                     ("transition-not-allowed", detail)
+                }
+                Refused::OwnUse => {
+                    let detail =
+                        "This wood is for its holder's own use: it cannot be transferred, sold or exported.";
+                    ("own-use", detail.to_owned())
                 }
                 Refused::Held => {
                     let detail = format!("The log is held: `{event}` is not possible until it is released.");

@@ -7,11 +7,11 @@
 //! Lock order: the ticket, then its logs by id. The fact is written to the rows of the logs, so that custody events
 //! and checks read the log's row alone.
 
+use super::own_case::own_case;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OrganizationId, TicketId};
 use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment, Text};
 use crate::evidence::chain::{LockedHead, Tx};
-use super::own_case::own_case;
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::TicketEventType;

@@ -124,7 +124,8 @@ pub fn check_roles(kind: OrganizationKind, roles: &[Role], at: &Location) -> Opt
         }
         (_, []) => ("too-few", "An organisation has at least one role."),
         (_, roles) if conflicting(roles) => {
-            let detail = "An operator or inspector holds no timber: it cannot be an enterprise or a forest owner too.";
+            let detail =
+                "An operator or inspector holds no timber: it cannot be an enterprise or a forest owner too.";
             ("roles-conflict", detail)
         }
         _ => return None,

@@ -292,19 +292,30 @@ async fn list_rows(
 pub struct OrganizationRef {
     /// Id.
     pub id: OrganizationId,
+    /// Its kind.
+    pub kind: OrganizationKind,
     /// Its roles.
     pub roles: Vec<Role>,
+}
+
+/// Whether the organisation is an individual, which has timber for own use only.
+pub async fn is_individual(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT kind = 'individual' AS "individual!" FROM organization WHERE id = $1"#,
+        id.0
+    );
+    Ok(found.fetch_optional(db).await?.unwrap_or(false))
 }
 
 /// The organisation with a BIN.
 pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<OrganizationRef>> {
     let row = sqlx::query!(
-        r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
+        r#"SELECT id, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
         bin.as_str()
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| OrganizationRef { id: row.id.into(), roles: row.roles }))
+    Ok(row.map(|row| OrganizationRef { id: row.id.into(), kind: row.kind, roles: row.roles }))
 }
 /// The organisations that are registered as legal entities under a person's number (IIN). They were
 /// registered before such registrations were refused. Public responses do not show their names.

@@ -15,7 +15,7 @@ use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
-use crate::timber::party::role::Role;
+use crate::timber::party::role::OrganizationKind;
 use crate::timber::wood::species::{Species, Wood};
 use uuid::Uuid;
 
@@ -279,8 +279,9 @@ async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result
         errors.invalid.push(FieldError::new(at(), "unknown-organization", detail));
         return Ok(None);
     };
-    if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
-        let detail = "Only an enterprise or a forest owner may hold a ticket; this organisation is neither.";
+    let may_hold = named.roles.iter().any(|role| role.holds_timber());
+    if !may_hold && named.kind != OrganizationKind::Individual {
+        let detail = "Only an enterprise, a forest owner or an individual may hold a ticket; this organisation is none.";
         errors.invalid.push(FieldError::new(at(), "not-a-harvester", detail));
     }
     Ok(Some(named.id))

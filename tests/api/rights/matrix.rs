@@ -482,7 +482,8 @@ async fn each_role_gets_what_the_contract_says() {
                     check(what("any object, empty body"), &answer, statuses[role]);
                 }
             }
-            let full = if ["POST", "PATCH"].contains(&row.method) { body(row.path, name) } else { Value::Null };
+            let full =
+                if ["POST", "PATCH"].contains(&row.method) { body(row.path, name) } else { Value::Null };
             let call = async |name: &str| cast.call(row.method, &at(name), role, full.clone()).await;
             let answers = [call(absent).await, call(&foreign).await, call(&own).await];
             check(what("an absent object"), &answers[0], row.absent[role]);

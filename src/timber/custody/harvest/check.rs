@@ -12,6 +12,7 @@ use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::request::Device;
 use crate::timber::parameter::Rulebook;
+use crate::timber::party;
 use crate::timber::party::key::Caller;
 use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
@@ -92,6 +93,8 @@ pub(super) struct Checked {
     /// Index of each log's ticket line.
     pub(super) lines: Vec<usize>,
     pub(super) seals: Vec<SealRow>,
+    /// Whether the wood is the individual's that holds the ticket, for own use.
+    pub(super) own_use: bool,
     /// The time of receipt, read after the locks were taken.
     pub(super) now: DateTime<Utc>,
 }
@@ -142,7 +145,14 @@ pub(super) async fn check(
     // request could get an earlier time of receipt than that request.
     let now = rulebook.now();
 
-    let ticket = ticket.filter(|ticket| ticket.row.holder == caller.organization);
+    // An individual has no role: the forest owner that issued its ticket records for it.
+    let own_use = match &ticket {
+        Some(ticket) if ticket.row.issuer == caller.organization => {
+            party::organization::is_individual(&mut **tx, ticket.row.holder).await?
+        }
+        _ => false,
+    };
+    let ticket = ticket.filter(|ticket| own_use || ticket.row.holder == caller.organization);
     let seals = check_seals(caller, claims, locations, seals.collect(), errors);
     match &ticket {
         None if claims.ticket.is_some() => {
@@ -166,7 +176,7 @@ pub(super) async fn check(
         if ticket.is_some() { check_lines(claims, locations, &mut balance, errors) } else { Vec::new() };
     let marked = balance.finish();
     if errors.is_empty() {
-        return Ok(Checked { ticket, marked, lines, seals, now });
+        return Ok(Checked { ticket, marked, lines, seals, own_use, now });
     }
     if let Some(fingerprint) = fingerprint
         && let Some(again) = recorded_before(tx, caller, fingerprint, &seals, locations).await?
@@ -189,7 +199,7 @@ pub(super) async fn check(
             errors.add(error)?;
         }
     }
-    Ok(Checked { ticket, marked, lines, seals, now })
+    Ok(Checked { ticket, marked, lines, seals, own_use, now })
 }
 
 /// The conflict `already-recorded`, if the same request was recorded before. That is so if the first seal is

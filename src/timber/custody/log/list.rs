@@ -1,9 +1,9 @@
 //! Lists of logs: which ids are on a page.
 
+use super::find::resolve;
 use crate::base::error::Result;
 use crate::base::ids::{LogId, TicketId};
 use crate::timber::event::vocabulary::Status;
-use super::find::resolve;
 use crate::timber::party::reader::Reader;
 use crate::timber::seal::Code;
 use crate::timber::wood::species::Species;
@@ -41,7 +41,8 @@ macro_rules! looked_up {
                 + $by
                 + " AND id > $1 AND ($2::text IS NULL OR status = $2)
                AND ($3::text IS NULL OR species = $3) AND ($4::uuid IS NULL OR ticket_id = $4)
-               AND ($7 AND NOT $8 OR holder_id = $6 OR NOT $8 AND $6 IN (owner_id, carrier_id))
+               AND ($7 AND NOT $8 OR holder_id = $6 OR own_use AND issuer_id = $6
+                    OR NOT $8 AND $6 IN (owner_id, carrier_id))
                AND ($10::text IS NULL OR upper(replace(vehicle, ' ', '')) = upper(replace($10, ' ', '')))
              ORDER BY id LIMIT $5",
             $filter.after.map_or(Uuid::nil(), |id| id.0),
@@ -98,8 +99,8 @@ pub async fn list(db: &mut PgConnection, reader: Reader, filter: LogFilter) -> R
         );
         return Ok(ids.fetch_all(db).await?);
     }
-    // The query joins two disjoint sets: the logs that the reader holds, and those that it owns but does not
-    // hold. Each set is read in the order of its own index.
+    // The query joins three disjoint sets: the logs that the reader holds, those that it owns but does not
+    // hold, and those for own use that it records for their holders. Each set is read in the order of its own index.
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id!: LogId" FROM (
                (SELECT id FROM log
@@ -111,6 +112,11 @@ pub async fn list(db: &mut PgConnection, reader: Reader, filter: LogFilter) -> R
                 WHERE NOT $7 AND owner_id = $6 AND owner_id <> holder_id AND id > $1
                   AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
                   AND ($4::uuid IS NULL OR ticket_id = $4)
+                ORDER BY id LIMIT $5)
+               UNION ALL
+               (SELECT id FROM log
+                WHERE own_use AND issuer_id = $6 AND id > $1 AND ($2::text IS NULL OR status = $2)
+                  AND ($3::text IS NULL OR species = $3) AND ($4::uuid IS NULL OR ticket_id = $4)
                 ORDER BY id LIMIT $5)
            ) AS mine ORDER BY id LIMIT $5"#,
         after,

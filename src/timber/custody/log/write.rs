@@ -59,6 +59,7 @@ struct Stored {
     issuer_id: Uuid,
     seal_number: SealNumber,
     seal_void: bool,
+    own_use: bool,
     status: Status,
     holder_id: Uuid,
     owner_id: Uuid,
@@ -113,6 +114,7 @@ impl TryFrom<Stored> for LockedLog {
             status: row.status,
             holder: row.holder_id.into(),
             owner: row.owner_id.into(),
+            keeper: row.own_use.then(|| row.issuer_id.into()),
             pending,
             carrier: row.carrier_id.map(Into::into),
             vehicle: row.vehicle,
@@ -159,7 +161,7 @@ macro_rules! locked {
                     log.table_volume_m3 AS "table_volume_m3: Volume",
                     log.measurement_method AS "measurement_method: MeasurementMethod", log.felled_on,
                     log.harvest_id, log.ticket_id, log.line_id, log.issuer_id,
-                    log.seal_number AS "seal_number: SealNumber", log.seal_void,
+                    log.seal_number AS "seal_number: SealNumber", log.seal_void, log.own_use,
                     log.status AS "status: Status", log.holder_id, log.owner_id, log.pending_from, log.pending_to,
                     log.pending_of AS "pending_of: TransferOf", log.carrier_id, log.vehicle,
                     log.held_since, log.held_reason, log.ticket_held_since, log.ticket_held_until,
@@ -298,26 +300,27 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     let harvests: Vec<Uuid> = logs.iter().map(|log| log.harvest.0).collect();
     let tickets: Vec<Uuid> = logs.iter().map(|log| log.ticket.0).collect();
     let issuers: Vec<Uuid> = logs.iter().map(|log| log.issuer.0).collect();
+    let own_use: Vec<bool> = logs.iter().map(|log| log.state.keeper.is_some()).collect();
     let kinds: Vec<LogKind> = logs.iter().map(|log| log.state.kind).collect();
     let methods: Vec<MeasurementMethod> = logs.iter().map(|log| log.state.method).collect();
     sqlx::query!(
         "INSERT INTO log (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
                           length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
                           harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
-                          last_type, last_on, last_region, last_occurred_at)
+                          last_type, last_on, last_region, last_occurred_at, own_use)
          SELECT id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
                 length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
                 harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
-                last_type, last_on, last_region, last_occurred_at
+                last_type, last_on, last_region, last_occurred_at, own_use
          FROM UNNEST($1::uuid[], $2::bytea[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[], $7::text[],
                      $8::text[], $9::text[], $10::smallint[], $11::numeric[], $12::numeric[], $13::int[],
                      $14::numeric[], $15::numeric[], $16::text[], $17::date[], $18::uuid[], $19::uuid[], $20::uuid[],
                      $21::uuid[], $22::text[], $23::text[], $24::uuid[], $25::uuid[], $26::text[], $27::date[], $28::text[],
-                     $29::timestamptz[])
+                     $29::timestamptz[], $30::boolean[])
               AS new (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
                       length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
                       harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
-                      last_type, last_on, last_region, last_occurred_at)",
+                      last_type, last_on, last_region, last_occurred_at, own_use)",
         &columns.id,
         &salts,
         &columns.head_seq,
@@ -347,6 +350,7 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
         &columns.last_on,
         &columns.last_region as &[Option<Region>],
         &columns.last_occurred_at,
+        &own_use,
     )
     .execute(&mut **tx)
     .await?;
