@@ -251,9 +251,9 @@ pub async fn export_log(
 ) -> Result<Response, Problem> {
     let Query(ExportQuery { since }) = match query {
         Ok(query) => query,
-        Err(problem) => return Err(refused(&app, unresolved, problem).await),
+        Err(problem) => return Err(refused(&app, &unresolved, problem).await),
     };
-    let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
+    let (reader, row, access) = visible_log(&app, &unresolved, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
     let events = if is_long(&row, access)? {
         let permit = app.reads.memory_permits(up_to(&row, access)?, reader.organization).await?;

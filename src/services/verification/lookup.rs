@@ -3,6 +3,7 @@
 
 use super::answer::Verification;
 use crate::base::error::{Error, Invalid, Result};
+use crate::base::ids::OrganizationId;
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::BatchQuery;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct CodeRow {
     pub(super) key_id: Option<Uuid>,
+    pub(super) key_organization: Option<OrganizationId>,
     pub(super) key_expires_at: Option<DateTime<Utc>>,
     pub(super) key_last_used_at: Option<DateTime<Utc>>,
     pub(super) number: Option<String>,
@@ -77,9 +79,18 @@ impl SealLookup {
     }
 }
 
+/// The rows for the codes of a [`SealLookup`], in their order.
+#[derive(Debug, Default)]
+pub struct FoundCodes {
+    /// A row for each code.
+    pub rows: Vec<CodeRow>,
+    /// The organisation of the token, if the lookup has one.
+    pub caller: Option<OrganizationId>,
+}
+
 impl BatchQuery for SealLookup {
     /// `None` if the token is not valid.
-    type Output = Option<Vec<CodeRow>>;
+    type Output = Option<FoundCodes>;
 
     fn cost(&self) -> usize {
         self.numbers.len()
@@ -96,7 +107,7 @@ impl BatchQuery for SealLookup {
             tokens[first] = lookup.token.as_ref().map(TokenHash::hash);
             first += lookup.cost();
         }
-        let mut rows = sqlx::query_file_as!(
+        let mut found = sqlx::query_file_as!(
             CodeRow,
             "src/services/verification/lookup.sql",
             &numbers as &[Option<&str>],
@@ -108,12 +119,13 @@ impl BatchQuery for SealLookup {
         .into_iter();
         let mut uses = KeyUsage::default();
         let results = lookups.iter().map(|lookup| {
-            let found: Vec<CodeRow> = rows.by_ref().take(lookup.cost()).collect();
+            let rows: Vec<CodeRow> = found.by_ref().take(lookup.cost()).collect();
             let admitted = lookup.token.as_ref().is_none_or(|token| {
-                let key = found.first().and_then(CodeRow::key);
+                let key = rows.first().and_then(CodeRow::key);
                 key.is_some_and(|key| uses.admit(token, key))
             });
-            Ok(admitted.then_some(found))
+            let caller = rows.first().and_then(|row| row.key_organization);
+            Ok(admitted.then_some(FoundCodes { rows, caller }))
         });
         let results = results.collect();
         uses.note(db).await?;

@@ -158,6 +158,47 @@ async fn writes_that_last_take_at_most_half_of_the_places() {
     assert_eq!(statuses, [201, 201, 503, 503]);
 }
 
+/// A key that has only checked seals and read histories has the places of its organisation, and not the
+/// eighth that a key has until its organisation is known.
+#[tokio::test]
+async fn a_key_that_only_reads_has_half_of_the_places() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let wait = Duration::from_secs(2);
+    let limits = ConcurrencyLimits { public: 8, read: 8, wait, ..ConcurrencyLimits::default() };
+    let router = router(world.instance(), &LayerSettings { limits, ..LayerSettings::default() });
+    let (log, inspector) = (&felled.logs[0], &felled.inspector);
+    for path in [format!("/v1/verify/{log}"), format!("/v1/logs/{log}/history")] {
+        let get = || {
+            let request = Request::get(&path)
+                .header("authorization", format!("Bearer {}", inspector.token))
+                .body(Body::empty())
+                .unwrap();
+            let router = router.clone();
+            tokio::spawn(async move { send(&router, request).await.status.as_u16() })
+        };
+        assert_eq!(soon(get()).await.unwrap(), 200);
+        // While another transaction locks the table, every read keeps its place.
+        let mut locker = world.owner().await;
+        let mut holding = locker.begin().await.unwrap();
+        sqlx::query("LOCK TABLE log IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+        let reads: Vec<_> = (0..5).map(|_| get()).collect();
+        soon(async {
+            while !reads.iter().any(tokio::task::JoinHandle::is_finished) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        holding.rollback().await.unwrap();
+        let mut statuses = Vec::new();
+        for read in reads {
+            statuses.push(soon(read).await.unwrap());
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 200, 200, 200, 503], "{path}");
+    }
+}
+
 /// Public checks from addresses that a proxy names.
 struct Public(Router);
 
