@@ -491,6 +491,36 @@ fn only_http_and_input_make_locations() {
     assert!(left.is_empty(), "LOCATION_EXCEPTIONS allows more than there are: {left:?}");
 }
 
+/// Uses of the pool in http that take no organisation's share ([`crate::http::core::share`] in src), and how
+/// often: for a public response, before a caller is known, or in the one place that takes the share.
+const WITHOUT_SHARE: [(&str, usize); 5] = [
+    ("src/http/api/proofs.rs", 2),
+    ("src/http/api/verify.rs", 1),
+    ("src/http/core/app.rs", 2),
+    ("src/http/core/share.rs", 2),
+    ("src/http/router.rs", 1),
+];
+
+#[test]
+fn every_connection_of_an_organisation_is_of_its_share() {
+    let mut problems = Vec::new();
+    for source in TODAY.sources.iter().filter(|source| source.path.starts_with("src/http/")) {
+        let uses = source.tokens.windows(2).filter(|two| {
+            two[0].is('.') && two[1].is_word("pool") || two[0].is_word("pub") && two[1].is_word("pool")
+        });
+        let lines: Vec<usize> = uses.map(|two| two[1].line).collect();
+        let allowed =
+            WITHOUT_SHARE.iter().find(|(path, _)| *path == source.path).map_or(0, |(_, count)| *count);
+        if lines.len() != allowed {
+            problems.push(format!(
+                "{} uses the pool in lines {lines:?}, expected {allowed} uses: take `App::connection` or `App::begin`",
+                source.path
+            ));
+        }
+    }
+    report("a connection of the pool is taken by an organisation's share", &problems);
+}
+
 #[test]
 fn no_file_is_too_long() {
     report("files have a length that can be read", &size_problems(&TODAY));

@@ -6,7 +6,6 @@ use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Moment, Text, Volume};
-use crate::evidence::chain::Tx;
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
@@ -300,7 +299,7 @@ async fn refuse(
         for error in crossings(input.plot.clone().flatten()).await? {
             errors.invalid.push(error);
         }
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = check(&mut tx, caller.organization, &input.claims(), &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
@@ -339,7 +338,7 @@ pub async fn list_felling_tickets(
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let rows = list(&mut db, &caller, after, Limit::probe(page.limit), app.clock.now()).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
@@ -366,7 +365,7 @@ pub async fn get_felling_ticket(
     _: NoQuery,
 ) -> Result<Json<TicketView>, Problem> {
     let id = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     Ok(Json(get(&mut db, &caller, id, app.clock.now()).await?))
 }
 
@@ -402,9 +401,9 @@ pub async fn get_felling_ticket_history(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let ticket = get(&mut db, &caller, id, app.clock.now()).await?;
-    let subject = subject(&mut *db, id).await?;
+    let subject = subject(&mut **db, id).await?;
     drop(db);
     // A ticket's events have no personal part, so there is none to withhold.
     let events = subject_events(&app, &caller, subject, query.omits_evidence(), |_| Disclosure::ALL).await?;
@@ -578,7 +577,7 @@ async fn refuse_change(
     mut errors: RequestErrors,
 ) -> Result<Problem, Problem> {
     if let (Some(dates), Ok(id)) = (dates, id_in_path(id)) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = change::check(&mut tx, caller, id, dates, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;

@@ -272,10 +272,11 @@ pub async fn list_logs(
         after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };
-    let ids = list::list(&app.pool, reader, filter).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let ids = list::list(&mut **db, reader, filter).await?;
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
-    let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items, app.clock.now()).await?;
-    let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
+    let rows = read::fetch(&mut db, &page.items, app.clock.now()).await?;
+    let names = Names::read(&mut **db, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // The caller may have lost full access to a log after the ids were listed and before the rows were read.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;

@@ -22,5 +22,6 @@ pub mod problem_type;
 pub mod query;
 pub mod rejection;
 pub mod response;
+pub mod share;
 pub mod write;
 pub mod write_queue;

@@ -111,6 +111,57 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
     .await;
 }
 
+/// A body that is refused needs a connection for its checks, and an organisation has at most half of them for these,
+/// as for any other use.
+#[tokio::test]
+async fn refused_bodies_take_at_most_half_of_the_connections() {
+    let world = World::new().await;
+    let felled = world.felled(8).await;
+    let app = world.instance();
+    assert_eq!(app.pool.options().get_max_connections(), 4);
+    let router = router(app, &LayerSettings::default());
+    // Whatever reads the ticket, the seals or the logs under lock waits for this transaction.
+    let mut owner = world.owner().await;
+    let mut lock = owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE felling_ticket, seal, log IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let mut harvest = World::harvest_of(&felled.ticket, &felled.seals[..2]);
+    harvest["logs"][1]["species"] = json!("pinus_sylvestrys");
+    let event = json!({"type": "stored", "logs": felled.logs, "occurred_at": "yesterday"});
+    let transfer = json!({"to_bin": felled.sawmill.bin, "numbers": [felled.seals[0]], "reason": 7});
+    let change = format!("/v1/felling-tickets/{}/extend", felled.ticket);
+    let void = format!("/v1/seals/{}/void", felled.seals[1]);
+    let dates = json!({"felling_until": "2027-01-31", "removal_until": "31.01.2027", "reason": "Қар"});
+    for (who, path, body) in [
+        (&felled.enterprise, "/v1/harvests", &harvest),
+        (&felled.enterprise, "/v1/custody-events", &event),
+        (&felled.enterprise, "/v1/seals/transfer", &transfer),
+        (&felled.enterprise, void.as_str(), &json!({"reason": "whatever"})),
+        (&felled.forest_owner, change.as_str(), &dates),
+    ] {
+        let posts: Vec<_> = (0..8)
+            .map(|_| {
+                let (router, token, path, body) =
+                    (router.clone(), who.token.clone(), path.to_owned(), body.clone());
+                tokio::spawn(async move { post(&router, &path, &token, &body).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Another organisation reads what is not locked.
+        let request =
+            Request::get("/v1/me").header("authorization", format!("Bearer {}", felled.carrier.token));
+        let answer = soon(send(&router, request.body(Body::empty()).unwrap())).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        posts.iter().for_each(tokio::task::JoinHandle::abort);
+        for one in posts {
+            let _ = one.await;
+        }
+    }
+    lock.rollback().await.unwrap();
+}
+
 #[tokio::test]
 async fn writes_that_last_take_at_most_half_of_the_places() {
     let world = World::new().await;
