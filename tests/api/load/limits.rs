@@ -162,6 +162,64 @@ async fn refused_bodies_take_at_most_half_of_the_connections() {
     lock.rollback().await.unwrap();
 }
 
+/// Pages of a list that are not read take memory until they are sent, and an organisation has a quarter of it.
+#[tokio::test]
+async fn unread_pages_take_at_most_a_quarter_of_the_memory() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let seals = world.seals(&felled.operator, &felled.enterprise, 100).await;
+    world.seals(&felled.operator, &felled.sawmill, 100).await;
+    let limits = ConcurrencyLimits {
+        response_bytes: 256 * 1_024,
+        wait: Duration::from_millis(200),
+        ..ConcurrencyLimits::default()
+    };
+    let router = router(world.instance(), &LayerSettings { limits, ..LayerSettings::default() });
+    let ask = async |org: &Org, path: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", org.token));
+        router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let (path, mut unread) = ("/v1/seals?limit=100", Vec::new());
+    let refused = loop {
+        let response = ask(&felled.enterprise, path).await;
+        if response.status() != 200 {
+            break response;
+        }
+        assert!(unread.len() < 20, "every page is kept in memory");
+        unread.push(response);
+    };
+    assert_eq!(refused.status(), 503);
+    let size = |response: &axum::response::Response| {
+        axum::body::HttpBody::size_hint(response.body()).exact().expect("a length")
+    };
+    let held: u64 = unread.iter().map(size).sum();
+    assert!(!unread.is_empty() && held <= 64 * 1_024, "{held} bytes are held");
+    // A short response needs no memory, and another organisation has its own quarter.
+    assert_eq!(ask(&felled.enterprise, "/v1/me").await.status(), 200);
+    assert_eq!(ask(&felled.sawmill, path).await.status(), 200);
+    // The response to a write that is refused is as long as the list of its errors. It is not refused itself.
+    let logs: Vec<Value> = (0..400).map(|_| json!({"seal_number": seals[0], "kind": "none"})).collect();
+    let mut body = World::harvest_of(&felled.ticket, &seals[..1]);
+    body["logs"] = json!(logs);
+    let answer = post(&router, "/v1/harvests", &felled.enterprise.token, &body).await;
+    answer.expect(422);
+    assert!(answer.bytes.len() > 16 * 1_024, "{}", answer.bytes.len());
+    // A page that is read, and one that is dropped, free their memory.
+    let one = unread.pop().unwrap();
+    assert!(!one.into_body().collect().await.unwrap().to_bytes().is_empty());
+    assert_eq!(ask(&felled.enterprise, path).await.status(), 200);
+    unread.clear();
+    assert_eq!(ask(&felled.enterprise, path).await.status(), 200);
+    // Without a token, the address is the owner.
+    let public = async || {
+        router.clone().oneshot(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let first = public().await;
+    assert_eq!((first.status().as_u16(), public().await.status().as_u16()), (200, 503));
+    drop(first);
+    assert_eq!(public().await.status(), 200);
+}
+
 #[tokio::test]
 async fn writes_that_last_take_at_most_half_of_the_places() {
     let world = World::new().await;
