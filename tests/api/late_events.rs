@@ -153,6 +153,34 @@ async fn a_late_event_that_a_recorded_one_contradicts_is_refused() {
     assert_eq!(log(&world, &felled).await["last_event"]["type"], "withdrawn");
 }
 
+/// A departure and an arrival are no duplicates of a late event that ends the journey between them.
+#[tokio::test]
+async fn a_late_end_of_a_log_on_its_journey_is_refused() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, logs) = (&felled.enterprise, &felled.logs[..]);
+    world.event(from, "loaded", logs, json!({})).await.expect(201);
+    world.event(from, "departed", logs, json!({})).await.expect(201);
+    world.later(120);
+    world.event(from, "arrived", logs, json!({})).await.expect(201);
+    world.later(60);
+    for (seq, end) in [(1, "lost"), (2, "destroyed"), (3, "sold"), (4, "processed")] {
+        let refused = world.event(from, end, logs, at("11:00", seq)).await;
+        refused.expect(409);
+        assert!(
+            ["contradicts-later", "transition-not-allowed"].contains(&refused.codes()[0].as_str()),
+            "{end}"
+        );
+        if ["lost", "destroyed"].contains(&end) {
+            assert_eq!(refused.codes(), ["contradicts-later"], "{end}");
+        }
+    }
+    // The carrier's own record of the same journey is a duplicate.
+    world.event(from, "arrived", logs, at("11:30", 5)).await.expect(201);
+    assert_eq!(log(&world, &felled).await["last_event"]["type"], "arrived");
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
 /// A former owner cannot record a late sale of a log that it has handed over since. The sale would close the
 /// log, and the new owner's own late events would be refused.
 #[tokio::test]

@@ -396,6 +396,10 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
         .map(|event| event.seq)
 }
 
+fn is_of_journey(event: &Content) -> bool {
+    matches!(event.public.event_type, LogEventType::Departed | LogEventType::Arrived)
+}
+
 /// The first recorded event that could not have happened if `late` had happened at the time it states. For
 /// this, all events are ordered by the time at which they happened. The result is the first event that the
 /// custody rules allow in that order without `late`, but do not allow with `late`.
@@ -427,8 +431,8 @@ pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
         };
         if allowed(&without) && !allowed(&with) {
             // The holder and the carrier may both record the same journey. So a departure or arrival that
-            // `late` has made impossible is a duplicate, not a contradiction.
-            if matches!(event.public.event_type, LogEventType::Departed | LogEventType::Arrived) {
+            // another departure or arrival has made impossible is a duplicate, not a contradiction.
+            if is_of_journey(&event) && is_of_journey(late) {
                 without.push(event);
                 continue;
             }
