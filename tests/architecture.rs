@@ -522,6 +522,19 @@ fn every_connection_of_an_organisation_is_of_its_share() {
 }
 
 #[test]
+fn one_function_makes_days() {
+    let mut problems = Vec::new();
+    for source in TODAY.sources.iter().filter(|source| source.path != "src/base/units/time.rs") {
+        let named =
+            source.tokens.iter().filter(|token| token.is_word("date_naive") || token.is_word("date_utc"));
+        problems.extend(named.map(|token| {
+            format!("{}:{} makes a day of an instant: use `LocalDate::of`", source.path, token.line)
+        }));
+    }
+    report("the day of a rule is the day in Kazakhstan", &problems);
+}
+
+#[test]
 fn no_file_is_too_long() {
     report("files have a length that can be read", &size_problems(&TODAY));
 }

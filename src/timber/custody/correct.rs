@@ -9,7 +9,7 @@ use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment, Volume};
+use crate::base::units::{LocalDate, Volume};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
@@ -79,7 +79,7 @@ impl Prepared {
     /// The error if no more volume may be marked on the ticket: it is cancelled, or its felling dates are
     /// over.
     fn closed_ticket(&self, now: DateTime<Utc>) -> Option<FieldError> {
-        let today = Moment::new(now, KAZAKHSTAN_OFFSET_MINUTES).ok()?.day();
+        let today = LocalDate::of(now);
         let (code, detail) = if self.ticket.row.cancelled {
             (
                 "ticket-cancelled",
@@ -169,7 +169,7 @@ pub(super) fn decide(
     // The balance of the ticket's lines is for its holder, which recorded the harvest.
     let harvester = prepared.chain.first().map(|event| event.content.business.organization);
     let sees_ticket = recorder.caller.is(Role::Inspector) || harvester == Some(recorder.caller.organization);
-    let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
+    let mut balance = Balance::new(&prepared.ticket.lines, LocalDate::of(recorder.now));
     let mut findings = Vec::new();
     let set = request.set.as_ref().filter(|_| target.is_some() || sees_ticket).map(|correction| {
         if let Some(target) = target {

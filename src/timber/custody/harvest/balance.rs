@@ -3,7 +3,7 @@
 
 use crate::base::error::{FieldError, Location};
 use crate::base::ids::LineId;
-use crate::base::units::Volume;
+use crate::base::units::{LocalDate, Volume};
 use crate::timber::finding::rules::{self, Draft};
 use crate::timber::ticket::LockedLine;
 use crate::timber::wood::species::{Species, Wood};
@@ -31,9 +31,9 @@ impl<'t> Balance<'t> {
     /// A balance that starts from the volumes already marked on `lines`, the ticket's locked lines. It
     /// applies the tolerances in force on the day `on`.
     #[must_use]
-    pub fn new(lines: &'t [LockedLine], on: NaiveDate) -> Self {
+    pub fn new(lines: &'t [LockedLine], on: LocalDate) -> Self {
         let marked = lines.iter().map(|line| line.marked).collect();
-        Self { lines, on, marked, refused: vec![false; lines.len()] }
+        Self { lines, on: on.day(), marked, refused: vec![false; lines.len()] }
     }
 
     /// The line for a species and kind of wood, if the ticket has one.
