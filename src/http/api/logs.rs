@@ -37,7 +37,7 @@ pub(in crate::http) async fn visible_log(
 ) -> Result<(Reader, LogRow, Access), Problem> {
     // If the text is not a code or no token was sent, nothing is looked up, because no log can be returned.
     if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
-        let other = parsed.other_reading(code);
+        let other = parsed.other_reading();
         for code in [Some(parsed), other].into_iter().flatten() {
             let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await? else { continue };
             unresolved.belongs_to(caller.organization);

@@ -97,7 +97,7 @@ pub async fn get_log_proof(
     let published_state = published_state(&app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
     let leaf = match Code::parse_public(&code) {
-        Ok(read) => match (newest(&app.pool, &read, &app.key_ring, size).await?, read.other_reading(&code)) {
+        Ok(read) => match (newest(&app.pool, &read, &app.key_ring, size).await?, read.other_reading()) {
             (SubjectLeaf::Unknown, Some(other)) => newest(&app.pool, &other, &app.key_ring, size).await?,
             (leaf, _) => leaf,
         },

@@ -38,7 +38,7 @@ pub(in crate::http) fn access(caller: &Caller) -> Access {
 async fn find(app: &App, caller: &Caller, text: &str, access: Access) -> Result<Seal, Problem> {
     let name = SealName::parse(text).map_err(|_| Problem::not_found())?;
     let mut db = app.connection(caller.organization).await?;
-    let number = stock::numbers_of(&mut **db, &[&name]).await?.pop().flatten();
+    let number = stock::numbers_of(&mut db, &[&name]).await?.pop().flatten();
     let seal = view::get(&mut **db, &number.ok_or_else(Problem::not_found)?, access).await?;
     seal.filter(|seal| !name.differs_from(&seal.marking_code)).ok_or_else(Problem::not_found)
 }

@@ -147,8 +147,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
     #[must_use]
     pub fn of(texts: &'t [T]) -> Self {
         let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
-        let other = |code: &Code, text: &T| code.other_reading(text.as_ref());
-        let respelled = read.iter().zip(texts).map(|(code, text)| other(code.as_ref().ok()?, text)).collect();
+        let respelled = read.iter().map(|code| code.as_ref().ok()?.other_reading()).collect();
         Self { texts, read, respelled }
     }
 

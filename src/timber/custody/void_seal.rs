@@ -70,7 +70,7 @@ pub async fn record(
     cause: &VoidCause,
     fingerprint: [u8; 32],
 ) -> Result<Voided> {
-    let number = numbers_of(&mut **tx, &[name]).await?.pop().flatten().ok_or(Error::NotFound)?;
+    let number = numbers_of(tx, &[name]).await?.pop().flatten().ok_or(Error::NotFound)?;
     let organization = caller.organization;
     if let Some(earlier) = operation::reserve(tx, organization, cause.operation_id, &fingerprint).await? {
         return response(tx, &number, &earlier).await;
@@ -140,7 +140,7 @@ pub async fn check(
     now: DateTime<Utc>,
     errors: &mut RequestErrors,
 ) -> Result<()> {
-    let Some(number) = numbers_of(&mut **tx, &[name]).await?.pop().flatten() else { return Ok(()) };
+    let Some(number) = numbers_of(tx, &[name]).await?.pop().flatten() else { return Ok(()) };
     let seal = match lock_visible(tx, caller, &number).await {
         Ok(seal) if seal.differs(name) => return Ok(()),
         Ok(seal) => seal,

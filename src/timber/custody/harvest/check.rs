@@ -133,7 +133,7 @@ pub(super) async fn check(
         None => None,
     };
     let names: Vec<_> = claims.logs.iter().filter_map(|log| log.seal).collect();
-    let numbers = stock::numbers_of(&mut **tx, &names).await?;
+    let numbers = stock::numbers_of(tx, &names).await?;
     let known: Vec<SealNumber> = numbers.iter().flatten().cloned().collect();
     let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
     let seals = numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten()));
