@@ -102,6 +102,50 @@ async fn a_batch_is_registered_and_all_errors_of_another_are_reported() {
     }
 }
 
+#[tokio::test]
+async fn a_registration_sent_twice_is_one_conflict_that_names_its_batch() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let line = |n: u32| format!("SE-{n:05},{}\r\n", code(&format!("S{n:05}")).replace('\u{1d}', "<GS>"));
+    let table = |lines: &mut dyn Iterator<Item = u32>| {
+        format!("number,marking_code\r\n{}", lines.map(line).collect::<String>()).into_bytes()
+    };
+    let query = format!("?holder_bin={}", enterprise.bin);
+    let batch = csv(&world, &operator, &query, table(&mut (1..4))).await.expect(201);
+    let id = batch["id"].as_str().unwrap();
+    // Again, in another order, a part of it, and as JSON.
+    let again = [
+        csv(&world, &operator, &query, table(&mut (1..4))).await,
+        csv(&world, &operator, &query, table(&mut (1..4).rev())).await,
+        csv(&world, &operator, &query, table(&mut (2..4))).await,
+        world.post("/v1/seals", &operator, json!({"holder_bin": enterprise.bin, "seals": seals(1..4)})).await,
+    ];
+    for answer in &again {
+        answer.expect(409);
+        assert_eq!(answer.codes(), ["already-recorded"]);
+        let entry = answer.json()["errors"][0].clone();
+        assert!(entry["detail"].as_str().unwrap().contains(id), "{entry}");
+    }
+    assert_eq!(entries(&again[3]), pairs(&[("", "already-recorded")]));
+    assert_eq!(again[0].json()["errors"][0]["line"], 1);
+    // With one seal more, each registered seal is named.
+    let answer = csv(&world, &operator, &query, table(&mut (1..5))).await;
+    answer.expect(409);
+    assert_eq!(answer.codes().len(), 6, "{answer:?}");
+    // The numbers of the batch with each other's codes.
+    let mut swapped = seals(1..3);
+    let first = swapped[0]["marking_code"].take();
+    swapped[0]["marking_code"] = std::mem::replace(&mut swapped[1]["marking_code"], first);
+    let answer =
+        world.post("/v1/seals", &operator, json!({"holder_bin": enterprise.bin, "seals": swapped})).await;
+    answer.expect(409);
+    assert_eq!(answer.codes().len(), 4, "{answer:?}");
+    // Seals of two batches.
+    registered(&world, &operator, &enterprise, 4..6).await;
+    let body = json!({"holder_bin": enterprise.bin, "seals": seals(3..5)});
+    assert_eq!(world.post("/v1/seals", &operator, body).await.codes().len(), 4);
+}
+
 /// A number with a hyphen is printed in groups on some plastic. It is typed with blanks then, in writes as in the
 /// public check.
 #[tokio::test]

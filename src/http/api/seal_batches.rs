@@ -139,7 +139,7 @@ async fn refuse(
     app: &App,
     caller: &Caller,
     partial: PartialWrite<Registration>,
-    at: Location,
+    at: [Location; 2],
 ) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(input) = input {
@@ -176,9 +176,9 @@ pub async fn register_seals(
     envelope: Envelope,
 ) -> Result<Response, Problem> {
     let at = if envelope.is_csv() {
-        Location::Query("holder_bin".into())
+        [Location::Cell { line: 1, column: String::new() }, Location::Query("holder_bin".into())]
     } else {
-        Location::Pointer("/holder_bin".into())
+        [Location::Pointer(String::new()), Location::Pointer("/holder_bin".into())]
     };
     let ParsedWrite { input, write, .. } = match read(&app, &envelope)? {
         Parsed::Complete(write) => write,
