@@ -51,6 +51,7 @@ pub struct CodeRow {
     pub(super) forestry: Option<String>,
     pub(super) holder_name: Option<String>,
     pub(super) holder_kind: Option<OrganizationKind>,
+    pub(super) holder_bin: Option<String>,
 }
 
 /// The codes to look up (at least one), split into columns for SQL, and the token that was sent with them.

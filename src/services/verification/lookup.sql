@@ -10,9 +10,7 @@ SELECT k.id AS "key_id?", k.organization_id AS "key_organization?: OrganizationI
        l.last_type AS "last_type?: LogEventType", l.last_on AS "last_on?",
        l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
        t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",
-       -- A person's number (IIN) is no legal entity's, whatever was registered before this was checked.
-       CASE WHEN o.kind = 'legal_entity' AND substring(o.bin, 5, 1) BETWEEN '0' AND '3' THEN 'sole_trader'
-            ELSE o.kind END AS "holder_kind?: OrganizationKind"
+       o.kind AS "holder_kind?: OrganizationKind", o.bin AS "holder_bin?"
 FROM UNNEST($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS asked (number, identification, token, place)
 LEFT JOIN api_key k ON k.token_hash = asked.token AND k.revoked_at IS NULL
 LEFT JOIN seal by_code ON by_code.identification = asked.identification

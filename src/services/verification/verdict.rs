@@ -85,7 +85,10 @@ impl CodeRow {
             felling_ticket: format!("{} {}", ticket.0, ticket.1),
             status: self.status.ok_or_else(|| missing("status"))?.as_str().to_owned(),
             // The name of a sole trader or a farm is the name of a person, so it is left out.
-            holder_name: self.holder_name.filter(|_| self.holder_kind == Some(OrganizationKind::LegalEntity)),
+            holder_name: self.holder_name.filter(|_| {
+                let kind = self.holder_kind.map(|kind| kind.known_by(self.holder_bin.as_deref()));
+                kind == Some(OrganizationKind::LegalEntity)
+            }),
             last_event: VerifiedEvent {
                 kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
                 on: self.last_on.ok_or_else(|| missing("last_on"))?,

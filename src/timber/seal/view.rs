@@ -50,7 +50,7 @@ impl Holder {
     /// Removes what the caller may not see. The BIN and name of a sole trader or a farm are personal data:
     /// only the organisation itself, the operator and inspectors see more than the id.
     fn disclosed(self, kind: OrganizationKind, access: Access) -> Self {
-        if kind == OrganizationKind::LegalEntity
+        if kind.known_by(self.bin.as_deref()) == OrganizationKind::LegalEntity
             || access == Access::All
             || access == Access::Own(self.id)
         {
