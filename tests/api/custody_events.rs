@@ -426,6 +426,55 @@ async fn a_correction_adds_nothing_to_a_cancelled_ticket() {
     world.event(&felled.enterprise, "corrected", &felled.logs, set(0.31)).await.expect(201);
 }
 
+/// Felling may be recorded until the last day of the ticket in Kazakhstan, and a correction adds volume no longer.
+#[tokio::test]
+async fn a_correction_adds_nothing_to_an_expired_ticket() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let set = |volume: f64| json!({"corrects": 1, "reason": "Өлшем қате", "set": {"volume_m3": volume}});
+    world.clock.set("2026-12-31T18:59:00Z".parse().unwrap());
+    world.event(&felled.enterprise, "corrected", &felled.logs, set(0.34)).await.expect(201);
+    world.clock.set("2026-12-31T19:00:00Z".parse().unwrap());
+    for who in [&felled.enterprise, &felled.inspector] {
+        let refused = world.event(who, "corrected", &felled.logs, set(0.36)).await;
+        refused.expect(409);
+        assert_eq!(refused.codes(), ["ticket-expired"]);
+    }
+    world.event(&felled.enterprise, "corrected", &felled.logs, set(0.31)).await.expect(201);
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_receiver_takes_back_its_own_rejection() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.event(to, "rejected", logs, json!({})).await.expect(201);
+    let undo = json!({"corrects": 3, "reason": "Басқа бөрене еді", "reverse": true});
+    // An organisation without any part in it cannot.
+    world.event(&felled.carrier, "corrected", logs, undo.clone()).await.expect(422);
+    world.event(to, "corrected", logs, undo).await.expect(201);
+    world.event(to, "accepted", logs, json!({})).await.expect(201);
+    assert_eq!(status(&world, &felled, &logs[0]).await["holder"]["id"], json!(to.id));
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+/// The name of an official, as that of every person, is refused if letters were lost before it came.
+#[tokio::test]
+async fn an_officials_name_with_lost_letters_is_refused() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    for name in ["Ермек Сей?тов", "Ќайрат Сейтов", "Јрмек"] {
+        let details = json!({"details": {"outcome": "match", "official": {"name": name}}});
+        let refused = world.event(&felled.inspector, "inspected", &felled.logs, details).await;
+        assert_eq!(refused.expect(422)["errors"][0]["pointer"], "/details/official/name");
+        assert_eq!(refused.codes(), ["name-letters-lost"]);
+    }
+    let details = json!({"details": {"outcome": "match", "official": {"name": "Ермек Сейітов"}}});
+    world.event(&felled.inspector, "inspected", &felled.logs, details).await.expect(201);
+}
+
 #[tokio::test]
 async fn a_receipt_that_accepted_the_timber_is_not_undone_by_one_side() {
     let world = World::new().await;
