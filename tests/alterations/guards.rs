@@ -83,7 +83,6 @@ const GUARDS: &[(&str, &str, &str)] = &[
         "key-missing",
         "harvest",
     ),
-    ("CREATE TABLE more () INHERITS (erasure_epoch)", "table-replaced", "erasure_epoch"),
     (
         "GRANT CREATE ON SCHEMA public TO ormantrace_service; ALTER TABLE event OWNER TO ormantrace_service",
         "owner-unexpected",

@@ -117,9 +117,6 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
 async fn refused_bodies_take_at_most_half_of_the_connections() {
     let world = World::new().await;
     let felled = world.felled(8).await;
-    let app = world.instance();
-    assert_eq!(app.pool.options().get_max_connections(), 4);
-    let router = router(app, &LayerSettings::default());
     // Whatever reads the ticket, the seals or the logs under lock waits for this transaction.
     let mut owner = world.owner().await;
     let mut lock = owner.begin().await.unwrap();
@@ -141,6 +138,10 @@ async fn refused_bodies_take_at_most_half_of_the_connections() {
         (&felled.enterprise, void.as_str(), &json!({"reason": "whatever"})),
         (&felled.forest_owner, change.as_str(), &dates),
     ] {
+        // Each case has a server of its own: a statement that waits for the lock keeps its connection.
+        let app = world.instance();
+        assert_eq!(app.pool.options().get_max_connections(), 4);
+        let router = router(app, &LayerSettings::default());
         let posts: Vec<_> = (0..8)
             .map(|_| {
                 let (router, token, path, body) =
