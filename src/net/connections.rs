@@ -16,7 +16,7 @@
 //!   the one with the most of them loses the connection that has been waiting to write for the longest time.
 //!
 //! Silent connections and unread responses therefore cost other clients nothing, however many of them some
-//! addresses have. A connection whose request is being handled is never closed for a new one. Connections
+//! addresses have. A connection with a request that is being handled is never closed for a new one. Connections
 //! without an address (of trusted
 //! proxies, where each carries the requests of many clients) have no limit per address and are not closed.
 
@@ -45,7 +45,7 @@ struct Open {
     counts: HashMap<IpAddr, usize>,
     /// Idle connections with an address, by the time at which they became idle.
     idle: BTreeMap<u64, u64>,
-    /// Connections with an address whose peer lets a response wait, by the time at which it first waited. A
+    /// Connections with an address and a response that waits for the peer, by the time at which it first waited. A
     /// peer that reads a little from time to time stays here until the response is sent.
     unread: BTreeMap<u64, u64>,
 }

@@ -213,11 +213,8 @@ async fn a_server_warns_and_refuses_only_without_its_append_only_triggers() {
     let metrics = metrics.unwrap_or_else(|| panic!("{told:#?}"));
     let (status, figures) = get(metrics, "/metrics", None);
     assert_eq!(status, 200, "{figures}");
-    let errors = figures.lines().find_map(|line| line.strip_prefix("ormantrace_guard_errors "));
-    assert!(
-        errors.and_then(|errors| errors.parse::<f64>().ok()).is_some_and(|errors| errors >= 4.0),
-        "{figures}"
-    );
+    // Row security, the key and the owner; the rights of the service were revoked before they were counted.
+    assert!(figures.contains("\normantrace_guard_errors 3\n"), "{figures}");
     child.kill().unwrap();
     child.wait().unwrap();
     let told = told.join("\n");

@@ -318,7 +318,7 @@ async fn ten_events_without_evidence_are_at_most_nine_kilobytes() {
     let felled = world.felled(1).await;
     let (from, logs) = (&felled.enterprise, &felled.logs[..]);
     let place =
-        json!({"place": {"name": "Нижний склад, с. Бородулиха", "region": "KZ-10", "kind": "landing"}});
+        json!({"place": {"name": "Нижний склад, с. Бородулиха", "region": "KZ-10", "kind": "storage"}});
     let carrier = json!({"carrier_bin": felled.carrier.bin, "vehicle": "123 ABC 10"});
     world.event(from, "stored", logs, place).await.expect(201);
     world.event(from, "loaded", logs, carrier).await.expect(201);

@@ -34,7 +34,7 @@ const BYTES_PER_PERMIT: u64 = 1_024;
 /// The bytes that are counted for a response without a known length: such a response is sent in pieces.
 const STREAM_BYTES: u64 = 128 * 1_024;
 
-/// Whose share a response takes.
+/// The owner of the share that a response takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
     Organization(OrganizationId),
