@@ -170,7 +170,7 @@ async fn a_number_typed_in_groups_names_its_seal_in_writes() {
     assert_eq!(seal["number"], "DEMO-000043");
     let body = json!({"to_bin": felled.sawmill.bin, "numbers": ["DEMO 000 043"]});
     world.post("/v1/seals/transfer", &felled.enterprise, body).await.expect(200);
-    let body = json!({"reason": "damaged"});
+    let body = json!({"reason": "spoiled"});
     world.post("/v1/seals/DEMO%20000%20043/void", &felled.sawmill, body).await.expect(200);
     // The number without a hyphen is registered too, so it is the one that is meant.
     let seal = world.get("/v1/seals/DEMO%20000%20044", &felled.enterprise).await.expect(200);
