@@ -79,13 +79,7 @@ pub(super) struct PublicMembers {
 
 impl PublicMembers {
     pub(super) fn kind(&self) -> Option<SubjectKind> {
-        Some(match self.subject.as_str() {
-            "log" | "stack" => SubjectKind::Log,
-            "felling_ticket" => SubjectKind::FellingTicket,
-            "seal_batch" => SubjectKind::SealBatch,
-            "organization" => SubjectKind::Organization,
-            _ => return None,
-        })
+        EventType::subject_kind(&self.subject)
     }
 
     /// The type, if the kind of subject that the part names has such a type.

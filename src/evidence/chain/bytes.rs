@@ -100,6 +100,10 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
+    /// Every kind, in the order of the numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Log, Self::FellingTicket, Self::SealBatch, Self::Organization, Self::Finding, Self::Waybill];
+
     /// The byte that is hashed.
     #[must_use]
     pub fn byte(self) -> u8 {
@@ -109,10 +113,13 @@ impl SubjectKind {
     /// The kind with this byte; `None` if there is none.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        use SubjectKind::{FellingTicket, Finding, Log, Organization, SealBatch, Waybill};
-        [Log, FellingTicket, SealBatch, Organization, Finding, Waybill]
-            .into_iter()
-            .find(|kind| kind.byte() == byte)
+        Self::ALL.into_iter().find(|kind| kind.byte() == byte)
+    }
+
+    /// The kind with this name; `None` if there is none.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// The name of this kind in an export. The table of such subjects has the same name. `log` includes

@@ -9,7 +9,7 @@ use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, canonical};
+use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, canonical};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::OrganizationEventType;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -149,7 +149,7 @@ async fn add(
     event_type: OrganizationEventType,
     business: &KeyBusiness<'_>,
 ) -> Result<NewHead> {
-    let public = KeyPublic { v: 1, subject: "organization", event_type, on: act.on() };
+    let public = KeyPublic { v: 1, subject: SubjectKind::Organization.name(), event_type, on: act.on() };
     let draft = Draft {
         head,
         public: canonical::text(&public),

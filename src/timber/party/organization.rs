@@ -92,7 +92,7 @@ pub async fn register(
     roles.sort_unstable();
     let public = OrganizationPublic {
         v: 1,
-        subject: "organization",
+        subject: SubjectKind::Organization.name(),
         event_type: OrganizationEventType::Registered,
         on: act.on(),
         roles: &roles,

@@ -8,7 +8,7 @@ use crate::base::ids::TicketId;
 use crate::base::input::RequestErrors;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, LockedHead, NewHead, append};
+use crate::evidence::chain::{Draft, LockedHead, NewHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::key::Caller;
@@ -125,7 +125,7 @@ pub async fn record(
     let held = change.held();
     let public = TicketPublic {
         v: 1,
-        subject: "felling_ticket",
+        subject: SubjectKind::FellingTicket.name(),
         event_type: change.event_type(),
         on: act.on(),
         region: locked.region,

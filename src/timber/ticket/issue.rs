@@ -155,7 +155,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,
-        subject: "felling_ticket",
+        subject: SubjectKind::FellingTicket.name(),
         event_type: TicketEventType::Issued,
         on: act.on(),
         region: new.region,
