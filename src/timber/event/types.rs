@@ -120,8 +120,8 @@ macro_rules! subjects {
             /// The kinds of subjects that have chains, in the order of their numbers.
             pub const KINDS: &'static [SubjectKind] = &[$(SubjectKind::$kind),+];
 
-            #[cfg(test)]
-            const WORDS: &'static [&'static [&'static str]] = &[$($types::WORDS),+];
+            /// The words of each of these kinds.
+            pub const WORDS: &'static [&'static [&'static str]] = &[$($types::WORDS),+];
 
             /// The event type `word` of chains of the kind `kind`; `None` if chains of this kind have no such type.
             #[must_use]

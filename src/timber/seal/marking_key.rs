@@ -150,7 +150,8 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
 /// The keys that events record, in hex.
 async fn recorded(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
     let texts = sqlx::query_scalar!(
-        "SELECT public FROM event WHERE region IS NULL AND type = 'marking_key_known' ORDER BY received_at"
+        "SELECT public FROM event WHERE region IS NULL AND type = $1 ORDER BY received_at",
+        OrganizationEventType::MarkingKeyKnown.as_str()
     )
     .fetch_all(db)
     .await?;

@@ -119,7 +119,8 @@ pub(in crate::timber) fn drafts(
     events
         .into_iter()
         .map(|(head, change)| {
-            let public = BatchPublic { v: 1, subject: SubjectKind::SealBatch.name(), event_type, on: act.on() };
+            let public =
+                BatchPublic { v: 1, subject: SubjectKind::SealBatch.name(), event_type, on: act.on() };
             let business = BatchBusiness { v: 1, batch: head.id().into(), act, change };
             Draft {
                 head,
@@ -198,9 +199,10 @@ pub(in crate::timber) async fn made(
         .map(|row| {
             let hash = Hash::from_slice(&row.hash)
                 .ok_or_else(|| Error::CorruptRow(format!("event.hash of {} {}", row.subject_id, row.seq)))?;
-            let kind = u8::try_from(row.subject_kind).ok().and_then(SubjectKind::from_byte).ok_or_else(|| {
-                Error::CorruptRow(format!("event.subject_kind of {} {}", row.subject_id, row.seq))
-            })?;
+            let kind =
+                u8::try_from(row.subject_kind).ok().and_then(SubjectKind::from_byte).ok_or_else(|| {
+                    Error::CorruptRow(format!("event.subject_kind of {} {}", row.subject_id, row.seq))
+                })?;
             Ok((MadeEvent { subject: kind.name(), id: row.subject_id, seq: row.seq, hash }, row.business))
         })
         .collect()
