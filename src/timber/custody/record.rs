@@ -22,7 +22,7 @@ use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::device;
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::log::write::{LockedLog, save};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{LocalTime, PositionPart};
@@ -393,7 +393,8 @@ impl<'r> Recorder<'r> {
         }
         let findings = store(tx, organization, findings, self.now).await?;
         let made = OperationEvents { operation, subjects, seqs };
-        operation::record(tx, organization, "custody_event", *fingerprint, &made, self.now).await?;
+        operation::record(tx, organization, OperationKind::CustodyEvent, *fingerprint, &made, self.now)
+            .await?;
         Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 

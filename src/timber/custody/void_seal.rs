@@ -7,7 +7,7 @@ use crate::base::ids::{LogId, OperationId};
 use crate::base::input::RequestErrors;
 use crate::base::units::Text;
 use crate::evidence::chain::{self, Draft, NewHead, Tx};
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::log::write;
 use crate::timber::custody::state::LogState;
 use crate::timber::custody::table::{self, CallerRoles, Refused};
@@ -76,7 +76,7 @@ pub async fn record(
         return response(tx, &number, &earlier).await;
     }
     let made = void(tx, caller, act, (&number, name), cause).await?;
-    operation::record(tx, organization, "seal_void", fingerprint, &made, act.at()).await?;
+    operation::record(tx, organization, OperationKind::SealVoid, fingerprint, &made, act.at()).await?;
     response(tx, &number, &made).await
 }
 

@@ -18,7 +18,7 @@ use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append, canonical};
 use crate::evidence::idempotency::device;
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::content::{Content, LogBusiness, LogPublic, TicketHead};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::state::LogState;
@@ -183,7 +183,7 @@ pub async fn record(
     let findings = store(tx, organization, findings, now).await?;
     let subjects = logs.iter().map(|log| log.id.0).collect();
     let made = OperationEvents { operation, subjects, seqs: vec![1; logs.len()] };
-    operation::record(tx, organization, "harvest", *fingerprint, &made, now).await?;
+    operation::record(tx, organization, OperationKind::Harvest, *fingerprint, &made, now).await?;
     let ticket = ticket::view(tx, ticket.row.id, now).await?;
     Ok(Recorded::New(Harvest {
         id: harvest,
