@@ -6,9 +6,10 @@ use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Moment, Text, Volume};
+use crate::evidence::chain::SubjectKind;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
 use crate::http::api::proofs::subject_events;
@@ -281,7 +282,7 @@ pub async fn create_felling_ticket(
             issue(tx, actor, new, errors).await?;
             Ok(WriteResponse::created(
                 &view(tx, new.id, actor.at()).await?,
-                Made::new(MadeKind::FellingTicket, new.id),
+                Made::new(SubjectKind::FellingTicket, new.id),
             ))
         })
     });
@@ -618,7 +619,7 @@ async fn changed(
                 }
                 Ok::<_, Error>(WriteResponse::ok(
                     &view(tx, id, act.at()).await?,
-                    Made::new(MadeKind::FellingTicket, id),
+                    Made::new(SubjectKind::FellingTicket, id),
                 ))
             })
         })

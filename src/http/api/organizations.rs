@@ -4,7 +4,8 @@ use crate::base::error::Invalid;
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::{Text, lost_letters};
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::chain::SubjectKind;
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
@@ -116,7 +117,7 @@ pub async fn create_organization(
             Box::pin(async move {
                 let (actor, id, new) = &*work;
                 let made = register(tx, actor, *id, new).await?;
-                let done = WriteResponse::created(&made, Made::new(MadeKind::Organization, *id));
+                let done = WriteResponse::created(&made, Made::new(SubjectKind::Organization, *id));
                 Ok(if new.kind == OrganizationKind::LegalEntity { done } else { done.do_not_store() })
             })
         })

@@ -4,8 +4,9 @@ use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::SealBatchId;
 use crate::base::input::{Errors, Layout, RequestErrors, Sheet, input, no_rule};
 use crate::base::units::whole;
+use crate::evidence::chain::SubjectKind;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::core::accept::rank;
 use crate::http::core::app::App;
@@ -199,7 +200,7 @@ pub async fn register_seals(
                     return Err(errors.into_error());
                 };
                 let made = batch::register(tx, &act, holder, &input.seals).await?;
-                Ok(WriteResponse::created(&made, Made::new(MadeKind::SealBatch, made.id)))
+                Ok(WriteResponse::created(&made, Made::new(SubjectKind::SealBatch, made.id)))
             })
         })
         .await
@@ -244,7 +245,7 @@ pub async fn make_seals(
                 let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
                 let made = batch::make(tx, &act, holder, input.quantity.0, mint, &key).await?;
-                Ok(WriteResponse::created(&made, Made::new(MadeKind::SealBatch, made.id)))
+                Ok(WriteResponse::created(&made, Made::new(SubjectKind::SealBatch, made.id)))
             })
         })
         .await
