@@ -122,17 +122,7 @@ pub(in crate::timber) fn drafts(
             let public =
                 BatchPublic { v: 1, subject: SubjectKind::SealBatch.name(), event_type, on: act.on() };
             let business = BatchBusiness { v: 1, batch: head.id().into(), act, change };
-            Draft {
-                head,
-                public: canonical::text(&public),
-                business: canonical::text(&business),
-                personal: None,
-                event_type: event_type.as_str(),
-                organization: act.organization.0,
-                operation: act.operation.0,
-                occurred_at: act.at(),
-                region: None,
-            }
+            act.draft(head, event_type, canonical::text(&public), canonical::text(&business), None)
         })
         .collect()
 }
