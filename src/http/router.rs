@@ -4,7 +4,7 @@
 use super::api::register::RegisterFiles;
 use super::api::{
     custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
-    seal_batches, seal_moves, seals, verify,
+    seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems, reference};
@@ -101,8 +101,8 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         // organisations and keys
         routes!(organizations::create_organization, organizations::list_organizations),
         routes!(organizations::get_organization),
-        routes!(proofs::get_organization_proof),
-        routes!(proofs::export_organization),
+        routes!(organizations::get_organization_proof),
+        routes!(organizations::export_organization),
         routes!(keys::create_key, keys::list_keys),
         routes!(keys::revoke_key),
         routes!(keys::get_me),
@@ -113,12 +113,12 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets),
         routes!(felling_tickets::get_felling_ticket),
         routes!(felling_tickets::get_felling_ticket_history),
-        routes!(proofs::get_felling_ticket_proof),
-        routes!(proofs::export_felling_ticket),
-        routes!(felling_tickets::extend_felling_ticket),
-        routes!(felling_tickets::cancel_felling_ticket),
-        routes!(felling_tickets::hold_felling_ticket),
-        routes!(felling_tickets::release_felling_ticket),
+        routes!(felling_tickets::get_felling_ticket_proof),
+        routes!(felling_tickets::export_felling_ticket),
+        routes!(ticket_changes::extend_felling_ticket),
+        routes!(ticket_changes::cancel_felling_ticket),
+        routes!(ticket_changes::hold_felling_ticket),
+        routes!(ticket_changes::release_felling_ticket),
         // seals
         routes!(seals::list_seals),
         routes!(seal_batches::register_seals).layer(batch_body()),
@@ -130,8 +130,8 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(seal_moves::void_seal),
         routes!(seal_batches::make_seals),
         routes!(seal_batches::list_batch_seals),
-        routes!(proofs::get_seal_batch_proof),
-        routes!(proofs::export_seal_batch),
+        routes!(seal_batches::get_seal_batch_proof),
+        routes!(seal_batches::export_seal_batch),
         // harvests
         routes!(harvests::create_harvest).layer(batch_body()),
         routes!(harvests::get_harvest_template),

@@ -13,4 +13,5 @@ pub mod register;
 pub mod seal_batches;
 pub mod seal_moves;
 pub mod seals;
+pub mod ticket_changes;
 pub mod verify;

@@ -4,19 +4,22 @@ use crate::base::error::Invalid;
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::{Text, lost_letters};
-use crate::evidence::chain::SubjectKind;
+use crate::evidence::chain::history::StoredEvent;
+use crate::evidence::chain::{Subject, SubjectKind};
 use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
+use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization::{
-    NewOrganization, Organization, bin_taken, by_bin, get, list, register,
+    NewOrganization, Organization, bin_taken, by_bin, disclosure, get, list, register, subject,
 };
 use crate::timber::party::role::{OrganizationKind, Role};
 use axum::Json;
@@ -182,4 +185,59 @@ pub async fn get_organization(
     _: NoQuery,
 ) -> Result<Json<Organization>, Problem> {
     Ok(Json(get(&app.pool, &caller, id_in_path(&id)?).await?))
+}
+
+/// The organisation in the path, with the access rule of `GET /v1/organizations/{id}`.
+async fn visible_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let id: OrganizationId = id_in_path(id)?;
+    get(&app.pool, caller, id).await?;
+    Ok(subject(&app.pool, id).await?)
+}
+
+/// Proof that an organisation's newest record is in the public register
+///
+/// For callers that may see the organisation. The same format as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/proof", operation_id = "get_organization_proof", tag = "register",
+    params(("id" = OrganizationId, Path, description = "The organisation")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_organization_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    subject_proof_response(&app, &visible_organization(&app, &caller, &id).await?).await
+}
+
+/// An organisation's history with its proofs, in one file
+///
+/// For callers that may see the organisation: its registration, and erasures of a person's data. Events about
+/// keys are disclosed to callers that may list the keys: the organisation itself and the operator. In the
+/// format of a log's export.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/export", operation_id = "export_organization", tag = "register",
+    security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_organization(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let chain = visible_organization(&app, &caller, &id).await?;
+    let reader = caller.clone();
+    let open = move |event: &StoredEvent| disclosure(&reader, chain.id.into(), event);
+    let events = subject_events(&app, &caller, chain, false, open).await?;
+    exported(&app, chain, events, None, since).await
 }

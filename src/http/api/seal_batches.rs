@@ -4,16 +4,19 @@ use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::SealBatchId;
 use crate::base::input::{Errors, Layout, RequestErrors, Sheet, input, no_rule};
 use crate::base::units::whole;
-use crate::evidence::chain::SubjectKind;
-use crate::evidence::chain::Tx;
+use crate::evidence::chain::history::{Disclosure, StoredEvent};
+use crate::evidence::chain::{Subject, SubjectKind, Tx};
 use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
+use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
+use crate::http::api::seals::access;
 use crate::http::core::accept::rank;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::problem::Problem;
-use crate::http::core::query::NoQuery;
+use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{Envelope, Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -335,7 +338,7 @@ pub async fn list_batch_seals(
     headers: HeaderMap,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
+    let id: SealBatchId = id_in_path(&id)?;
     // Marking codes are for the holder, which applies the seals, and for the operator, which ordered them; an
     // inspector reads seals one by one.
     let access =
@@ -356,4 +359,63 @@ pub async fn list_batch_seals(
     let body = Body::from_stream(stream::StreamExt::chain(stream::iter([Ok(first)]), pieces));
     let headers = [(CONTENT_TYPE, form.media_type()), (VARY, HeaderValue::from_static("accept"))];
     Ok((headers, body).into_response())
+}
+
+/// The batch in the path, if the caller may see one of its seals.
+async fn visible_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let subject = view::batch_subject(&app.pool, id_in_path(id)?, access(caller)).await?;
+    subject.ok_or_else(Problem::not_found)
+}
+
+/// Proof that a seal batch's newest record is in the public register
+///
+/// For the operator, inspectors, and holders of one of its seals. The same format as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
+    params(("id" = SealBatchId, Path, description = "The batch")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_batch_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    subject_proof_response(&app, &visible_batch(&app, &caller, &id).await?).await
+}
+
+/// A seal batch's history with its proofs, in one file
+///
+/// For the operator and inspectors, every event in full. For a holder of one of its seals, every event, but
+/// disclosed only if it concerns a seal that this holder has. In the format of a log's export; it contains
+/// no marking code.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/export", operation_id = "export_seal_batch", tag = "register",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_seal_batch(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let subject = visible_batch(&app, &caller, &id).await?;
+    let mut db = app.pool.acquire().await?;
+    let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
+    drop(db);
+    let open = move |event: &StoredEvent| match &concerning {
+        Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
+        _ => Disclosure::BUSINESS,
+    };
+    let events = subject_events(&app, &caller, subject, false, open).await?;
+    exported(&app, subject, events, None, since).await
 }
