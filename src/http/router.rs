@@ -4,10 +4,10 @@
 use super::api::register::RegisterFiles;
 use super::api::{
     custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
-    seal_batches, seal_moves, seals, ticket_changes, verify,
+    reference, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
-use super::pages::{assets, problems, reference};
+use super::pages::{assets, problems};
 use crate::evidence::register::queue::Lag;
 use crate::evidence::tlog::Folder;
 use crate::http::core::app::App;

@@ -27,8 +27,7 @@ use crate::timber::ticket::read::{TicketView, get, list, subject, view};
 use crate::timber::ticket::vocabulary::FellingKind;
 use crate::timber::wood::species::{Species, Wood};
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -190,9 +189,7 @@ impl TicketRequest {
 /// The caller becomes the issuer. Series and number are unique for an issuer; each line permits a volume of one
 /// species and kind of wood.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets", operation_id = "create_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     request_body = TicketRequest,
     responses(
@@ -205,8 +202,8 @@ impl TicketRequest {
     )
 )]
 pub async fn create_felling_ticket(
-    ForestOwner(caller): ForestOwner,
     State(app): State<App>,
+    ForestOwner(caller): ForestOwner,
     parsed: Parsed<TicketRequest>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
@@ -266,9 +263,7 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
 ///
 /// The tickets are in the order in which they were entered. Each line has its permitted and remaining volume.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets", operation_id = "list_felling_tickets", tag = "felling tickets",
     security(("token" = [])),
     params(PageQuery),
     responses(
@@ -276,9 +271,9 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
     )
 )]
 pub async fn list_felling_tickets(
-    caller: Caller,
     State(app): State<App>,
-    uri: Uri,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
@@ -292,9 +287,7 @@ pub async fn list_felling_tickets(
 ///
 /// Each line has its permitted volume, the volume marked so far, and the volume that remains.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets/{id}",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets/{id}", operation_id = "get_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(("id" = TicketId, Path, description = "The ticket")),
     responses(
@@ -304,8 +297,8 @@ pub async fn list_felling_tickets(
     )
 )]
 pub async fn get_felling_ticket(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<TicketView>, Problem> {
@@ -328,9 +321,7 @@ pub struct TicketHistory {
 /// In order of receipt. With `evidence=none` the response has the hashes alone. More than 100 events are sent
 /// page by page, as those of a log.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets/{id}/history",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets/{id}/history", operation_id = "get_felling_ticket_history", tag = "felling tickets",
     security(("token" = [])),
     params(("id" = TicketId, Path, description = "The ticket"), HistoryQuery),
     responses(
@@ -340,8 +331,8 @@ pub struct TicketHistory {
     )
 )]
 pub async fn get_felling_ticket_history(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Problem> {
@@ -368,8 +359,8 @@ async fn visible_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject,
 /// For callers that may see the ticket. The same format as a log's proof.
 #[utoipa::path(
     get, path = "/v1/felling-tickets/{id}/proof", operation_id = "get_felling_ticket_proof", tag = "register",
-    params(("id" = TicketId, Path, description = "The ticket")),
     security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket")),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),

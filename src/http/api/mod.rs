@@ -9,6 +9,7 @@ pub mod keys;
 pub mod logs;
 pub mod organizations;
 pub mod proofs;
+pub mod reference;
 pub mod register;
 pub mod seal_batches;
 pub mod seal_moves;

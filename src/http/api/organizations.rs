@@ -23,8 +23,7 @@ use crate::timber::party::organization::{
 };
 use crate::timber::party::role::{OrganizationKind, Role};
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -90,9 +89,7 @@ impl PartialOrganization {
 /// The response for a sole trader or a farm names a person, so it is not stored: a repetition with the same
 /// `Idempotency-Key` gets 409 `already-done`, which names the organisation.
 #[utoipa::path(
-    post,
-    path = "/v1/organizations",
-    tag = "organizations",
+    post, path = "/v1/organizations", operation_id = "create_organization", tag = "organizations",
     security(("token" = [])),
     request_body = OrganizationRequest,
     responses(
@@ -102,8 +99,8 @@ impl PartialOrganization {
     )
 )]
 pub async fn create_organization(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     parsed: Parsed<OrganizationRequest>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
@@ -142,9 +139,7 @@ async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result
 ///
 /// The organisations are in the order of their registration.
 #[utoipa::path(
-    get,
-    path = "/v1/organizations",
-    tag = "organizations",
+    get, path = "/v1/organizations", operation_id = "list_organizations", tag = "organizations",
     security(("token" = [])),
     params(PageQuery),
     responses(
@@ -152,9 +147,9 @@ async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result
     )
 )]
 pub async fn list_organizations(
-    caller: Caller,
     State(app): State<App>,
-    uri: Uri,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
@@ -167,9 +162,7 @@ pub async fn list_organizations(
 ///
 /// Its name, roles and identification number.
 #[utoipa::path(
-    get,
-    path = "/v1/organizations/{id}",
-    tag = "organizations",
+    get, path = "/v1/organizations/{id}", operation_id = "get_organization", tag = "organizations",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation")),
     responses(
@@ -179,8 +172,8 @@ pub async fn list_organizations(
     )
 )]
 pub async fn get_organization(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<Organization>, Problem> {
@@ -199,8 +192,8 @@ async fn visible_organization(app: &App, caller: &Caller, id: &str) -> Result<Su
 /// For callers that may see the organisation. The same format as a log's proof.
 #[utoipa::path(
     get, path = "/v1/organizations/{id}/proof", operation_id = "get_organization_proof", tag = "register",
-    params(("id" = OrganizationId, Path, description = "The organisation")),
     security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation")),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),

@@ -65,9 +65,8 @@ pub(in crate::http) async fn published_state(app: &App) -> Result<Option<Arc<Pub
 /// entry of the newest event that the published checkpoint covers, its index, and the inclusion proof
 /// up to the signed root. `ormantrace verify` checks it offline, and so do other programs.
 #[utoipa::path(
-    get, path = "/v1/logs/{code}/proof", operation_id = "get_log_proof", tag = "register",
+    get, path = "/v1/logs/{code}/proof", operation_id = "get_log_proof", tag = "register", security((), ("token" = [])),
     params(("code" = String, Path, description = "Seal number or marking code, percent-encoded")),
-    security((), ("token" = [])),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "Not on a log; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),

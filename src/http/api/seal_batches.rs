@@ -372,8 +372,8 @@ async fn visible_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, 
 /// For the operator, inspectors, and holders of one of its seals. The same format as a log's proof.
 #[utoipa::path(
     get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
-    params(("id" = SealBatchId, Path, description = "The batch")),
     security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch")),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),

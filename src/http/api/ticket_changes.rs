@@ -83,9 +83,7 @@ impl PartialExtension {
 /// Only the issuer may extend a ticket, and only to later days. Every extension is an event of the ticket's
 /// chain.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/extend",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/extend", operation_id = "extend_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -102,8 +100,8 @@ impl PartialExtension {
     )
 )]
 pub async fn extend_felling_ticket(
-    ForestOwner(caller): ForestOwner,
     State(app): State<App>,
+    ForestOwner(caller): ForestOwner,
     Path(id): Path<String>,
     parsed: Parsed<ExtendRequest>,
 ) -> Result<Response, Problem> {
@@ -127,9 +125,7 @@ pub async fn extend_felling_ticket(
 /// Only the issuer may cancel a ticket. No timber can be recorded under a cancelled ticket; earlier records
 /// stay valid.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/cancel",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/cancel", operation_id = "cancel_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -145,8 +141,8 @@ pub async fn extend_felling_ticket(
     )
 )]
 pub async fn cancel_felling_ticket(
-    ForestOwner(caller): ForestOwner,
     State(app): State<App>,
+    ForestOwner(caller): ForestOwner,
     Path(id): Path<String>,
     parsed: Parsed<CancelRequest>,
 ) -> Result<Response, Problem> {
@@ -167,9 +163,7 @@ pub async fn cancel_felling_ticket(
 /// and another hold extends it. The issuer's hold stops the logs that the ticket's holder still holds, ends by itself
 /// after 72 hours, and is possible once in 30 days.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/hold",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/hold", operation_id = "hold_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -186,8 +180,8 @@ pub async fn cancel_felling_ticket(
     )
 )]
 pub async fn hold_felling_ticket(
-    Stopper(caller): Stopper,
     State(app): State<App>,
+    Stopper(caller): Stopper,
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<HoldRequest>,
 ) -> Result<Response, Problem> {
@@ -199,9 +193,7 @@ pub async fn hold_felling_ticket(
 /// An inspector may release every ticket, the issuer one that it holds itself. A hold that a log has of its own
 /// (`detained`) stays.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/release",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/release", operation_id = "release_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -218,8 +210,8 @@ pub async fn hold_felling_ticket(
     )
 )]
 pub async fn release_felling_ticket(
-    Stopper(caller): Stopper,
     State(app): State<App>,
+    Stopper(caller): Stopper,
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<ReleaseRequest>,
 ) -> Result<Response, Problem> {
