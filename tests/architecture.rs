@@ -318,6 +318,34 @@ fn statement_problems(tree: &Tree, group: &str, mend: &str) -> Vec<String> {
     at.into_iter().map(|at| format!("{at} makes an SQL statement: {mend}")).collect()
 }
 
+/// Endpoints without an `operation_id`, and endpoints with a parameter before `State`.
+fn endpoint_problems(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for source in &tree.sources {
+        let tokens = &source.tokens;
+        for (at, four) in tokens.windows(4).enumerate() {
+            let begins =
+                four[0].is_word("utoipa") && four[1].kind == Kind::PathSep && four[2].is_word("path");
+            if !begins || !four[3].is('(') {
+                continue;
+            }
+            let place = format!("{}:{}", source.path, four[0].line);
+            let behind = behind_group(tokens, at + 3);
+            if !tokens[at..behind].iter().any(|token| token.is_word("operation_id")) {
+                problems.push(format!("{place} has no operation_id: give it the name of its function"));
+            }
+            let function = tokens[behind..].iter().position(|token| token.is_word("fn"));
+            let Some(open) = function.map(|function| behind + function + 2) else { continue };
+            let parameters = tokens.get(open + 1..behind_group(tokens, open)).unwrap_or_default();
+            let state = parameters.iter().position(|token| token.is_word("State"));
+            if state.is_some_and(|state| state > 0) {
+                problems.push(format!("{place} has a parameter before State: put it behind"));
+            }
+        }
+    }
+    problems
+}
+
 fn location_problems(tree: &Tree) -> Vec<String> {
     let mut at = BTreeSet::new();
     for source in tree.sources.iter().filter(|source| !is_below(&source.path, &MAKE_LOCATIONS)) {
@@ -532,6 +560,11 @@ fn one_function_makes_days() {
         }));
     }
     report("the day of a rule is the day in Kazakhstan", &problems);
+}
+
+#[test]
+fn endpoints_have_one_form() {
+    report("endpoints have an operation_id, and State comes first", &endpoint_problems(&TODAY));
 }
 
 #[test]

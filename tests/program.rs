@@ -17,7 +17,7 @@ mod killed;
 mod publishing;
 #[path = "program/register.rs"]
 mod register;
-#[path = "verifier/twins.rs"]
+#[path = "support/twins.rs"]
 #[expect(dead_code, reason = "what it has for the library's own report is for tests/verifier")]
 mod twins;
 #[path = "program/verify.rs"]

@@ -448,6 +448,7 @@ class Export:
             raise Wrong("the subject's id is no id")
         id = bytes.fromhex(subject["id"].replace("-", ""))
         salt, self.kind = hex_bytes(subject["salt"], 32), subject["kind"]
+        self.id = subject["id"]
         self.ref = sha256(b"ormantrace/ref/1\0", bytes([KINDS[subject["kind"]]]), id, salt)
         self.checkpoint = text_of(value["checkpoint"])
         self.keys = [Key(text_of(key), Key.LOG) for key in items(value["keys"])]
@@ -764,7 +765,7 @@ def joined(prefix, between, *words):
     return prefix + between.join(words) if None not in words else None
 
 
-def name_of(kind, publics, seals, events):
+def name_of(kind, id, publics, seals, events):
     """What the opened texts call the subject, or None."""
     if kind == "log":
         species = [text for text in (member(public, "species") for public in publics) if text is not None]
@@ -787,15 +788,17 @@ def name_of(kind, publics, seals, events):
         if kind == "seal_batch":
             text = event.text("business")
             name = joined("seals ", " to ", member(text, "first"), member(text, "last"))
-        else:
+        elif kind == "organization":
             text = event.text("personal")
             name = joined("organisation ", ", ", member(text, "bin"), member(text, "name"))
+        else:
+            name = f"{kind.replace('_', ' ')} {id}"
         if name:
             return name
     return None
 
 
-def check_about(report, trust, kind, events):
+def check_about(report, trust, kind, id, events):
     publics = [event.text("public") for event in events]
     seals = [
         (k, member(public, "seal"), member(public, "identification"))
@@ -803,7 +806,7 @@ def check_about(report, trust, kind, events):
         if member(public, "seal") is not None
     ]
     if trust.seal is None:
-        name = name_of(kind, publics, seals, events)
+        name = name_of(kind, id, publics, seals, events)
         if name:
             return report.row("about", OK, name)
         return report.row("about", UNCHECKED, "no text that is shown says what the file is about")
@@ -820,7 +823,7 @@ def check_about(report, trust, kind, events):
             if public is None:
                 detail = f"the public part of event {k} is not shown: the seal may have been replaced"
                 return report.row("about", FAILED, detail)
-        return report.row("about", OK, name_of(kind, publics, seals, events))
+        return report.row("about", OK, name_of(kind, id, publics, seals, events))
     if any(asked):
         return report.row("about", FAILED, f"seal {trust.seal} was replaced; the log's seal is {seals[-1][1]}")
     return report.row("about", FAILED, f"the file is about seal {seals[-1][1]}, not {trust.seal}")
@@ -852,7 +855,7 @@ def verify_export(value, trust):
         report, trust, export.checkpoint.encode(), export.keys, export.witnesses, export.quorum, export.consistency
     )
     check_chain(report, export.ref, events)
-    check_about(report, trust, export.kind, events)
+    check_about(report, trust, export.kind, export.id, events)
     check_inclusion(report, events, checkpoint)
     check_complete(report, trust, events, checkpoint, export)
     return report, export.checkpoint.encode()

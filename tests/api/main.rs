@@ -21,7 +21,7 @@ mod marking_codes;
 mod organizations;
 mod proofs;
 mod publish;
-#[path = "../faults/random.rs"]
+#[path = "../support/random.rs"]
 #[allow(dead_code, reason = "this binary takes what it needs")]
 mod random;
 mod real;

@@ -7,8 +7,11 @@ use super::organization::occurred;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
+use super::subject::KindCheck;
+use super::sweep::Context;
 use crate::base::ids::{LineId, LogId};
 use crate::base::units::Volume;
+use crate::evidence::idempotency::operation::OperationKind;
 use crate::timber::event::types::{EventType, TicketEventType};
 use crate::timber::ticket::content::{lines_digest, logs_digest};
 use crate::timber::wood::species::{Species, Wood};
@@ -43,9 +46,28 @@ struct Hold {
     seq: i32,
 }
 
+impl KindCheck for Changes {
+    fn apply(&mut self, _context: &mut Context<'_, '_, '_>, _id: Uuid, events: &[EventRow], is_first: bool) {
+        self.apply_events(events.get(usize::from(is_first)..).unwrap_or_default());
+    }
+
+    fn expected_row(
+        self: Box<Self>,
+        _context: &mut Context<'_, '_, '_>,
+        _id: Uuid,
+        first: &EventRow,
+    ) -> Option<Vec<(&'static str, Expected)>> {
+        expected_row(first, &self)
+    }
+
+    fn write_requests(_event: &EventRow) -> &'static [OperationKind] {
+        &[]
+    }
+}
+
 impl Changes {
     /// Applies the next events.
-    pub(super) fn apply_events(&mut self, events: &[EventRow]) {
+    fn apply_events(&mut self, events: &[EventRow]) {
         for event in events {
             let Some(changed) = read(event.business()) else {
                 self.unreadable = true;
@@ -77,7 +99,7 @@ fn word(part: &Value, name: &str) -> Option<String> {
 }
 
 /// The expected values of a ticket's row, except for its head; `None` if the events cannot be read.
-pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Expected)>> {
+fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Expected)>> {
     let (public, business) = (read(first.public())?, read(first.business())?);
     if changes.unreadable {
         return None;

@@ -22,8 +22,8 @@ use std::sync::Arc;
 /// The custody table of `docs/DOMAIN.md` defines the allowed transitions and who may record them. The error
 /// of a refused transition lists the event types that would be allowed.
 #[utoipa::path(
-    post, path = "/v1/custody-events", tag = "custody", operation_id = "create_custody_event",
-    security(("token" = [])), request_body = NewCustodyEvent,
+    post, path = "/v1/custody-events", operation_id = "create_custody_event", tag = "custody", security(("token" = [])),
+    request_body = NewCustodyEvent,
     responses(
         (status = 201, description = "Recorded", body = Receipted<CustodyResponse>),
         (status = 200, description = "Recorded before by the same write request", body = Receipted<CustodyResponse>),

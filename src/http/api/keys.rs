@@ -18,8 +18,8 @@ use crate::timber::party::key_record::{self, Revocation};
 use crate::timber::party::organization::{self, Organization};
 use crate::timber::party::role::Role;
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use std::sync::Arc;
@@ -60,9 +60,7 @@ pub struct NewKey {
 ///
 /// Keep the token safe: it is in this response only, and the server stores only its hash.
 #[utoipa::path(
-    post,
-    path = "/v1/organizations/{id}/keys",
-    tag = "organizations",
+    post, path = "/v1/organizations/{id}/keys", operation_id = "create_key", tag = "organizations",
     security(("token" = [])),
     params(
         ("id" = OrganizationId, Path, description = "The organisation that will use it"),
@@ -77,8 +75,8 @@ pub struct NewKey {
     )
 )]
 pub async fn create_key(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(organization): Path<String>,
     parsed: Parsed<KeyRequest>,
 ) -> Result<Response, Problem> {
@@ -129,9 +127,7 @@ pub async fn create_key(
 ///
 /// A token is shown only once, when its key is made.
 #[utoipa::path(
-    get,
-    path = "/v1/organizations/{id}/keys",
-    tag = "organizations",
+    get, path = "/v1/organizations/{id}/keys", operation_id = "list_keys", tag = "organizations",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation"), PageQuery),
     responses(
@@ -141,10 +137,10 @@ pub async fn create_key(
     )
 )]
 pub async fn list_keys(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(organization): Path<String>,
-    uri: Uri,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
@@ -160,10 +156,7 @@ pub async fn list_keys(
 ///
 /// The key is invalid at once; its records stay. The operator's last valid key cannot be revoked.
 #[utoipa::path(
-    delete,
-    path = "/v1/keys/{id}",
-    tag = "organizations",
-    security(("token" = [])),
+    delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "organizations", security(("token" = [])),
     params(("id" = KeyId, Path, description = "The key")),
     responses(
         (status = 204, description = "Revoked"),
@@ -174,8 +167,8 @@ pub async fn list_keys(
     )
 )]
 pub async fn revoke_key(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<StatusCode, Problem> {
@@ -211,15 +204,12 @@ pub struct Me {
 ///
 /// The organisation and the key that the token belongs to, and the organisation's roles.
 #[utoipa::path(
-    get,
-    path = "/v1/me",
-    tag = "organizations",
-    security(("token" = [])),
+    get, path = "/v1/me", operation_id = "get_me", tag = "organizations", security(("token" = [])),
     responses(
         (status = 200, description = "You", body = Me),
     )
 )]
-pub async fn get_me(caller: Caller, State(app): State<App>, _: NoQuery) -> Result<Json<Me>, Problem> {
+pub async fn get_me(State(app): State<App>, caller: Caller, _: NoQuery) -> Result<Json<Me>, Problem> {
     let mut db = app.connection(caller.organization).await?;
     let organization = organization::get(&mut **db, &caller, caller.organization).await?;
     let key = key::of_caller(&mut **db, &caller).await?;

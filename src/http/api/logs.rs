@@ -9,7 +9,7 @@ use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
 use crate::http::core::etag::ETag;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query};
 use crate::http::core::response::EventList;
 use crate::services::long_history::LongHistory;
 use crate::services::reads::MAX_SHORT_HISTORY;
@@ -250,7 +250,8 @@ input! {
 ///
 /// The logs that the caller holds or owns, and for an inspector all logs, in the order of their ids.
 #[utoipa::path(
-    get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])), params(LogQuery),
+    get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])),
+    params(LogQuery),
     responses(
         (status = 200, description = "A page of logs", body = Page<LogView>),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
@@ -260,8 +261,8 @@ pub async fn list_logs(
     State(app): State<App>,
     HistoryReader(caller): HistoryReader,
     OriginalUri(uri): OriginalUri,
+    Query(query): Query<LogQuery>,
 ) -> Result<Response, Problem> {
-    let query: LogQuery = query(&uri)?;
     let reader = Reader::from(&caller);
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let filter = LogFilter {

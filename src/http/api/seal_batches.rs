@@ -4,15 +4,20 @@ use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::SealBatchId;
 use crate::base::input::{Errors, Layout, RequestErrors, Sheet, input, no_rule};
 use crate::base::units::whole;
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::chain::history::{Disclosure, StoredEvent};
+use crate::evidence::chain::{Subject, SubjectKind};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
+use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
+use crate::http::api::seals::access;
 use crate::http::core::accept::rank;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::problem::Problem;
-use crate::http::core::query::NoQuery;
+use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::response::Aborted;
 use crate::http::core::write::{Envelope, Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -200,7 +205,7 @@ pub async fn register_seals(
                     return Err(errors.into_error());
                 };
                 let made = batch::register(tx, &act, holder, &input.seals).await?;
-                Ok(WriteResponse::created(&made, Made::new(MadeKind::SealBatch, made.id)))
+                Ok(WriteResponse::created(&made, Made::new(SubjectKind::SealBatch, made.id)))
             })
         })
         .await
@@ -245,7 +250,7 @@ pub async fn make_seals(
                 let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
                 let made = batch::make(tx, &act, holder, input.quantity.0, mint, &key).await?;
-                Ok(WriteResponse::created(&made, Made::new(MadeKind::SealBatch, made.id)))
+                Ok(WriteResponse::created(&made, Made::new(SubjectKind::SealBatch, made.id)))
             })
         })
         .await
@@ -335,7 +340,7 @@ pub async fn list_batch_seals(
     headers: HeaderMap,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
+    let id: SealBatchId = id_in_path(&id)?;
     // Marking codes are for the holder, which applies the seals, and for the operator, which ordered them; an
     // inspector reads seals one by one.
     let access =
@@ -361,4 +366,64 @@ pub async fn list_batch_seals(
     let body = Body::from_stream(stream::StreamExt::chain(stream::iter([Ok(first)]), pieces));
     let headers = [(CONTENT_TYPE, form.media_type()), (VARY, HeaderValue::from_static("accept"))];
     Ok((headers, body).into_response())
+}
+
+/// The batch in the path, if the caller may see one of its seals.
+async fn visible_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let mut db = app.connection(caller.organization).await?;
+    let subject = view::batch_subject(&mut **db, id_in_path(id)?, access(caller)).await?;
+    subject.ok_or_else(Problem::not_found)
+}
+
+/// Proof that a seal batch's newest record is in the public register
+///
+/// For the operator, inspectors, and holders of one of its seals. The same format as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch")),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_batch_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    subject_proof_response(&app, &caller, &visible_batch(&app, &caller, &id).await?).await
+}
+
+/// A seal batch's history with its proofs, in one file
+///
+/// For the operator and inspectors, every event in full. For a holder of one of its seals, every event, but
+/// disclosed only if it concerns a seal that this holder has. In the format of a log's export; it contains
+/// no marking code.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/export", operation_id = "export_seal_batch", tag = "register",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_seal_batch(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let subject = visible_batch(&app, &caller, &id).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
+    drop(db);
+    let open = move |event: &StoredEvent| match &concerning {
+        Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
+        _ => Disclosure::BUSINESS,
+    };
+    let events = subject_events(&app, &caller, subject, false, open).await?;
+    exported(&app, caller.organization, subject, events, None, since).await
 }

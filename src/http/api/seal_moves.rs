@@ -125,8 +125,7 @@ impl PartialVoid {
 /// Seals that are on timber already cannot be transferred. The operator may transfer any seal, a holder its
 /// own to another enterprise or forest owner.
 #[utoipa::path(
-    post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals",
-    security(("token" = [])),
+    post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals", security(("token" = [])),
     request_body = SealTransfer,
     responses(
         (status = 200, description = "Transferred", body = Receipted<Transferred>),
@@ -229,8 +228,7 @@ async fn refuse_void(
 ///
 /// This cannot be undone. A log with a void seal needs a new seal.
 #[utoipa::path(
-    post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
-    security(("token" = [])),
+    post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals", security(("token" = [])),
     params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     request_body = SealVoid,
     responses(

@@ -7,7 +7,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query};
 use crate::http::core::response::EventList;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
@@ -16,9 +16,9 @@ use crate::timber::seal::label::label_svg;
 use crate::timber::seal::view::{self, Access, Counts, HolderStock, Seal, SealFilter, SealHistory};
 use crate::timber::seal::{SealName, SealStatus, stock};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
@@ -167,8 +167,12 @@ input! {
         (status = 200, description = "One page", body = Page<Seal>),
     )
 )]
-pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
-    let query: SealQuery = query(&uri)?;
+pub async fn list_seals(
+    State(app): State<App>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<SealQuery>,
+) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after: Option<String> = cursors.key(query.cursor.as_ref())?;
     let filter = SealFilter {

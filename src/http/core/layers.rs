@@ -45,8 +45,8 @@ pub const PAGE_HEADERS: [(HeaderName, &str); 2] = [
     (CONTENT_SECURITY_POLICY, PAGE_CSP),
     (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
-/// The content security policy of all other responses: a browser that shows one as a document may load and
-/// run nothing for it.
+/// The content security policy of all other responses: a browser that shows one as a document (it does so with an
+/// SVG that is opened directly) may load and run nothing for it.
 const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
 /// Settings of the layers.
 #[derive(Clone, Debug, Default)]

@@ -516,11 +516,7 @@ impl Task {
             let detail = format!("This was done already; its response is not stored: {}.", row.made);
             let kind = match row.made.kind {
                 MadeKind::Key => ProblemType::AlreadyCreated,
-                MadeKind::Organization
-                | MadeKind::FellingTicket
-                | MadeKind::SealBatch
-                | MadeKind::Harvest
-                | MadeKind::Operation => ProblemType::AlreadyDone,
+                MadeKind::Subject(_) | MadeKind::Harvest | MadeKind::Operation => ProblemType::AlreadyDone,
             };
             return Err(Attempt::Rejected(Problem::new(kind, detail)));
         };

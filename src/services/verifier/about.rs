@@ -8,19 +8,19 @@ use super::report::{Check, Report};
 use crate::evidence::chain::bytes::{SubjectKind, commit};
 use crate::timber::event::types::LogEventType;
 use crate::timber::seal::Code;
+use uuid::Uuid;
 
-/// Adds the line `about` to the report, for an export of a subject of the kind `kind`.
-pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Event]) {
+/// Adds the line `about` to the report, for an export of the subject of the kind `kind` with the id `id`.
+pub(super) fn check(report: &mut Report, trust: &Trust, (kind, id): (SubjectKind, Uuid), events: &[Event]) {
     let texts: Vec<[Option<Json>; 3]> = events.iter().map(texts).collect();
     let seals = seals(&texts);
     let void = void(&texts, &seals);
     let name = match kind {
-        _ if kind == SubjectKind::Log.name() => log(&texts, &seals, void),
-        _ if kind == SubjectKind::FellingTicket.name() => {
-            texts.iter().find_map(|[public, ..]| ticket(public.as_ref()?))
-        }
-        _ if kind == SubjectKind::SealBatch.name() => texts.iter().find_map(batch),
-        _ => texts.iter().find_map(organization),
+        SubjectKind::Log => log(&texts, &seals, void),
+        SubjectKind::FellingTicket => texts.iter().find_map(|[public, ..]| ticket(public.as_ref()?)),
+        SubjectKind::SealBatch => texts.iter().find_map(batch),
+        SubjectKind::Organization => texts.iter().find_map(organization),
+        _ => Some(format!("{} {id}", kind.name().replace('_', " "))),
     };
     let Some(asked) = &trust.seal else {
         return match name {

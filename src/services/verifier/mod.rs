@@ -112,7 +112,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     if !report.holds() {
         return Verified { report, checkpoint: None };
     }
-    let form = format!("{}, {} {}, {} events", file.format, file.kind, file.id, events.len());
+    let form = format!("{}, {} {}, {} events", file.format, file.kind.name(), file.id, events.len());
     report.ok(Check::Format, form);
     let claims = FileClaims {
         keys: &file.keys,
@@ -122,7 +122,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     };
     let checkpoint = checkpoint::check(&mut report, trust, file.checkpoint.as_bytes(), claims);
     chain::check(&mut report, file.subject, &events);
-    about::check(&mut report, trust, &file.kind, &events);
+    about::check(&mut report, trust, (file.kind, file.id), &events);
     included(&mut report, &events, checkpoint.as_ref());
     complete::check(&mut report, trust, claims, file.format, file.until, &events, checkpoint.as_ref());
     Verified { report, checkpoint: Some(file.checkpoint.into_bytes()) }

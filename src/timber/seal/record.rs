@@ -119,19 +119,10 @@ pub(in crate::timber) fn drafts(
     events
         .into_iter()
         .map(|(head, change)| {
-            let public = BatchPublic { v: 1, subject: "seal_batch", event_type, on: act.on() };
+            let public =
+                BatchPublic { v: 1, subject: SubjectKind::SealBatch.name(), event_type, on: act.on() };
             let business = BatchBusiness { v: 1, batch: head.id().into(), act, change };
-            Draft {
-                head,
-                public: canonical::text(&public),
-                business: canonical::text(&business),
-                personal: None,
-                event_type: event_type.as_str(),
-                organization: act.organization.0,
-                operation: act.operation.0,
-                occurred_at: act.at(),
-                region: None,
-            }
+            act.draft(head, event_type, canonical::text(&public), canonical::text(&business), None)
         })
         .collect()
 }
@@ -198,9 +189,11 @@ pub(in crate::timber) async fn made(
         .map(|row| {
             let hash = Hash::from_slice(&row.hash)
                 .ok_or_else(|| Error::CorruptRow(format!("event.hash of {} {}", row.subject_id, row.seq)))?;
-            let batch = row.subject_kind == i16::from(SubjectKind::SealBatch.byte());
-            let subject = if batch { "seal_batch" } else { "log" };
-            Ok((MadeEvent { subject, id: row.subject_id, seq: row.seq, hash }, row.business))
+            let kind =
+                u8::try_from(row.subject_kind).ok().and_then(SubjectKind::from_byte).ok_or_else(|| {
+                    Error::CorruptRow(format!("event.subject_kind of {} {}", row.subject_id, row.seq))
+                })?;
+            Ok((MadeEvent { subject: kind.name(), id: row.subject_id, seq: row.seq, hash }, row.business))
         })
         .collect()
 }

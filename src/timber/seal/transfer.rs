@@ -8,7 +8,7 @@ use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
 use crate::evidence::chain::{NewHead, Tx};
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::SealBatchEventType;
 use crate::timber::party::bin::Bin;
@@ -250,7 +250,7 @@ pub async fn record(
         return response(tx, &earlier).await;
     }
     let made = transfer(tx, caller, act, &new.selection, &new.to, at).await?;
-    operation::record(tx, organization, "seal_transfer", fingerprint, &made, act.at()).await?;
+    operation::record(tx, organization, OperationKind::SealTransfer, fingerprint, &made, act.at()).await?;
     response(tx, &made).await
 }
 
