@@ -1,5 +1,5 @@
--- Sums of the logs whose volume is declared to be from the table of GOST 2708-75, kept with the marked volume
--- so that a harvest compares them without reading the ticket's earlier logs.
+-- Sums of the logs with a volume declared to be from the table of GOST 2708-75, kept with the marked volume so
+-- that a harvest compares them without reading the ticket's earlier logs.
 
 ALTER TABLE ticket_line
     ADD COLUMN by_table_logs integer       NOT NULL DEFAULT 0 CHECK (by_table_logs >= 0),

@@ -33,7 +33,7 @@ pub struct LockedLine {
     pub permitted: Volume,
     /// Volume marked so far.
     pub marked: Volume,
-    /// Sums over those of its logs whose volume is declared to be from the table of GOST 2708-75.
+    /// Sums over its logs with a volume declared to be from the table of GOST 2708-75.
     pub by_table: TableSums,
 }
 
@@ -44,7 +44,7 @@ pub struct LineChange {
     pub id: LineId,
     /// Change of its marked volume.
     pub marked: Volume,
-    /// Change of the sums of its logs whose volume is declared to be from the table.
+    /// Change of the sums over its logs with a volume declared to be from the table.
     pub by_table: TableSums,
 }
 

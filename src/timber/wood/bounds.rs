@@ -174,7 +174,7 @@ impl Measures {
         self.is_by_table() && self.top_diameter.is_some() && self.length.is_some() && self.table().is_none()
     }
 
-    /// Whether this is a log whose volume is declared to be from the table.
+    /// Whether this is a log with a volume declared to be from the table.
     #[must_use]
     pub fn is_by_table(&self) -> bool {
         self.kind == LogKind::Log && self.method == MeasurementMethod::Gost2708_75
@@ -320,7 +320,7 @@ impl From<&Measures> for Share {
     }
 }
 
-/// Sums over the logs whose volume is declared to be from the table and that the table covers.
+/// Sums over the logs that the table covers and that have a volume declared to be from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSums {
     /// Number of these logs.
