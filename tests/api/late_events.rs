@@ -52,7 +52,7 @@ async fn a_late_correction_is_in_force_when_it_comes_for_line_and_log_alike() {
     assert_eq!(world.unsound().await, [""; 0]);
     // After further corrections, the marked volume of the ticket line still equals the volume of the log: no
     // correction is lost or counted twice.
-    for (seq, volume) in [(42, 0.28), (43, 0.28), (44, 0.31)] {
+    for (seq, volume) in [(42, 0.32), (43, 0.32), (44, 0.31)] {
         let right = json!({"corrects": 1, "reason": "қайта өлшенді", "set": {"volume_m3": volume}});
         let right = with(right, &at("09:46", seq));
         world.event(&felled.enterprise, "corrected", &felled.logs, right).await.expect(201);

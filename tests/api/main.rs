@@ -32,6 +32,7 @@ mod seals;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
 mod verify;
+mod volumes;
 #[path = "../support/wired.rs"]
 mod wired;
 #[path = "../support/world.rs"]

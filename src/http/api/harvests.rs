@@ -76,6 +76,9 @@ pub enum HarvestOrRehearsal {
 /// of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
 /// decimal comma or point; UTF-8, windows-1251 or, if declared, KZ-1048). The seals become applied and the ticket's lines
 /// are decreased in the same transaction. All errors of the batch are reported at once.
+///
+/// The volume of each log must be possible for its top diameter and length (`volume-unlike-measures`), and by the method
+/// `gost_2708_75` must be in that table (`volume-unlike-table`). A stack needs `pieces`.
 #[utoipa::path(
     post, path = "/v1/harvests", operation_id = "create_harvest", tag = "harvests", security(("token" = [])),
     params(HarvestQuery),
@@ -218,7 +221,8 @@ pub async fn get_harvest(
 
 /// A table to fill in: the columns, and one example row to be replaced.
 ///
-/// In Kazakh and Russian with `;` and decimal comma, as spreadsheets there expect; in English with `,`.
+/// In Kazakh and Russian with `;` and decimal comma, as spreadsheets there expect; in English with `,`. A row of a stack
+/// needs `pieces`, and may leave the length and the top diameter empty.
 #[utoipa::path(
     get, path = "/v1/harvests/template.csv", operation_id = "get_harvest_template", tag = "harvests",
     security(("token" = [])),

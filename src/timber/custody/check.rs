@@ -72,7 +72,7 @@ pub(super) async fn check<'r>(
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (LogEventType::Corrected, Some(Some(log))) if readable.correction != ReadableCorrection::Nothing => {
-            Some(correct::prepare(tx, *log).await?)
+            Some(correct::prepare(tx, *log, rulebook).await?)
         }
         _ => None,
     };

@@ -10,6 +10,7 @@ use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Outcome, Status, TransferOf};
 use crate::timber::seal::SealNumber;
+use crate::timber::wood::bounds::{Measures, Share};
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::BTreeMap;
@@ -231,6 +232,28 @@ impl LogState {
             region: public.region.or(self.last.region),
         };
         Ok(())
+    }
+
+    /// Its declared volume and what that is compared with.
+    #[must_use]
+    pub const fn measures(&self) -> Measures {
+        Measures {
+            kind: self.kind,
+            method: self.method,
+            top_diameter: self.top_diameter_cm,
+            length: self.length_m,
+            pieces: self.pieces,
+            volume: self.volume_m3,
+        }
+    }
+
+    /// What it adds to its ticket line.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share {
+            volume: self.volume_m3,
+            table: self.table_volume_m3.filter(|_| self.measures().is_by_table()),
+        }
     }
 
     /// Whether `organization` is a present party to the log, and so may see all of it.
