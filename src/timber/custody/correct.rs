@@ -9,7 +9,7 @@ use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, LocalDate, Moment};
+use crate::base::units::LocalDate;
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
