@@ -519,8 +519,8 @@ fn only_http_and_input_make_locations() {
     assert!(left.is_empty(), "LOCATION_EXCEPTIONS allows more than there are: {left:?}");
 }
 
-/// Uses of the pool in http that take no organisation's share ([`crate::http::core::share`] in src), and how
-/// often: for a public response, before a caller is known, or in the one place that takes the share.
+/// Uses of the pool in http that take no organisation's share ([`crate::http::core::share`] in src), and their
+/// number per file: for public responses, before the caller is known, and in the functions that take the share.
 const WITHOUT_SHARE: [(&str, usize); 5] = [
     ("src/http/api/proofs.rs", 2),
     ("src/http/api/verify.rs", 1),

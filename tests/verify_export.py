@@ -751,7 +751,7 @@ def bare(given):
 
 
 def numbers(given):
-    """What a seal's number may be that was given in this way: in groups, a hyphen may stand for the first blank."""
+    """The possible readings of a given seal number: the first blank between groups may stand for a hyphen."""
     text = bare(given)
     first, *more = BETWEEN_GROUPS.split(text)
     readings = [text]
@@ -999,7 +999,7 @@ def decoded(data):
         raise Wrong("the file begins like UTF-16, but is not UTF-16") from None
 
 
-# What people save in place of a file: the page of a link, an archive, a list of files.
+# Formats that are often saved by mistake: the page of a link, an archive, a list of files.
 FOREIGN = [
     (b"<", "a web page (HTML or XML)"),
     (b"[", "a list in JSON"),

@@ -10,15 +10,14 @@
 //!   compared, and the one is closed that belongs to the address with the most connections. Many connections
 //!   from one address therefore do not close the only connection of another client before its request
 //!   arrives.
-//!
 //! - If no connection is idle when the limit of the listener is exceeded, the peers that do not read their
 //!   responses are compared: of the addresses that have more connections than the new connection's address,
 //!   the one with the most of them loses the connection that has been waiting to write for the longest time.
 //!
 //! Silent connections and unread responses therefore cost other clients nothing, however many of them some
 //! addresses have. A connection with a request that is being handled is never closed for a new one. Connections
-//! without an address (of trusted
-//! proxies, where each carries the requests of many clients) have no limit per address and are not closed.
+//! without an address (of trusted proxies, where each carries the requests of many clients) have no limit per
+//! address and are not closed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -318,7 +317,7 @@ mod tests {
         };
         let (one_of_few, _first) = unread(2);
         let flood: Vec<_> = (0..4).map(|_| unread(1)).collect();
-        // This peer reads a little, and is still the one that has waited for the longest time.
+        // This peer reads a little; its connection is still the one that has waited for the longest time.
         flood[0].0.waits_to_write(false);
         flood[0].0.waits_to_write(true);
         let (client, _client) = connections.admit(ip(3)).unwrap();
@@ -329,7 +328,7 @@ mod tests {
             seat.waits_to_write(false);
             seat.end();
         }
-        assert!(connections.lock().unread.len() == 1, "what is sent is not unread");
+        assert!(connections.lock().unread.len() == 1, "a sent response is not unread");
     }
 
     #[test]

@@ -348,8 +348,8 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
         let found = answer["findings"].as_array().unwrap();
         found.iter().map(|found| found["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    // A saw log is corrected to firewood, and to 0.4 m more with a volume of its former length. This
-    // makes two findings.
+    // A sawlog is corrected to firewood and to a length 0.4 m greater, with the volume of the former length.
+    // This makes two findings.
     assert_eq!(rules(json!({"wood": "firewood", "length_m": 6.4, "volume_m3": 0.31})).await, ["L14", "L13"]);
     assert_eq!(rules(json!({"place": {"name": "41-орам"}})).await, [""; 0]);
     assert_eq!(rules(json!({"occurred_at": "2026-10-05T09:20:00+05:00"})).await, [""; 0]);
@@ -426,7 +426,7 @@ async fn a_correction_adds_nothing_to_a_cancelled_ticket() {
     world.event(&felled.enterprise, "corrected", &felled.logs, set(0.31)).await.expect(201);
 }
 
-/// Felling may be recorded until the last day of the ticket in Kazakhstan, and a correction adds volume no longer.
+/// A correction may add volume until the end of the ticket's last day of felling in Kazakhstan.
 #[tokio::test]
 async fn a_correction_adds_nothing_to_an_expired_ticket() {
     let world = World::new().await;
@@ -458,7 +458,7 @@ async fn a_receiver_takes_back_its_own_rejection() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
-/// The name of an official, as that of every person, is refused if letters were lost before it came.
+/// The name of an official, as that of every person, is refused if it has lost letters.
 #[tokio::test]
 async fn an_officials_name_with_lost_letters_is_refused() {
     let world = World::new().await;

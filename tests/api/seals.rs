@@ -132,7 +132,7 @@ async fn a_registration_sent_twice_is_one_conflict_that_names_its_batch() {
     let answer = csv(&world, &operator, &query, table(&mut (1..5))).await;
     answer.expect(409);
     assert_eq!(answer.codes().len(), 6, "{answer:?}");
-    // The numbers of the batch with each other's codes.
+    // Two numbers of the batch with exchanged codes.
     let mut swapped = seals(1..3);
     let first = swapped[0]["marking_code"].take();
     swapped[0]["marking_code"] = std::mem::replace(&mut swapped[1]["marking_code"], first);

@@ -136,8 +136,8 @@ async fn possible_volumes_are_recorded_and_odd_ones_found() {
     }
 }
 
-/// Logs that are each declared a little low, as if from the table, are found once they are a hundred; also if
-/// they are of different lines, and if a correction is what makes the sum low.
+/// Logs declared a little too low by the table's method give one finding, from 100 logs on; also if they are of
+/// different lines, and if a correction makes the sum too low.
 #[tokio::test]
 async fn a_tickets_logs_are_compared_in_sum() {
     let world = World::new().await;

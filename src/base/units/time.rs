@@ -238,7 +238,7 @@ impl LocalDate {
         }
     }
 
-    /// The day in Kazakhstan at this instant: the day of every rule.
+    /// The day in Kazakhstan at this instant. All rules about days use it.
     #[must_use]
     pub fn of(instant: DateTime<Utc>) -> Self {
         Self((instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())

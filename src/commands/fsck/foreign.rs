@@ -1,5 +1,5 @@
-//! Checks the foreign keys that the migrations declare. The program relies on them: rows of a ticket or of an
-//! organisation must not outlive it, and an owner of a table can drop them.
+//! Checks the foreign keys that the migrations declare. The program relies on them: no row may refer to a
+//! ticket or an organisation that does not exist. The owner of a table can drop its foreign keys.
 
 use super::report::{Code, FsckError};
 use crate::db::migrate::MIGRATOR;
@@ -38,7 +38,7 @@ fn in_sql(sql: &str) -> Vec<Declared> {
 
 /// Reports each declared foreign key that no valid constraint enforces any more.
 pub(super) async fn check(db: &mut PgConnection) -> sqlx::Result<Vec<FsckError>> {
-    // `a`: a row that is referred to cannot be deleted.
+    // `a` (no action): a row that is referred to can be neither deleted nor given another key.
     let kept: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT c.relname::text, a.attname::text, f.relname::text
          FROM pg_catalog.pg_constraint k
@@ -54,7 +54,7 @@ pub(super) async fn check(db: &mut PgConnection) -> sqlx::Result<Vec<FsckError>>
         kept.into_iter().map(|(table, column, of)| Declared { table, column, of }).collect();
     let lost = declared().into_iter().filter(|key| !kept.contains(key));
     let errors = lost.map(|Declared { table, column, of }| {
-        let detail = format!("nothing keeps {column} a key of {of} any more: rows may refer to nothing");
+        let detail = format!("nothing keeps {column} a key to {of} any more: rows may refer to nothing");
         FsckError { code: Code::KeyMissing, table: "pg_class", key: table, event: None, detail }
     });
     Ok(errors.collect())

@@ -227,8 +227,8 @@ enum What {
     Release,
 }
 
-/// All errors of a change that could not be read completely: also those that the ticket shows in the new last
-/// days of felling and removal, as far as they could be read.
+/// All errors of a change that could not be read completely. The new last days of felling and removal are
+/// checked against the ticket, as far as they could be read.
 async fn refuse_change(
     app: &App,
     caller: &Caller,

@@ -1,13 +1,13 @@
 //! The memory of responses that are made and not yet sent.
 //!
-//! A client decides when it reads a response, so a response that waits must not be free of charge: many unread
-//! pages of a list would fill the memory. A response above [`FREE_BYTES`] takes a memory permit for its bytes,
-//! which is held until the last of them is sent or dropped. All responses share the memory, and one owner (an
-//! organisation; without a token, a subscriber's address) has at most a quarter of it.
+//! A client decides when it reads a response, and many unread pages of a list would fill the memory. A response
+//! above [`FREE_BYTES`] takes a memory permit for its bytes, which is held until the last of them is sent or
+//! dropped. All responses share the memory, and one owner (an organisation; without a token, a subscriber's
+//! address) has at most a quarter of it.
 //!
 //! A read that gets no permit in time is refused, and its buffer is dropped. The response to a write cannot be
-//! refused, because the write may be done: without a permit it keeps the request's place until it is sent, so
-//! that the organisation's own writes wait for it.
+//! refused, because the write may have been executed: without a permit it keeps the request's place until it is
+//! sent, so that the organisation's own writes wait for it.
 
 use crate::base::ids::OrganizationId;
 use crate::base::shares::{MemoryPermit, Shares};
@@ -66,7 +66,7 @@ impl ResponseMemory {
     /// permit for it.
     ///
     /// # Errors
-    /// Overloaded, if other responses to the owner of a read are not sent in time.
+    /// Overloaded, if `response` is that to a read and gets no permit in time.
     pub(super) async fn hold(
         &self,
         response: Response,

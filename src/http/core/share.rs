@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const SHARE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection or a transaction, with its part of the organisation's share. A request must not ask for a
-/// second one while it has the first: two requests that wait for each other's second one would time out.
+/// second one while it has the first: requests that all wait for a second one would time out.
 #[derive(Debug)]
 pub struct Shared<T> {
     // Dropped before the permit.

@@ -1,8 +1,8 @@
 -- The public check of many codes: exactly one of number and identification for each; a row for each, in order,
 -- with the key whose token came with it.
 SELECT k.id AS "key_id?", k.organization_id AS "key_organization?: OrganizationId", k.expires_at AS "key_expires_at?", k.last_used_at AS "key_last_used_at?",
-       s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "seal_status?",
-       s.void_reason AS "void_reason?", l.kind AS "kind?: LogKind", l.species AS "species?: Species",
+       s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "seal_status?: SealStatus",
+       s.void_reason AS "void_reason?: VoidReason", l.kind AS "kind?: LogKind", l.species AS "species?: Species",
        l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
        l.pieces AS "pieces?", l.volume_m3 AS "volume_m3?: Volume", l.felled_on AS "felled_on?",
        l.status AS "status?: Status", l.held_since AS "held_since?", l.ticket_held_since AS "ticket_held_since?",

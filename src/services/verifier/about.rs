@@ -113,7 +113,7 @@ impl Seal<'_> {
     fn is(&self, asked: &str) -> bool {
         let Ok(code) = Code::parse_public(asked) else {
             return self.identification.is_some_and(|identification| {
-                // A code with elements that are not read here: a group separator follows the identification.
+                // `asked` has elements that cannot be parsed: only the identification before a group separator counts.
                 let rest = asked.trim_matches(BLANK).strip_prefix(identification);
                 rest.is_some_and(|rest| rest.starts_with('\u{1d}'))
             });

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 const NOT_UTF_16: &str = "the file begins like UTF-16, but is not UTF-16";
 
-/// What people save in place of a file that can be checked: the page of a link, an archive, a list of files.
+/// Formats that are often saved by mistake, by their first bytes: the page of a link, an archive, a list of files.
 const FOREIGN: [(&[u8], &str); 6] = [
     (b"<", "a web page (HTML or XML)"),
     (b"[", "a list in JSON"),
@@ -18,7 +18,7 @@ const FOREIGN: [(&[u8], &str); 6] = [
     (b"%PDF", "a PDF"),
 ];
 
-/// What a file is that is certainly none of those which can be checked, by its first bytes.
+/// The format of a file that certainly cannot be checked, by its first bytes; `None` for all other files.
 pub(super) fn foreign(data: &[u8]) -> Option<&'static str> {
     let at = data.iter().position(|byte| !b" \t\r\n".contains(byte))?;
     FOREIGN.iter().find(|(begin, _)| data[at..].starts_with(begin)).map(|(_, what)| *what)

@@ -414,8 +414,8 @@ fn check_measures(
     ];
     let Some((at, _)) = set.into_iter().find(|(_, set)| *set) else { return };
     if after.lacks_pieces() && before != after {
-        // A stack recorded without them could get any volume, because there is nothing to compare it with.
-        let detail = "A stack needs the number of its pieces, or its measures cannot be corrected.";
+        // Without them, the stack could get any volume, because there is nothing to compare it with.
+        let detail = "Give the number of pieces too: without it, a stack's measures cannot be corrected.";
         errors.invalid.push(FieldError::new(pointer("/set/pieces"), "required", detail));
     }
     for invalid in before.refusals_of_correction(after, bounds) {

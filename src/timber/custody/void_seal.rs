@@ -100,8 +100,8 @@ async fn void(
         .pop()
         .ok_or_else(|| Error::CorruptRow(format!("seal.batch_id of {number}: no such batch")))?;
     let done = BatchChange {
-        number: Some(number.to_string()),
-        reason: Some(cause.reason.as_str().to_owned()),
+        number: Some(number.clone()),
+        reason: Some(cause.reason),
         note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
         ..BatchChange::default()
     };

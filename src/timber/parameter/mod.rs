@@ -39,7 +39,7 @@ impl Parameters {
     #[must_use]
     pub fn volume_bounds(&self, day: NaiveDate) -> Bounds {
         use ParameterName as P;
-        // Without zeros at their ends, because the texts of errors contain them.
+        // Without trailing zeros, because error texts contain these values.
         let on = |name| self.on(name, day).normalize();
         Bounds {
             thick_from_cm: on(P::VolumeThickFromCm),
@@ -60,7 +60,7 @@ impl Parameters {
     }
 }
 
-/// The bounds of the day that was asked for last, because the logs of a harvest are mostly of one day.
+/// The bounds by day. Those of the last day are cached, because the logs of a harvest are mostly of one day.
 #[derive(Debug)]
 pub struct VolumeBounds {
     parameters: Arc<Parameters>,

@@ -12,9 +12,9 @@ vocabulary! {
         VolumeThickFromCm = "volume-thick-from-cm",
         /// Lowest declared volume, as a factor of the cylinder of the log's top diameter and length.
         VolumeCylinderMin = "volume-cylinder-min",
-        /// Highest declared volume of a thick log, as a factor of the same cylinder.
+        /// Highest declared volume of a thick log, as a factor of its cylinder.
         VolumeThickCylinderMax = "volume-thick-cylinder-max",
-        /// Highest declared volume of a thinner log, as a factor of the same cylinder.
+        /// Highest declared volume of a thinner log, as a factor of its cylinder.
         VolumeThinCylinderMax = "volume-thin-cylinder-max",
         /// Lowest declared volume, as a factor of the volume that GOST 2708-75 gives.
         VolumeTableMin = "volume-table-min",
@@ -28,7 +28,7 @@ vocabulary! {
         VolumeUncoveredMax = "volume-uncovered-max",
         /// Lowest sum of a ticket's volumes declared to be from GOST 2708-75, as a factor of the sum of the table's.
         VolumeSumMin = "volume-sum-min",
-        /// Number of such logs of a ticket from which on these sums are compared.
+        /// Number of a ticket's logs by GOST 2708-75 from which on their sums are compared.
         VolumeSumFromLogs = "volume-sum-from-logs",
         /// Lowest volume of a piece of a stack.
         StackPieceMinM3 = "stack-piece-min-m3",
@@ -88,11 +88,11 @@ impl ParameterName {
                 definition((about, ""), 2, 85, (10, 100))
             }
             Self::VolumeThickCylinderMax => {
-                let about = "Highest declared volume of a thick log, as a factor of the same cylinder";
+                let about = "Highest declared volume of a thick log, as a factor of its cylinder";
                 definition((about, ""), 2, 250, (100, 1000))
             }
             Self::VolumeThinCylinderMax => {
-                let about = "Highest declared volume of a thinner log, as a factor of the same cylinder";
+                let about = "Highest declared volume of a thinner log, as a factor of its cylinder";
                 definition((about, ""), 2, 600, (100, 2000))
             }
             Self::VolumeTableMin => {
@@ -120,7 +120,7 @@ impl ParameterName {
                 definition((about, ""), 2, 97, (10, 100))
             }
             Self::VolumeSumFromLogs => {
-                let about = "Number of such logs of a ticket from which on these sums are compared";
+                let about = "Number of a ticket's logs by GOST 2708-75 from which on their sums are compared";
                 definition((about, "logs"), 0, 100, (1, 100000))
             }
             Self::StackPieceMinM3 => {

@@ -32,8 +32,8 @@ vocabulary! {
 }
 
 impl OrganizationKind {
-    /// The kind that decides what is disclosed of an organisation with this number. An IIN is the number of a
-    /// person and no legal entity's, although it could once be registered as one.
+    /// The kind that decides what is disclosed of an organisation with this number. An IIN is a
+    /// person's number, although earlier versions accepted it for a legal entity.
     #[must_use]
     pub fn known_by(self, number: Option<&str>) -> Self {
         if self == Self::LegalEntity && number.is_some_and(is_person) { Self::SoleTrader } else { self }

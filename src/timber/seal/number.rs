@@ -34,8 +34,8 @@ const MAX_TAIL: usize = 9;
 )]
 pub struct SealNumber(Typed);
 
-/// A number as it was typed: in groups, or without blanks. Where the first blank was has no influence on
-/// comparisons; [`SealNumber::hyphenated`] needs it.
+/// A number as it was typed: in groups, or without blanks. Comparisons ignore the position of the first blank;
+/// only [`SealNumber::hyphenated`] uses it.
 #[derive(Clone, Debug)]
 struct Typed {
     text: String,

@@ -95,8 +95,8 @@ impl Replacement {
 /// Voids the old seal, with an event after its batch's `head`.
 async fn void(tx: &mut Tx<'_>, act: &Actor, head: LockedHead, number: &SealNumber) -> Result<NewHead> {
     let done = BatchChange {
-        number: Some(number.to_string()),
-        reason: Some(VoidReason::Replaced.as_str().to_owned()),
+        number: Some(number.clone()),
+        reason: Some(VoidReason::Replaced),
         ..BatchChange::default()
     };
     let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;

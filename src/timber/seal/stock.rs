@@ -85,8 +85,8 @@ impl SealRow {
 }
 
 /// The numbers of the seals that `names` name, in the order of `names`; `None` for a marking code that is not
-/// registered. A name that is a number is returned unchanged, whether or not it is registered; only if it is not,
-/// and its other reading ([`Code::other_reading`]) is, that one is returned. Takes no lock, because the number of a
+/// registered. A name that is a number is returned unchanged, registered or not, except if only its other reading
+/// ([`Code::other_reading`]) is registered: then that is returned. Takes no lock, because the number of a
 /// seal with a given identification never changes.
 pub async fn numbers_of(db: &mut PgConnection, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
     let mut wanted: Vec<Identification> = Vec::new();

@@ -39,9 +39,9 @@ pub(super) fn with_words_replaced(text: &str) -> Option<String> {
     })
 }
 
-/// As [`with_words_replaced`], but replaces more. A GS takes the place of one of [`NAMES`] between any punctuation
-/// characters, of `1D` between two equal ones, of the separator's number in brackets, and of a bare `GS`; a GS and
-/// the identifier take that of an identifier in brackets, such as `(93)`. `text` is a value, or a code without
+/// As [`with_words_replaced`], but replaces more. These become a GS: one of [`NAMES`] between any punctuation
+/// characters, `1D` between two equal ones, the separator's number in brackets, and a bare `GS`. An identifier in
+/// brackets, such as `(93)`, becomes a GS and the identifier. `text` is a value, or a code without
 /// brackets around its own identifiers.
 pub(super) fn with_separators(text: &str) -> Option<String> {
     replaced(text, |rest, begun| {
@@ -136,7 +136,7 @@ fn framed(text: &str) -> Option<&str> {
 }
 
 /// If `text` begins with `GS` without any punctuation, the text after it. Serials in capital letters may contain
-/// these two by chance, so an element must follow that ends a marking code (`91`, `92`, `93`) or has a fixed number
+/// `GS` by chance, so an element must follow that ends a marking code (`91`, `92`, `93`) or has a fixed number
 /// of digits, at least six.
 fn bare(text: &str) -> Option<&str> {
     let after = text.strip_prefix("GS")?;

@@ -67,11 +67,11 @@ pub struct Measures {
     pub volume: Volume,
 }
 
-/// Pi as 355/113, which exceeds it by less than 9 parts in 10⁸. Even the thickest and longest log, of 212 m³,
-/// is off by less than 0.00002 m³, which is below the last decimal of a volume.
+/// 355/113, which exceeds π by less than 9 parts in 10⁸. Even for the thickest and longest log, of 212 m³, the
+/// error is less than 0.00002 m³, which is below the last decimal of a volume.
 const PI: (i64, i64) = (355, 113);
 
-/// A cylinder: its volume in m³ as a whole number of parts.
+/// The volume of a cylinder, as a whole number of parts; [`Self::PARTS`] of them are 1 m³.
 #[derive(Clone, Copy)]
 struct Cylinder(Decimal);
 
@@ -102,19 +102,19 @@ fn rounded(m3: Decimal, strategy: RoundingStrategy) -> Decimal {
     m3.round_dp_with_strategy(Volume::SCALE, strategy).normalize()
 }
 
-/// A lower bound as a volume that is itself allowed.
+/// A lower bound, rounded up to the decimals of a volume, so that it is itself allowed.
 fn at_least(m3: Decimal) -> Decimal {
     rounded(m3, RoundingStrategy::ToPositiveInfinity)
 }
 
-/// An upper bound as a volume that is itself allowed.
+/// An upper bound, rounded down to the decimals of a volume, so that it is itself allowed.
 fn at_most(m3: Decimal) -> Decimal {
     rounded(m3, RoundingStrategy::ToZero)
 }
 
 impl Measures {
-    /// Why this volume cannot be true: `volume-unlike-measures`, `volume-unlike-table`, or both. Nothing if
-    /// measures are missing that it would be compared with.
+    /// Why this volume cannot be true: `volume-unlike-measures`, `volume-unlike-table`, or both. Empty if
+    /// the measures to compare it with are missing.
     pub fn refusals(&self, bounds: &Bounds) -> impl Iterator<Item = Invalid> + use<> {
         [self.unlike_measures(bounds), self.unlike_table(bounds)].into_iter().flatten()
     }
@@ -138,7 +138,8 @@ impl Measures {
         after.refusals(bounds).collect()
     }
 
-    /// Whether `volume` is between this volume and the one that it should have.
+    /// Whether a change of this volume to `volume` approaches the table's volume (without a table, the nearest
+    /// bound) and does not go beyond it.
     fn leads_to(&self, volume: Volume, bounds: &Bounds) -> bool {
         let (declared, volume) = (self.volume.decimal(), volume.decimal());
         let goal = match (self.table(), self.range(bounds)) {
@@ -375,7 +376,7 @@ impl TableSums {
         })
     }
 
-    /// Whether the logs are many, and are declared to have less in sum than the table gives.
+    /// Whether the logs are enough to be compared, and the sum of their declared volumes is below the limit.
     #[must_use]
     pub fn are_low(self, bounds: &Bounds) -> bool {
         Decimal::from(self.logs) >= bounds.sum_from_logs

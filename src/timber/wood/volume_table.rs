@@ -96,9 +96,8 @@ fn cell(diameter: i64, length: i64) -> Option<Volume> {
     Volume::new(Decimal::new(litres, 3)).ok()
 }
 
-/// The volumes that a careful person may read from the table for this log: from the log's own row and the two
-/// even rows around its diameter, in the log's own column and that of the half metre, neither longer than the
-/// log. A diameter that is even itself has only its own row.
+/// The cells that may be read for this log: in its own row and the two even rows around its diameter, in its own
+/// column and that of its length rounded down to half a metre. A diameter that is even has only its own row.
 pub fn cells(top_diameter: Diameter, length: Length) -> impl Iterator<Item = Volume> {
     let tenths = count(top_diameter.decimal(), 1);
     let rows = [grade_diameter(top_diameter), tenths / 20 * 2, (tenths + 19) / 20 * 2];

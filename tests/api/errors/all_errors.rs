@@ -49,8 +49,8 @@ enum Change {
 }
 
 impl Change {
-    /// The members that decide about the error besides the changed one. Another fault in one of them would
-    /// take the error away.
+    /// The members that decide about the error besides the changed one. Another error in one of them would
+    /// hide it.
     fn needs(&self) -> &'static [&'static str] {
         match self {
             Self::UnlikeMeasures | Self::UnlikeTable => {
@@ -60,7 +60,7 @@ impl Change {
         }
     }
 
-    /// Whether the log gets no other fault.
+    /// Whether the log gets no other error.
     fn is_alone(&self) -> bool {
         matches!(self, Self::Overfull | Self::Uncounted)
     }

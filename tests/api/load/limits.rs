@@ -111,13 +111,13 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
     .await;
 }
 
-/// A body that is refused needs a connection for its checks, and an organisation has at most half of them for these,
-/// as for any other use.
+/// A body that is refused needs a connection for its checks. These connections count towards the half that one
+/// organisation may have.
 #[tokio::test]
 async fn refused_bodies_take_at_most_half_of_the_connections() {
     let world = World::new().await;
     let felled = world.felled(8).await;
-    // Whatever reads the ticket, the seals or the logs under lock waits for this transaction.
+    // Every statement on the ticket, the seals or the logs waits for this transaction.
     let mut owner = world.owner().await;
     let mut lock = owner.begin().await.unwrap();
     sqlx::query("LOCK TABLE felling_ticket, seal, log IN ACCESS EXCLUSIVE MODE")
@@ -150,7 +150,7 @@ async fn refused_bodies_take_at_most_half_of_the_connections() {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        // Another organisation reads what is not locked.
+        // Another organisation reads tables that are not locked.
         let request =
             Request::get("/v1/me").header("authorization", format!("Bearer {}", felled.carrier.token));
         let answer = soon(send(&router, request.body(Body::empty()).unwrap())).await;

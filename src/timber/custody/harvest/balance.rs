@@ -89,7 +89,7 @@ impl<'t> Balance<'t> {
         }
     }
 
-    /// The changes and the findings, the sums of the whole ticket judged by `bounds`.
+    /// The changes and the findings. The sums of the whole ticket are compared with `bounds`.
     #[must_use]
     pub fn finish(self, bounds: &Bounds) -> Marked {
         let mut marked = Marked { changes: Vec::new(), findings: Vec::new() };

@@ -158,7 +158,7 @@ fn outside_the_table_its_method_means_one_to_1_7_cylinders() {
         assert!(codes(&log(Harvester, "24", "8", declared)).is_empty());
     }
     assert!(log(Gost, "24", "8", "0.4").lacks_table());
-    // A thin log: 6 cylinders are not enough of a reason.
+    // A thin log: up to 1.7 cylinders by this method, up to 6 by others.
     assert_eq!(codes(&log(Gost, "8", "8", "0.2")), [MEASURES]);
     assert!(codes(&log(Harvester, "8", "8", "0.2")).is_empty());
 }
@@ -200,7 +200,7 @@ fn an_old_volume_moves_only_towards_the_table() {
     assert!(!refused(&high, "2"));
     assert!(refused(&high, "3.3001"));
     assert!(refused(&high, "0.2"));
-    // Within the bounds, the bounds hold.
+    // A volume within the bounds cannot be corrected to one outside of them.
     assert!(refused(&log(Harvester, "24", "6", "0.33"), "0.2"));
     // No table: the bounds are 0.3846 to 1.1309 m³.
     let long = log(Harvester, "24", "10", "0.1");
@@ -246,7 +246,7 @@ proptest! {
         prop_assert!(cylinder.compare(declared * Decimal::new(999, 3), Decimal::new(factor.into(), 2)).is_lt());
     }
 
-    /// More wood in the same measures is never refused first for too little and then again for too little.
+    /// Between two possible volumes for the same measures, every volume is possible.
     #[test]
     fn possible_volumes_are_one_range(tenths in 30_i64..=700, cm in 50_i64..=1_200, a in 1_i64..=60_000, b in 0_i64..=20_000) {
         let measures = |volume: i64| Measures {
