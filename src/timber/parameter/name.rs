@@ -121,19 +121,19 @@ impl ParameterName {
             }
             Self::VolumeSumFromLogs => {
                 let about = "Number of a ticket's logs by GOST 2708-75 from which on their sums are compared";
-                definition((about, "logs"), 0, 100, (1, 100000))
+                definition((about, "logs"), 0, 100, (1, 100_000))
             }
             Self::StackPieceMinM3 => {
                 let about = "Lowest volume of a piece of a stack";
-                definition((about, "m³"), 4, 5, (1, 10000))
+                definition((about, "m³"), 4, 5, (1, 10_000))
             }
             Self::StackPieceMaxM3 => {
                 let about = "Highest volume of a piece of a stack";
-                definition((about, "m³"), 4, 2000, (1, 100000))
+                definition((about, "m³"), 4, 2000, (1, 100_000))
             }
             Self::CommercialPieceMaxM3 => {
                 let about = "Volume of a piece above which a stack of commercial wood is a finding";
-                definition((about, "m³"), 4, 1200, (1, 100000))
+                definition((about, "m³"), 4, 1200, (1, 100_000))
             }
         }
     }
