@@ -1,9 +1,12 @@
 //! Rebuilds the row of an organisation from its events.
 
-use super::key::Keys;
+use super::key::{Keys, compare_keys};
 use super::load::{EventRow, PersonalRow};
-use super::report::{Code, Report};
+use super::report::Code;
 use super::row::Expected;
+use super::subject::KindCheck;
+use super::sweep::Context;
+use crate::evidence::idempotency::operation::OperationKind;
 use crate::timber::event::types::{EventType, OrganizationEventType};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -38,9 +41,8 @@ struct ChangedPersonal {
 /// The result of an organisation's events so far. It grows with the number of keys, and of changes of the
 /// organisation, and not with other events.
 #[derive(Default)]
-pub(super) struct Fold {
-    /// Its keys.
-    pub keys: Keys,
+pub(super) struct OrganizationCheck {
+    keys: Keys,
     /// The roles by its last change of roles; `None` if there was none.
     roles: Option<Vec<String>>,
     suspended_since: Option<DateTime<Utc>>,
@@ -48,13 +50,12 @@ pub(super) struct Fold {
     changes: Vec<Uuid>,
 }
 
-impl Fold {
-    /// Applies the next events.
-    pub(super) fn apply_events(&mut self, report: &mut Report<'_>, events: &[EventRow]) {
+impl KindCheck for OrganizationCheck {
+    fn apply(&mut self, context: &mut Context<'_, '_, '_>, id: Uuid, events: &[EventRow], _is_first: bool) {
         for event in events {
             if !is_allowed(event) {
                 let detail = "an organisation has no event of this type here";
-                report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+                context.report.event(Code::EventUnreadable, id, event.seq, detail);
             }
             match event.event_type() {
                 Some(EventType::Organization(OrganizationEventType::Changed)) => {
@@ -62,7 +63,7 @@ impl Fold {
                         Ok(ChangedPublic { roles }) => self.roles = roles.or(self.roles.take()),
                         Err(_) => {
                             let detail = "the roles in it cannot be read";
-                            report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+                            context.report.event(Code::EventUnreadable, id, event.seq, detail);
                         }
                     }
                     self.changes.extend(event.personal_id);
@@ -74,42 +75,62 @@ impl Fold {
                 _ => {}
             }
         }
-        self.keys.apply_events(report, events);
+        self.keys.apply_events(context.report, events);
     }
 
-    /// The personal parts from which the name follows. They are read with the row, in one snapshot, because they may be
-    /// erased.
-    pub(super) fn personal_parts(&self) -> &[Uuid] {
+    fn expected_row(
+        self: Box<Self>,
+        context: &mut Context<'_, '_, '_>,
+        id: Uuid,
+        first: &EventRow,
+    ) -> Option<Vec<(&'static str, Expected)>> {
+        let rows = context.named.keys_of.remove(&id).unwrap_or_default();
+        let Self { keys, roles, suspended_since, changes } = *self;
+        compare_keys(context.report, id, keys, rows);
+        let person = expected_person(first, &changes, &context.loaded.personal)?;
+        let public: Public = serde_json::from_str(first.public()).ok()?;
+        Some(vec![
+            ("kind", Expected::text(public.kind)),
+            ("roles", Expected::Words(roles.unwrap_or(public.roles))),
+            ("bin", Expected::maybe(person.bin)),
+            ("name", Expected::maybe(person.name)),
+            ("created_at", Expected::time(first.received())),
+            ("suspended_since", suspended_since.map_or(Expected::Null, Expected::Time)),
+        ])
+    }
+
+    fn personal_parts(&self) -> &[Uuid] {
         &self.changes
     }
 
-    /// The expected values of the organisation's row, except for its head; `None` if an event cannot be read.
-    ///
-    /// `personal` has the personal parts that were not erased.
-    pub(super) fn expected_row(
-        self,
-        first: &EventRow,
-        personal: &HashMap<Uuid, PersonalRow>,
-    ) -> Option<Vec<(&'static str, Expected)>> {
-        let public: Public = serde_json::from_str(first.public()).ok()?;
-        let person = match first.personal_id.and_then(|id| personal.get(&id)) {
-            Some(part) => Some(serde_json::from_str::<Person>(&part.text).ok()?),
-            None => None,
-        };
-        let mut name = person.as_ref().map(|person| person.name.clone());
-        for part in self.changes.iter().filter_map(|id| personal.get(id)) {
-            let changed: ChangedPersonal = serde_json::from_str(&part.text).ok()?;
-            name = changed.name.or(name);
-        }
-        Some(vec![
-            ("kind", Expected::text(public.kind)),
-            ("roles", Expected::Words(self.roles.unwrap_or(public.roles))),
-            ("bin", Expected::maybe(person.map(|person| person.bin))),
-            ("name", Expected::maybe(name)),
-            ("created_at", Expected::time(first.received())),
-            ("suspended_since", self.suspended_since.map_or(Expected::Null, Expected::Time)),
-        ])
+    fn write_requests(_event: &EventRow) -> &'static [OperationKind] {
+        &[]
     }
+}
+
+/// What is known of an organisation from the personal parts that were not erased.
+struct ExpectedPerson {
+    bin: Option<String>,
+    name: Option<String>,
+}
+
+/// The number and the name by the personal parts of the first event and of the changes; `None` if one of them
+/// cannot be read.
+fn expected_person(
+    first: &EventRow,
+    changes: &[Uuid],
+    personal: &HashMap<Uuid, PersonalRow>,
+) -> Option<ExpectedPerson> {
+    let mut expected = ExpectedPerson { bin: None, name: None };
+    if let Some(part) = first.personal_id.and_then(|id| personal.get(&id)) {
+        let person: Person = serde_json::from_str(&part.text).ok()?;
+        expected = ExpectedPerson { bin: Some(person.bin), name: Some(person.name) };
+    }
+    for part in changes.iter().filter_map(|id| personal.get(id)) {
+        let changed: ChangedPersonal = serde_json::from_str(&part.text).ok()?;
+        expected.name = changed.name.or(expected.name);
+    }
+    Some(expected)
 }
 
 /// Whether an organisation's chain may have an event of this type at its seq.
