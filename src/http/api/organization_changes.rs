@@ -4,8 +4,8 @@ use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Errors, Node, RequestErrors, input};
 use crate::base::units::{Text, lost_letters};
-use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::chain::{SubjectKind, Tx};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
@@ -84,9 +84,7 @@ pub(super) fn check_duplicates<'r>(
 /// A role goes only when nothing is held under it. Past events show the new name, because they name the organisation by
 /// its id. The response for a sole trader, a farm or an individual names a person, so it is not stored.
 #[utoipa::path(
-    patch,
-    path = "/v1/organizations/{id}",
-    tag = "organizations",
+    patch, path = "/v1/organizations/{id}", operation_id = "change_organization", tag = "organizations",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation")),
     request_body = OrganizationChange,
@@ -99,14 +97,14 @@ pub(super) fn check_duplicates<'r>(
     )
 )]
 pub async fn change_organization(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     Path(id): Path<String>,
     parsed: Parsed<OrganizationChange>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse(&app, &id, partial).await?),
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, &id, partial).await?),
     };
     let OrganizationChange { name, roles, reason } = input;
     run(app, caller, &id, write, ("change_organization", What::Change(NewValues { name, roles })), reason)
@@ -118,9 +116,7 @@ pub async fn change_organization(
 /// It may still explain findings, revoke its keys, and record `arrived`, `received`, `lost`, `destroyed`, `rejected` and
 /// `withdrawn`. Offers that it made are accepted with a finding. An operator cannot be suspended.
 #[utoipa::path(
-    post,
-    path = "/v1/organizations/{id}/suspend",
-    tag = "organizations",
+    post, path = "/v1/organizations/{id}/suspend", operation_id = "suspend_organization", tag = "organizations",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation")),
     request_body = SuspendRequest,
@@ -133,8 +129,8 @@ pub async fn change_organization(
     )
 )]
 pub async fn suspend_organization(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<SuspendRequest>,
 ) -> Result<Response, Problem> {
@@ -145,9 +141,7 @@ pub async fn suspend_organization(
 ///
 /// It may do again what its roles allow.
 #[utoipa::path(
-    post,
-    path = "/v1/organizations/{id}/resume",
-    tag = "organizations",
+    post, path = "/v1/organizations/{id}/resume", operation_id = "resume_organization", tag = "organizations",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation")),
     request_body = ResumeRequest,
@@ -159,8 +153,8 @@ pub async fn suspend_organization(
     )
 )]
 pub async fn resume_organization(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<ResumeRequest>,
 ) -> Result<Response, Problem> {
@@ -225,7 +219,7 @@ async fn run(
                     What::Suspend => change::suspend(tx, &act, locked, reason).await?,
                     What::Resume => change::resume(tx, &act, locked, reason).await?,
                 };
-                let done = WriteResponse::ok(&changed, Made::new(MadeKind::Organization, id));
+                let done = WriteResponse::ok(&changed, Made::new(SubjectKind::Organization, id));
                 let public = changed.kind == OrganizationKind::LegalEntity;
                 Ok::<_, Error>(if public { done } else { done.do_not_store() })
             })
@@ -235,12 +229,17 @@ async fn run(
 
 /// All errors of a change that could not be read completely: also those that the organisation shows in the values that
 /// could be read.
-async fn refuse(app: &App, id: &str, partial: PartialWrite<OrganizationChange>) -> Result<Problem, Problem> {
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    partial: PartialWrite<OrganizationChange>,
+) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let (Some(input), Ok(id)) = (input, id_in_path(id)) {
         let roles = input.roles.flatten().and_then(|roles| roles.into_iter().collect::<Option<Vec<_>>>());
         let new = NewValues { name: input.name.flatten(), roles };
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = match change::lock(&mut tx, id).await {
             Ok(locked) => check(&mut tx, app, &locked, &new, &mut errors).await,
             Err(error) => Err(error),
