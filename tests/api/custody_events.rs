@@ -348,13 +348,12 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
         let found = answer["findings"].as_array().unwrap();
         found.iter().map(|found| found["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    // A saw log is corrected to firewood with half of the volume that the volume table gives. This makes two
-    // findings.
-    assert_eq!(rules(json!({"wood": "firewood", "volume_m3": 0.17})).await, ["L14", "L13"]);
+    // A saw log is corrected to firewood with three quarters of the volume that the volume table gives.
+    assert_eq!(rules(json!({"wood": "firewood", "volume_m3": 0.25})).await, ["L14", "L13", "L18"]);
     assert_eq!(rules(json!({"place": {"name": "41-орам"}})).await, [""; 0]);
     assert_eq!(rules(json!({"occurred_at": "2026-10-05T09:20:00+05:00"})).await, [""; 0]);
-    assert_eq!(rules(json!({"grade": 3, "volume_m3": 0.17})).await, [""; 0]);
-    assert_eq!(rules(json!({"length_m": 6.5})).await, ["L14", "L13"]);
+    assert_eq!(rules(json!({"grade": 3, "volume_m3": 0.25})).await, [""; 0]);
+    assert_eq!(rules(json!({"length_m": 5.5})).await, ["L14", "L13"]);
 }
 
 /// The harvester may correct its harvest while it has the log, the log is open and not on the road, and no

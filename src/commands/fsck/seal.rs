@@ -432,7 +432,10 @@ impl Seal {
             Some(LogOfSeal { until: Some(_), .. }) => {}
             // Conversely, if the batch records that the seal is void because it was replaced, a log must
             // record the replacement.
-            _ if void.as_deref() == Some(VoidReason::Replaced.as_str()) => {
+            _ if void
+                .as_deref()
+                .is_some_and(|void| VoidReason::parse(void).is_ok_and(VoidReason::is_of_replacement)) =>
+            {
                 let detail = "its batch records that another seal replaced it, but no log does";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }

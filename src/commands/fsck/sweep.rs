@@ -208,8 +208,9 @@ fn write_request_kind(event: &EventRow) -> Option<&'static str> {
     match event.event_type()? {
         EventType::Log(LogEventType::Harvested) => Some("harvest"),
         EventType::SealBatch(SealBatchEventType::Transferred) => Some("seal_transfer"),
-        // A seal that is replaced on its log is voided by the write request that records the replacement.
-        EventType::SealBatch(SealBatchEventType::Voided) if is_replacement(event) => Some("custody_event"),
+        // A seal that is replaced on its log, or of a log that is annulled, is voided by the write request that
+        // records that.
+        EventType::SealBatch(SealBatchEventType::Voided) if is_of_custody(event) => Some("custody_event"),
         EventType::SealBatch(SealBatchEventType::Voided) | EventType::Log(LogEventType::SealVoided) => {
             Some("seal_void")
         }
@@ -222,9 +223,9 @@ fn write_request_kind(event: &EventRow) -> Option<&'static str> {
     }
 }
 
-fn is_replacement(event: &EventRow) -> bool {
-    let change = BatchChange::parse(event.business());
-    change.is_ok_and(|change| change.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
+fn is_of_custody(event: &EventRow) -> bool {
+    let reason = BatchChange::parse(event.business()).ok().and_then(|change| change.reason);
+    reason.is_some_and(|reason| VoidReason::parse(&reason).is_ok_and(VoidReason::is_of_custody))
 }
 
 /// Compares each event with the row of its write request, and returns the errors.

@@ -10,6 +10,7 @@ use super::snapshot::{Range, Reader};
 use crate::base::ids::{LineId, LogId};
 use crate::base::units::Volume;
 use crate::timber::event::types::{EventType, TicketEventType};
+use crate::timber::event::vocabulary::Status;
 use crate::timber::ticket::content::{lines_digest, logs_digest};
 use crate::timber::wood::species::{Species, Wood};
 use futures_util::TryStreamExt;
@@ -131,19 +132,22 @@ struct Counted {
 }
 
 impl CountedVolumes {
-    /// Adds a log if it has no row, or if its row states another ticket, line or volume than its chain. If
-    /// the chain cannot be read, the log is not added, and the volume in the row counts.
+    /// Adds a log if it has no row, or if its row states another ticket, line or volume than its chain, or only
+    /// one of the two says that the log is annulled: an annulled log counts against no line. If the chain cannot be read, the log is not added, and the volume in the row counts.
     pub(super) fn note(&mut self, log: Uuid, history: Option<&History>, row: Option<&Row>) {
         let Some(history) = history else { return };
         let volume = history.state.volume_m3.decimal();
+        let annulled = history.state.status == Status::Annulled;
         let ticket = history.ticket.as_ref().map(|(ticket, ..)| *ticket);
         let line = history.state.line.0;
         let same = row.is_some_and(|row| {
             row.uuid("ticket_id") == ticket
                 && row.uuid("line_id") == Some(line)
                 && row.decimal("volume_m3") == Some(volume)
+                && (row.text("status") == Some(Status::Annulled.as_str())) == annulled
         });
         if !same {
+            let ticket = ticket.filter(|_| !annulled);
             self.0.insert(log, ticket.map(|ticket| Counted { ticket, line, volume }));
         }
     }
@@ -200,6 +204,7 @@ async fn check_range(
     let sums = sqlx::query!(
         r#"SELECT ticket_id AS "ticket!", line_id AS "line_id?", sum(volume_m3)::text AS "sum!" FROM log
            WHERE ticket_id BETWEEN $1 AND $2 AND volume_m3 IS NOT NULL AND id <> ALL ($3)
+             AND status IS DISTINCT FROM 'annulled'
            GROUP BY ticket_id, line_id"#,
         range.low,
         range.high,

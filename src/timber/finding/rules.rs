@@ -167,12 +167,22 @@ pub const LOST_WHILE_HELD: Rule = Rule {
     about: "A log was recorded as lost or destroyed while it was held.",
 };
 
+mod custody;
+pub use custody::{
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, SEAL_OF_NO_LOG, closing_reversed, no_papers,
+    returned_volume, seal_of_no_log,
+};
+
 /// Every rule.
-pub static RULES: [Rule; 11] = [
+pub static RULES: [Rule; 15] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
+    NO_PAPERS,
+    CLOSING_REVERSED,
+    SEAL_OF_NO_LOG,
+    RETURNED_VOLUME,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
