@@ -223,6 +223,42 @@ async fn what_a_correction_gives_back_or_moves_is_found() {
     assert_eq!(world.unsound().await, Vec::<String>::new());
 }
 
+/// A record of a device from before the annulment is evidence, and changes nothing.
+#[tokio::test]
+async fn a_late_record_of_an_annulled_entry_is_serious_and_without_effect() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let holder = &felled.enterprise;
+    world.later(60);
+    // The stated time of the annulment does not matter: it may not hide what happened.
+    let mut body = annul();
+    body["occurred_at"] = json!("2026-10-05T09:31:00+05:00");
+    world.event(holder, "corrected", &felled.logs, body).await.expect(201);
+    let at = "2026-10-05T10:30:00+05:00";
+    let late = json!({"occurred_at": at, "device": {"id": "tablet-07", "seq": 1, "recorded_at": at}});
+    let answer = world.event(holder, "stored", &felled.logs, late).await.expect(201);
+    assert!(found(&answer).contains(&("L4", "serious")), "{answer}");
+    let now = log(&world, &felled, &felled.logs[0]).await;
+    assert_eq!((&now["status"], &now["seal"]["status"]), (&json!("annulled"), &json!("void")));
+    assert_eq!(marked(&world, &felled).await, [json!(0), json!(0)]);
+    assert_eq!(world.unsound().await, Vec::<String>::new());
+}
+
+/// A receipt by the holder accepts nothing while the timber is offered to another organisation.
+#[tokio::test]
+async fn a_receipt_that_accepted_nothing_is_undone_by_its_recorder() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (holder, one) = (&felled.enterprise, &felled.logs[..]);
+    world.event(holder, "transferred", one, json!({"to_bin": felled.sawmill.bin})).await.expect(201);
+    for event in ["loaded", "departed", "arrived", "received"] {
+        world.event(holder, event, one, json!({})).await.expect(201);
+    }
+    let undo = json!({"corrects": 6, "reason": "Wrong log", "reverse": true});
+    correct(&world, holder, &one[0], undo).await.expect(201);
+    assert_eq!(log(&world, &felled, &one[0]).await["status"], "arrived");
+}
+
 #[tokio::test]
 async fn a_load_that_is_taken_down_is_where_it_was() {
     let world = World::new().await;
