@@ -75,7 +75,7 @@ pub(super) async fn check<'r>(
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (LogEventType::Corrected, Some(Some(log))) if readable.correction != ReadableCorrection::Nothing => {
-            Some(correct::prepare(tx, *log, request.annul == Some(true)).await?)
+            Some(correct::prepare(tx, *log, rulebook, request.annul == Some(true)).await?)
         }
         _ => None,
     };
@@ -144,8 +144,7 @@ pub(super) async fn check<'r>(
     let mut corrected = None;
     if let (Some(mut prepared), Some(plan)) = (correction, plans.first()) {
         let all = readable.correction == ReadableCorrection::All;
-        let rules = (all, &*rulebook.parameters());
-        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, rules, errors);
+        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, all, errors);
         replacement = prepared.seal.take().or(replacement);
     }
     if !errors.is_empty() {
@@ -235,7 +234,7 @@ impl OtherParties {
         errors: &mut RequestErrors,
     ) -> Self {
         let mut others = Self::default();
-        let mut receiver = |bin: &Option<Bin>, at: &str| match known.get(bin.as_ref()?.as_str()) {
+        let mut receiver = |bin: &Option<Bin>, at: &str| match known.get(bin.as_ref()?) {
             None => {
                 errors.invalid.push(unknown(at));
                 None
@@ -256,7 +255,7 @@ impl OtherParties {
         others.to = receiver(&request.to_bin, "/to_bin");
         others.custodian = receiver(&request.custodian_bin, "/custodian_bin");
         if let Some(bin) = &request.carrier_bin {
-            match known.get(bin.as_str()) {
+            match known.get(bin) {
                 None => errors.invalid.push(unknown("/carrier_bin")),
                 Some((_, roles)) if !roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is not a carrier.";
@@ -285,7 +284,7 @@ fn unknown(at: &str) -> FieldError {
 }
 
 /// Registered organisations by BIN.
-pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
+pub(crate) type Organizations = HashMap<Bin, (OrganizationId, Vec<Role>)>;
 
 /// The BINs of the receiver, the carrier and the custodian, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
@@ -302,7 +301,7 @@ pub(crate) async fn organizations<'b>(
         return Ok(Organizations::new());
     }
     let rows = sqlx::query!(
-        r#"SELECT bin AS "bin!", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
+        r#"SELECT bin AS "bin!: Bin", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
         &bins as &[&str]
     )
     .fetch_all(&mut **tx)

@@ -27,7 +27,7 @@ impl Replacement {
     /// Locks the new seal and the present seal of `log`, and, if the present seal is `applied`, the batch of
     /// the present seal. If `log` is `None` (the request has an error), only the new seal is locked.
     pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: Option<LogId>) -> Result<Self> {
-        let new = numbers_of(&mut **tx, &[new]).await?.pop().flatten();
+        let new = numbers_of(tx, &[new]).await?.pop().flatten();
         Self::lock_both(tx, new, log).await
     }
 
@@ -129,11 +129,7 @@ async fn void(
     number: &SealNumber,
     why: VoidReason,
 ) -> Result<NewHead> {
-    let done = BatchChange {
-        number: Some(number.to_string()),
-        reason: Some(why.as_str().to_owned()),
-        ..BatchChange::default()
-    };
+    let done = BatchChange { number: Some(number.clone()), reason: Some(why), ..BatchChange::default() };
     let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
     for head in &heads {
         record::insert_moves(tx, &[number.as_str()], &[head.id], &[head.seq_i32()]).await?;
