@@ -19,6 +19,7 @@ pub mod log;
 pub mod own_case;
 pub mod record;
 pub mod request;
+mod returned;
 pub mod search;
 pub mod state;
 pub mod table;

@@ -173,13 +173,23 @@ pub const FROM_SUSPENDED: Rule = Rule {
     about: "An offer of an organisation was accepted while that organisation was suspended.",
 };
 
+mod custody;
+pub use custody::{
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, SEAL_OF_NO_LOG, closing_reversed, no_papers,
+    returned_volume, seal_of_no_log,
+};
+
 /// Every rule.
-pub static RULES: [Rule; 14] = [
+pub static RULES: [Rule; 18] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
     FROM_SUSPENDED,
+    NO_PAPERS,
+    CLOSING_REVERSED,
+    SEAL_OF_NO_LOG,
+    RETURNED_VOLUME,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
