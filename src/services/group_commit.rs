@@ -112,7 +112,7 @@ impl GroupCommit {
         writes: &[BatchableWrite<'_>],
         rulebook: &Rulebook,
     ) -> Result<(Self, Vec<Option<BatchedWrite>>)> {
-        let known = organizations(tx, writes.iter().flat_map(|write| named(write.request))).await?;
+        let known = organizations(tx, writes.iter().flat_map(|write| named(write.request)), false).await?;
         let (mut to_lock, mut spans) = (LogsToLock::default(), Vec::with_capacity(writes.len()));
         let mut names = RequestIds::default();
         for write in writes {

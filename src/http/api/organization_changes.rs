@@ -93,7 +93,7 @@ pub(super) fn check_duplicates<'r>(
         (status = 403, description = "Not the operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such organisation", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`holds-timber`, `holds-seals`, `holds-tickets`, `issued-tickets`, \
-            `carries-timber`, `last-operator`, `erased`", body = Problem, content_type = "application/problem+json"),
+            `keeps-timber`, `carries-timber`, `last-operator`, `operator-not-suspended`, `erased`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn change_organization(

@@ -22,7 +22,9 @@ use crate::timber::event::vocabulary::{Outcome, Status};
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
+use crate::timber::party::organization::{OrganizationRef, by_bins};
 use crate::timber::party::role::Role;
+use crate::timber::party::standing;
 use crate::timber::seal::replace::Replacement;
 use crate::timber::seal::stock::SealStatus;
 use std::collections::{HashMap, HashSet};
@@ -71,7 +73,7 @@ pub(super) async fn check<'r>(
     errors: &mut RequestErrors,
 ) -> Result<Checked<'r>> {
     check_times(request, rulebook, errors);
-    let known = organizations(tx, named(request)).await?;
+    let known = organizations(tx, named(request), true).await?;
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
@@ -173,8 +175,9 @@ pub(super) async fn check<'r>(
     Ok(Checked { recorder, plans, corrected, replacement })
 }
 
-/// Refuses an inspector's release, and its confirmation that a log is as recorded, in its own case. Corrections are
-/// checked in [`correct`], because an inspector may correct its own record as its recorder.
+/// Refuses an inspector's release, its confirmation that a log is as recorded, a seizure, a confiscation, and that a lost
+/// log was found, in its own case. Corrections are checked in [`correct`], because an inspector may correct its own record
+/// as its recorder. An inspectorate that is registered with a role that holds timber may find its own log as its holder.
 async fn refuse_own_case(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -183,7 +186,8 @@ async fn refuse_own_case(
 ) -> Result<()> {
     let confirms = request.details.as_ref().is_some_and(|details| details.outcome == Some(Outcome::Match));
     let decides = match request.r#type {
-        LogEventType::Released => true,
+        LogEventType::Released | LogEventType::Seized | LogEventType::Confiscated => true,
+        LogEventType::Found => !caller.roles.iter().any(|role| role.holds_timber()),
         LogEventType::Inspected => confirms,
         _ => false,
     };
@@ -292,29 +296,29 @@ impl OtherParties {
                 errors.invalid.push(unknown(at));
                 None
             }
-            Some((id, _)) if *id == caller.organization => {
+            Some(named) if named.id == caller.organization => {
                 let detail = "A transfer goes to another organisation.";
                 errors.invalid.push(FieldError::new(pointer(at), "transfer-to-oneself", detail));
                 None
             }
-            Some((_, roles)) if !roles.iter().any(|role| role.holds_timber()) => {
+            Some(named) if !named.roles.iter().any(|role| role.holds_timber()) => {
                 let detail =
                     "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
                 errors.invalid.push(FieldError::new(pointer(at), "holds-no-timber", detail));
                 None
             }
-            Some((id, _)) => Some(*id),
+            Some(named) => named.unless_suspended(pointer(at), errors),
         };
         others.to = receiver(&request.to_bin, "/to_bin");
         others.custodian = receiver(&request.custodian_bin, "/custodian_bin");
         if let Some(bin) = &request.carrier_bin {
             match known.get(bin) {
                 None => errors.invalid.push(unknown("/carrier_bin")),
-                Some((_, roles)) if !roles.contains(&Role::Carrier) => {
+                Some(named) if !named.roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is not a carrier.";
                     errors.invalid.push(FieldError::new(pointer("/carrier_bin"), "not-a-carrier", detail));
                 }
-                Some((id, _)) => others.carrier = Some(*id),
+                Some(named) => others.carrier = named.unless_suspended(pointer("/carrier_bin"), errors),
             }
         }
         others
@@ -333,29 +337,30 @@ fn unknown(at: &str) -> FieldError {
 }
 
 /// Registered organisations by BIN.
-pub(crate) type Organizations = HashMap<Bin, (OrganizationId, Vec<Role>)>;
+pub(crate) type Organizations = HashMap<Bin, OrganizationRef>;
 
-/// The BINs of the receiver, the carrier and the custodian, if the request names them.
+/// The BINs of the receiver, the custodian and the carrier, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
-    request.to_bin.iter().chain(&request.carrier_bin).chain(&request.custodian_bin)
+    request.to_bin.iter().chain(&request.custodian_bin).chain(&request.carrier_bin)
 }
 
-/// Reads those organisations of `named` that are registered; no round trip if `named` is empty.
+/// Reads those organisations of `named` that are registered, and keeps their standing until the end of the transaction;
+/// no round trip if `named` is empty. If `wait` is false, leaves out each organisation that is being changed.
 pub(crate) async fn organizations<'b>(
     tx: &mut Tx<'_>,
     named: impl Iterator<Item = &'b Bin>,
+    wait: bool,
 ) -> Result<Organizations> {
-    let bins: Vec<&str> = named.map(Bin::as_str).collect();
+    let mut bins: Vec<Bin> = named.copied().collect();
     if bins.is_empty() {
         return Ok(Organizations::new());
     }
-    let rows = sqlx::query!(
-        r#"SELECT bin AS "bin!: Bin", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
-        &bins as &[&str]
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
+    if wait {
+        standing::keep_named(tx, &bins).await?;
+    } else {
+        bins = standing::keep_named_if_free(tx, &bins).await?;
+    }
+    Ok(by_bins(&mut **tx, &bins).await?.into_iter().collect())
 }
 
 /// The caller's access to each of the locked logs. Past parties are looked up in one query.

@@ -36,6 +36,8 @@ pub async fn held_under(
                               WHERE holder_id = $1 AND cancelled_at IS NULL AND felling_until >= $7) AS "tickets!",
                $3 AND EXISTS (SELECT FROM felling_ticket
                               WHERE issuer_id = $1 AND cancelled_at IS NULL AND felling_until >= $7) AS "issued!",
+               $3 AND EXISTS (SELECT FROM log
+                              WHERE own_use AND issuer_id = $1 AND status = ANY($6)) AS "kept!",
                $4 AND EXISTS (SELECT FROM log WHERE carrier_id = $1) AS "carried!",
                $5 AND NOT EXISTS (SELECT FROM organization o JOIN api_key k ON k.organization_id = o.id
                                   WHERE o.id <> $1 AND o.roles @> ARRAY['operator'] AND k.revoked_at IS NULL
@@ -56,6 +58,7 @@ pub async fn held_under(
         (held.seals, "holds-seals", "It has seals that are on no timber: transfer or void them first."),
         (held.tickets, "holds-tickets", "It may still fell under a felling ticket."),
         (held.issued, "issued-tickets", "A felling ticket that it issued is in force."),
+        (held.kept, "keeps-timber", "It records for individuals whose timber is in circulation."),
         (held.carried, "carries-timber", "It is the named carrier of timber that is on the road."),
         (held.last_operator, "last-operator", "No other operator has a valid key."),
     ];

@@ -101,7 +101,8 @@ pub struct LogState {
     pub holder: OrganizationId,
     /// The organisation that owns it.
     pub owner: OrganizationId,
-    /// The forest owner that records for the holder, if that is an individual: the wood is for own use.
+    /// The forest owner that records for the holder, if that is an individual: the wood is for own use. `None` again
+    /// once it is seized.
     pub keeper: Option<OrganizationId>,
     /// Pending transfer.
     pub pending: Option<PendingTransfer>,
@@ -233,6 +234,7 @@ impl LogState {
             LogEventType::Released => self.hold = None,
             LogEventType::Seized => {
                 self.holder = business.custodian.unwrap_or(self.holder);
+                self.keeper = None;
                 self.pending = None;
                 self.leave_vehicle();
             }

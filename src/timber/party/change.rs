@@ -68,6 +68,8 @@ pub async fn lock(tx: &mut Tx<'_>, id: OrganizationId) -> Result<Locked> {
     Ok(Locked { head, organization })
 }
 
+const SUSPENDED_OPERATOR: &str = "An operator cannot be suspended: no organisation could end its suspension.";
+
 /// New values of an organisation; `None` for one that stays.
 #[derive(Clone, Debug, Default)]
 pub struct NewValues {
@@ -105,6 +107,15 @@ impl NewValues {
         if self.name.is_some() && of.name.is_none() {
             let detail = "The data of this person was erased; it gets no new name.";
             errors.conflict.push(FieldError::new(at.name.clone(), "erased", detail));
+        }
+        let becomes_operator = self.roles.as_ref().is_some_and(|roles| roles.contains(&Role::Operator))
+            && !of.roles.contains(&Role::Operator);
+        if becomes_operator && of.suspended_since.is_some() {
+            errors.conflict.push(FieldError::new(
+                at.roles.clone(),
+                "operator-not-suspended",
+                SUSPENDED_OPERATOR,
+            ));
         }
         if let Some(roles) = &self.roles
             && let Some(error) = check_roles(of.kind, roles, &at.roles)
@@ -185,8 +196,7 @@ pub async fn suspend(
     reason: &Text<200>,
 ) -> Result<Organization> {
     if locked.organization.roles.contains(&Role::Operator) {
-        let detail = "An operator cannot be suspended: no organisation could end its suspension.";
-        return Err(conflict("operator-not-suspended", detail));
+        return Err(conflict("operator-not-suspended", SUSPENDED_OPERATOR));
     }
     if locked.organization.suspended_since.is_some() {
         return Err(conflict("already-suspended", "The organisation is suspended already."));

@@ -3,8 +3,10 @@
 use super::bin::Bin;
 use super::key::{Caller, may_manage_keys};
 use super::role::{OrganizationKind, Role};
+use super::standing;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::OrganizationId;
+use crate::base::input::RequestErrors;
 use crate::base::units::{Text, utc_text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::Personal;
@@ -289,27 +291,72 @@ pub struct OrganizationRef {
     pub kind: OrganizationKind,
     /// Its roles.
     pub roles: Vec<Role>,
+    /// Whether it is suspended.
+    pub suspended: bool,
 }
 
-/// Whether the organisation is an individual, which has timber for own use only.
-pub async fn is_individual(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<bool> {
+impl OrganizationRef {
+    /// Its id. If it is suspended, `None`, and the conflict `organization-suspended` at `at`: a suspended organisation
+    /// ends what is under way, and gets nothing new.
+    pub fn unless_suspended(&self, at: Location, errors: &mut RequestErrors) -> Option<OrganizationId> {
+        if self.suspended {
+            let detail = "This organisation is suspended.";
+            errors.conflict.push(FieldError::new(at, "organization-suspended", detail));
+            return None;
+        }
+        Some(self.id)
+    }
+}
+
+/// Whether an organisation is an individual, and whether it is suspended.
+#[derive(Clone, Copy, Debug)]
+pub struct Individual {
+    /// Whether it is suspended.
+    pub suspended: bool,
+}
+
+/// The organisation, if it is an individual, which has timber for own use only.
+pub async fn individual(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Option<Individual>> {
     let found = sqlx::query_scalar!(
-        r#"SELECT kind = 'individual' AS "individual!" FROM organization WHERE id = $1"#,
+        r#"SELECT suspended_since IS NOT NULL AS "suspended!" FROM organization WHERE id = $1 AND kind = 'individual'"#,
         id.0
     );
-    Ok(found.fetch_optional(db).await?.unwrap_or(false))
+    Ok(found.fetch_optional(db).await?.map(|suspended| Individual { suspended }))
 }
 
 /// The organisation with a BIN.
 pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<OrganizationRef>> {
-    let row = sqlx::query!(
-        r#"SELECT id, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
-        bin.as_str()
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| OrganizationRef { id: row.id.into(), kind: row.kind, roles: row.roles }))
+    Ok(by_bins(db, &[bin]).await?.pop().map(|(_, found)| found))
 }
+
+/// The organisation with a BIN, with its standing kept until the end of the transaction ([`standing`]).
+///
+/// # Errors
+/// From the database.
+pub async fn by_bin_kept(tx: &mut Tx<'_>, bin: Bin) -> Result<Option<OrganizationRef>> {
+    standing::keep_named(tx, &[bin]).await?;
+    by_bin(&mut **tx, bin).await
+}
+
+/// The organisations with these BINs.
+pub async fn by_bins(db: impl PgExecutor<'_>, bins: &[Bin]) -> Result<Vec<(Bin, OrganizationRef)>> {
+    let bins: Vec<&str> = bins.iter().map(Bin::as_str).collect();
+    let rows = sqlx::query!(
+        r#"SELECT bin AS "bin!: Bin", id, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>",
+                  suspended_since IS NOT NULL AS "suspended!"
+           FROM organization WHERE bin = ANY($1)"#,
+        &bins as &[&str]
+    )
+    .fetch_all(db)
+    .await?;
+    let found = rows.into_iter().map(|row| {
+        let found =
+            OrganizationRef { id: row.id.into(), kind: row.kind, roles: row.roles, suspended: row.suspended };
+        (row.bin, found)
+    });
+    Ok(found.collect())
+}
+
 /// The organisations that are registered as legal entities under a person's number (IIN). They were
 /// registered before such registrations were refused. Public responses do not show their names.
 pub async fn persons_as_legal_entities(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {

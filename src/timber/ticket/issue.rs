@@ -14,7 +14,7 @@ use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::bin::Bin;
-use crate::timber::party::organization::by_bin;
+use crate::timber::party::organization::by_bin_kept;
 use crate::timber::party::role::OrganizationKind;
 use crate::timber::wood::species::{Species, Wood};
 use uuid::Uuid;
@@ -265,7 +265,7 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
 
 async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result<Option<OrganizationId>> {
     let at = || Location::Pointer("/holder_bin".into());
-    let Some(named) = by_bin(&mut **tx, bin).await? else {
+    let Some(named) = by_bin_kept(tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
         errors.invalid.push(FieldError::new(at(), "unknown-organization", detail));
         return Ok(None);
@@ -275,7 +275,7 @@ async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result
         let detail = "Only an enterprise, a forest owner or an individual may hold a ticket; this organisation is none.";
         errors.invalid.push(FieldError::new(at(), "not-a-harvester", detail));
     }
-    Ok(Some(named.id))
+    Ok(named.unless_suspended(at(), errors))
 }
 
 fn number_conflict(error: sqlx::Error) -> Error {

@@ -151,12 +151,13 @@ pub(super) async fn check(
     let now = rulebook.now();
 
     // An individual has no role: the forest owner that issued its ticket records for it.
-    let own_use = match &ticket {
+    let individual = match &ticket {
         Some(ticket) if ticket.row.issuer == caller.organization => {
-            party::organization::is_individual(&mut **tx, ticket.row.holder).await?
+            party::organization::individual(&mut **tx, ticket.row.holder).await?
         }
-        _ => false,
+        _ => None,
     };
+    let own_use = individual.is_some();
     let ticket = ticket.filter(|ticket| own_use || ticket.row.holder == caller.organization);
     let seals = check_seals(caller, claims, locations, seals.collect(), errors);
     match &ticket {
@@ -171,6 +172,10 @@ pub(super) async fn check(
         Some(ticket) if ticket.row.hold.is_some_and(|hold| hold.stands(now)) => {
             let detail = "This felling ticket is held; nothing may be felled under it until it is released.";
             errors.conflict.push(FieldError::new(locations.ticket(), "held", detail));
+        }
+        Some(_) if individual.is_some_and(|person| person.suspended) => {
+            let detail = "The holder of this felling ticket is suspended.";
+            errors.conflict.push(FieldError::new(locations.ticket(), "organization-suspended", detail));
         }
         _ => {}
     }

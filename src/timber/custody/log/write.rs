@@ -301,7 +301,6 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     let harvests: Vec<Uuid> = logs.iter().map(|log| log.harvest.0).collect();
     let tickets: Vec<Uuid> = logs.iter().map(|log| log.ticket.0).collect();
     let issuers: Vec<Uuid> = logs.iter().map(|log| log.issuer.0).collect();
-    let own_use: Vec<bool> = logs.iter().map(|log| log.state.keeper.is_some()).collect();
     let kinds: Vec<LogKind> = logs.iter().map(|log| log.state.kind).collect();
     let methods: Vec<MeasurementMethod> = logs.iter().map(|log| log.state.method).collect();
     sqlx::query!(
@@ -351,7 +350,7 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
         &columns.last_on,
         &columns.last_region as &[Option<Region>],
         &columns.last_occurred_at,
-        &own_use,
+        &columns.own_use,
     )
     .execute(&mut **tx)
     .await?;
@@ -381,16 +380,16 @@ pub async fn save(
                 pending_from = new.pending_from, pending_to = new.pending_to, pending_of = new.pending_of,
                 carrier_id = new.carrier_id, vehicle = new.vehicle, last_type = new.last_type, last_on = new.last_on,
                 last_region = new.last_region, last_occurred_at = new.last_occurred_at, held_since = new.held_since,
-                held_reason = new.held_reason, reseal = new.reseal
+                held_reason = new.held_reason, reseal = new.reseal, own_use = new.own_use
          FROM UNNEST($1::uuid[], $2::int[], $3::bytea[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                      $8::smallint[], $9::numeric[], $10::numeric[], $11::int[], $12::numeric[], $13::numeric[],
                      $14::date[], $15::uuid[], $16::text[], $17::boolean[], $18::text[], $19::uuid[], $20::uuid[], $21::uuid[],
                      $22::uuid[], $23::text[], $24::uuid[], $25::text[], $26::text[], $27::date[], $28::text[],
-                     $29::timestamptz[], $30::timestamptz[], $31::text[], $32::boolean[])
+                     $29::timestamptz[], $30::timestamptz[], $31::text[], $32::boolean[], $33::boolean[])
               AS new (id, head_seq, head_hash, head_received_at, species, wood, assortment, grade, length_m,
                       top_diameter_cm, pieces, volume_m3, table_volume_m3, felled_on, line_id, seal_number, seal_void,
                       status, holder_id, owner_id, pending_from, pending_to, pending_of, carrier_id, vehicle,
-                      last_type, last_on, last_region, last_occurred_at, held_since, held_reason, reseal)
+                      last_type, last_on, last_region, last_occurred_at, held_since, held_reason, reseal, own_use)
          WHERE log.id = new.id",
         &columns.id,
         &columns.head_seq,
@@ -424,6 +423,7 @@ pub async fn save(
         &columns.held_since as &[Option<DateTime<Utc>>],
         &columns.held_reason as &[Option<String>],
         &columns.reseal,
+        &columns.own_use,
     )
     .execute(&mut **tx)
     .await?
@@ -491,6 +491,7 @@ pub(crate) struct Columns {
     pub(crate) held_since: Vec<Option<DateTime<Utc>>>,
     pub(crate) held_reason: Vec<Option<String>>,
     pub(crate) reseal: Vec<bool>,
+    pub(crate) own_use: Vec<bool>,
 }
 
 impl Columns {
@@ -527,5 +528,6 @@ impl Columns {
         self.held_since.push(state.hold.as_ref().map(|hold| hold.since));
         self.held_reason.push(state.hold.as_ref().map(|hold| hold.reason.clone()));
         self.reseal.push(state.reseal);
+        self.own_use.push(state.keeper.is_some());
     }
 }
