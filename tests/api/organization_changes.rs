@@ -1,9 +1,12 @@
 //! Changes of organisations: name, roles, suspension; and that no inspector decides in its own case.
 
+use crate::wired::{ask, send};
 use crate::world::{Answer, Felled, Org, World, bin};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use ormantrace::commands::fsck;
+use ormantrace::http::core::layers::LayerSettings;
+use ormantrace::http::router::router;
 use serde_json::{Value, json};
 
 async fn patch(world: &World, by: &Org, of: &Org, body: Value) -> Answer {
@@ -474,4 +477,194 @@ async fn no_inspector_decides_in_its_own_case() {
     let roles = json!({"roles": ["inspector"], "reason": "Тек бақылау"});
     patch(&world, operator, &mixed, roles).await.expect(200);
     own(world.event(&mixed, "released", &logs[1..2], reason).await).await;
+}
+
+/// Another instance has the old name in its cache, and gets no message of the change.
+#[tokio::test]
+async fn another_instance_shows_a_new_name_at_once() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let Felled { operator, enterprise, inspector, logs, .. } = &felled;
+    let other = router(world.instance(), &LayerSettings::default());
+    let paths = [
+        format!("/v1/logs/{}", logs[0]),
+        format!("/v1/logs/{}/history", logs[0]),
+        format!("/v1/verify/{}", logs[0]),
+        "/v1/felling-tickets".to_owned(),
+        "/v1/logs?status=at_felling".to_owned(),
+    ];
+    let mut name = "ТОО «Ертіс ағаш»".to_owned();
+    for n in 0..5 {
+        let mut tags = Vec::new();
+        for path in &paths {
+            let answer = ask(&other, path, Some(inspector)).await;
+            assert!(answer.expect(200).to_string().contains(&name), "{path}: {name}");
+            tags.push(answer.headers.get("etag").cloned());
+        }
+        name = format!("ТОО «Ертіс ағаш {n}»");
+        patch(&world, operator, enterprise, json!({"name": name, "reason": "Қайта тіркелді"}))
+            .await
+            .expect(200);
+        for (path, tag) in paths.iter().zip(tags) {
+            let mut request =
+                Request::get(path).header("authorization", format!("Bearer {}", inspector.token));
+            if let Some(tag) = tag {
+                request = request.header("if-none-match", tag);
+            }
+            let answer = send(&other, request.body(Body::empty()).unwrap()).await;
+            assert!(answer.expect(200).to_string().contains(&name), "{path}: {name}");
+        }
+    }
+}
+
+/// A suspended organisation ends what is under way, and gets nothing new.
+#[tokio::test]
+async fn nothing_is_given_to_a_suspended_organisation() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let Felled { operator, forest_owner, enterprise, sawmill, carrier, inspector, logs, seals, .. } = &felled;
+    suspend(&world, operator, sawmill).await.expect(200);
+    suspend(&world, operator, carrier).await.expect(200);
+    let refused = |answer: &Answer, at: &str| {
+        let error = &answer.expect(409)["errors"][0];
+        assert_eq!((&error["code"], &error["pointer"]), (&json!("organization-suspended"), &json!(at)));
+    };
+    let one = &logs[..1];
+    let load = json!({"carrier_bin": carrier.bin, "vehicle": "123 ABC 10"});
+    let seize = json!({"custodian_bin": sawmill.bin, "place": {"name": "Қойма"},
+        "document": {"kind": "act", "number": "21"}});
+    let take = json!({"to_bin": sawmill.bin, "document": {"kind": "act", "number": "21"}});
+    for (by, event, more, at) in [
+        (enterprise, "transferred", json!({"to_bin": sawmill.bin}), "/to_bin"),
+        (enterprise, "loaded", load.clone(), "/carrier_bin"),
+        (inspector, "seized", seize, "/custodian_bin"),
+        (inspector, "confiscated", take, "/to_bin"),
+    ] {
+        refused(&world.event(by, event, one, more.clone()).await, at);
+        // From a device, outside the batches.
+        if by.id == enterprise.id {
+            let mut late = more;
+            late["device"] = json!({"id": "tablet-07", "seq": 1, "recorded_at": "2026-10-05T09:31:00+05:00"});
+            refused(&world.event(by, event, one, late).await, at);
+        }
+    }
+    let transfer = json!({"numbers": seals[..1], "to_bin": sawmill.bin});
+    refused(&world.post("/v1/seals/transfer", enterprise, transfer).await, "/to_bin");
+    let batch = json!({"holder_bin": sawmill.bin, "quantity": 1});
+    refused(&world.post("/v1/seal-batches", operator, batch).await, "/holder_bin");
+    let ticket = World::ticket_of(sawmill, "0001261", 100);
+    refused(&world.post("/v1/felling-tickets", forest_owner, ticket).await, "/holder_bin");
+    resume(&world, operator, carrier).await.expect(200);
+    world.event(enterprise, "loaded", one, load).await.expect(201);
+}
+
+/// 64 loads, seals and tickets given to an organisation at once with the loss of its roles.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_given_to_an_organisation_that_loses_its_roles() {
+    let world = World::new().await;
+    let felled = world.felled(64).await;
+    let Felled { operator, forest_owner, enterprise, logs, .. } = &felled;
+    let mut lost = 0;
+    for round in 0..6_u32 {
+        let named = world.organization(80 + round, "ТОО «Тасымал»", &["enterprise", "carrier"]).await;
+        let seals = world.seals(operator, enterprise, 8).await;
+        let give = async |n: usize| {
+            let load = json!({"carrier_bin": named.bin, "vehicle": "123 ABC 10"});
+            match n % 4 {
+                0 => world.event(enterprise, "loaded", &logs[n..=n], load).await,
+                1 => {
+                    let mut load = load;
+                    let seq = round * 100 + u32::try_from(n).unwrap() + 1;
+                    load["device"] =
+                        json!({"id": "tablet-07", "seq": seq, "recorded_at": "2026-10-05T09:31:00+05:00"});
+                    world.event(enterprise, "loaded", &logs[n..=n], load).await
+                }
+                2 => {
+                    let body = json!({"numbers": [seals[n / 4 % 8]], "to_bin": named.bin});
+                    world.post("/v1/seals/transfer", enterprise, body).await
+                }
+                _ => {
+                    let body =
+                        World::ticket_of(&named, &format!("{:07}", 2000 + round as usize * 100 + n), 100);
+                    world.post("/v1/felling-tickets", forest_owner, body).await
+                }
+            }
+        };
+        let gifts = futures_util::future::join_all((0..64).map(give));
+        let change = async {
+            for _ in 0..(round * 10) {
+                tokio::task::yield_now().await;
+            }
+            let body = json!({"roles": ["inspector"], "reason": "Тек бақылау"});
+            patch(&world, operator, &named, body).await
+        };
+        let (_, changed) = tokio::join!(gifts, change);
+        let held: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM log WHERE carrier_id = $1) + (SELECT count(*) FROM seal WHERE holder_id = $1)
+                  + (SELECT count(*) FROM felling_ticket WHERE holder_id = $1)",
+        )
+        .bind(named.id.0)
+        .fetch_one(&world.app.pool)
+        .await
+        .unwrap();
+        if changed.status == 200 {
+            lost += 1;
+            assert_eq!(held, 0, "round {round}");
+        } else {
+            changed.expect(409);
+            assert!(held > 0);
+        }
+        for n in (0..64).filter(|n| n % 4 < 2) {
+            world.event(enterprise, "unloaded", &logs[n..=n], json!({})).await;
+        }
+    }
+    assert!(lost > 0, "in one round at least, the change is first");
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_suspended_organisation_does_not_become_an_operator() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let carrier = world.carrier().await;
+    suspend(&world, &operator, &carrier).await.expect(200);
+    let body = json!({"roles": ["operator"], "reason": "Тағайындау"});
+    let refused = patch(&world, &operator, &carrier, body.clone()).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["operator-not-suspended"]);
+    resume(&world, &operator, &carrier).await.expect(200);
+    patch(&world, &operator, &carrier, body).await.expect(200);
+}
+
+/// An inspectorate does not take timber, which it held once, from the one that holds it now.
+#[tokio::test]
+async fn no_inspector_seizes_or_finds_in_its_own_case() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let Felled { operator, forest_owner, enterprise, sawmill, inspector, logs, .. } = &felled;
+    let mixed = world.organization(72, "Облыстық инспекция", &["inspector", "enterprise"]).await;
+    for log in logs.chunks(1) {
+        world.event(enterprise, "transferred", log, json!({"to_bin": mixed.bin})).await.expect(201);
+        world.event(&mixed, "accepted", log, json!({})).await.expect(201);
+    }
+    world.event(&mixed, "transferred", &logs[..1], json!({"to_bin": sawmill.bin})).await.expect(201);
+    world.event(sawmill, "accepted", &logs[..1], json!({})).await.expect(201);
+    let paper = json!({"kind": "act", "number": "21"});
+    let seize = json!({"custodian_bin": forest_owner.bin, "place": {"name": "Қойма"}, "document": paper});
+    let take = json!({"to_bin": forest_owner.bin, "document": paper});
+    for (event, more) in [("seized", seize), ("confiscated", take)] {
+        let refused = world.event(&mixed, event, &logs[..1], more.clone()).await;
+        refused.expect(403);
+        assert_eq!(problem(&refused), "own-case", "{event}");
+        world.event(inspector, event, &logs[..1], more).await.expect(201);
+    }
+    // As the holder it finds its lost log; as an inspectorate alone it does not.
+    world.event(&mixed, "lost", &logs[1..], json!({})).await.expect(201);
+    world.event(&mixed, "found", &logs[1..], json!({})).await.expect(201);
+    world.event(&mixed, "lost", &logs[1..], json!({})).await.expect(201);
+    let roles = json!({"roles": ["inspector"], "reason": "Тек бақылау"});
+    patch(&world, operator, &mixed, roles).await.expect(200);
+    let refused = world.event(&mixed, "found", &logs[1..], json!({})).await;
+    refused.expect(403);
+    assert_eq!(problem(&refused), "own-case");
 }

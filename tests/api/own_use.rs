@@ -192,3 +192,55 @@ async fn an_individual_is_a_person_without_a_role() {
         assert_eq!(refused.codes(), [code]);
     }
 }
+
+#[tokio::test]
+async fn seized_wood_is_no_longer_for_own_use() {
+    let scene = Scene::new().await;
+    let Scene { world, forest_owner, seals, .. } = &scene;
+    let (enterprise, inspector) = (world.enterprise().await, world.inspector().await);
+    world.post("/v1/harvests", forest_owner, scene.stacks(&seals[..2])).await.expect(201);
+    let paper = json!({"kind": "act", "number": "21"});
+    let seize = json!({"custodian_bin": enterprise.bin, "place": {"name": "Қойма"}, "document": paper});
+    let take = json!({"to_bin": enterprise.bin, "document": paper});
+    world.event(&inspector, "seized", &seals[..1], seize).await.expect(201);
+    world.event(&inspector, "confiscated", &seals[..1], take).await.expect(201);
+    world
+        .event(&inspector, "released", &seals[..1], json!({"details": {"reason": "Сот шешімі"}}))
+        .await
+        .expect(201);
+    // The forest owner no longer records for the person: the custodian holds the wood.
+    let refused = world.event(forest_owner, "stored", &seals[..1], json!({})).await;
+    assert_eq!(refused.codes(), ["not-yours-to-record"]);
+    let log = world.get(&format!("/v1/logs/{}", seals[0]), &enterprise).await.expect(200);
+    assert_eq!((&log["own_use"], &log["holder"]["id"]), (&json!(false), &json!(enterprise.id)));
+    world.event(&enterprise, "sold", &seals[..1], json!({})).await.expect(201);
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_forest_owner_keeps_its_role_while_it_records_for_a_person() {
+    let scene = Scene::new().await;
+    let Scene { world, operator, forest_owner, person, ticket, seals, .. } = &scene;
+    world.post("/v1/harvests", forest_owner, scene.stacks(&seals[..1])).await.expect(201);
+    let cancel = format!("/v1/felling-tickets/{ticket}/cancel");
+    world.post(&cancel, forest_owner, json!({"reason": "Аяқталды"})).await.expect(200);
+    let change = async || {
+        let path = format!("/v1/organizations/{}", forest_owner.id);
+        let body = json!({"roles": ["enterprise"], "reason": "Қайта құрылды"});
+        world.call(Method::PATCH, &path, Some(&operator.token), body).await
+    };
+    assert_eq!(change().await.codes(), ["keeps-timber"]);
+    world.event(forest_owner, "processed", &seals[..1], json!({})).await.expect(201);
+    change().await.expect(200);
+    // Nothing is recorded for a suspended person, and no ticket is issued to it.
+    let other = world.organization(31, "«Ертіс орманы» МОТР", &["forest_owner"]).await;
+    let own = world.seals(operator, &other, 1).await;
+    let second = world.ticket(&other, person, "0001301").await["id"].as_str().unwrap().to_owned();
+    let suspend = format!("/v1/organizations/{}/suspend", person.id);
+    world.post(&suspend, operator, json!({"reason": "Сот шешімі"})).await.expect(200);
+    let mut body = scene.stacks(&own);
+    body["felling_ticket_id"] = json!(second);
+    assert_eq!(world.post("/v1/harvests", &other, body).await.codes(), ["organization-suspended"]);
+    let third = World::ticket_of(person, "0001302", 100);
+    assert_eq!(world.post("/v1/felling-tickets", &other, third).await.codes(), ["organization-suspended"]);
+}

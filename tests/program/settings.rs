@@ -1,5 +1,6 @@
 //! Settings that an administrator must not forget: who the operator is, and that the codes on seals are real.
 
+use crate::support::pg::TestDb;
 use crate::support::process::{Running, TOKEN, data, post, program};
 use serde_json::{Value, json};
 
@@ -41,4 +42,31 @@ fn a_trial_is_announced_at_each_start_and_makes_no_seals() {
     let server = start(&["--allow-demonstration-codes"]);
     assert!(!warned(&server), "{:?}", server.told);
     assert_eq!(code(&server), (422, "not-a-seal-holder".to_owned()));
+}
+
+/// Organisations from before a rule keep what they have, and each start names them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_names_organisations_that_supervise_their_own_timber() {
+    let given = TestDb::empty().await;
+    let url = given.url();
+    let start = move || {
+        let data = data();
+        let server =
+            Running::start(data.path(), &["--operator-token", TOKEN, "--database-url", &url, "--no-publish"]);
+        let me: Value = serde_json::from_str(&server.get("/v1/me", Some(TOKEN)).1).expect("JSON");
+        let id = me["organization"]["id"].as_str().expect("an id").to_owned();
+        server.signal(rustix::process::Signal::TERM);
+        (id, server.end().1)
+    };
+    let (id, told) = tokio::task::spawn_blocking(start.clone()).await.expect("no panic");
+    assert!(!told.contains("supervise their own timber"), "{told}");
+    sqlx::query("UPDATE organization SET roles = '{operator,enterprise}'")
+        .execute(&mut given.owner().await)
+        .await
+        .expect("updated");
+    for _ in 0..2 {
+        let (_, told) = tokio::task::spawn_blocking(start.clone()).await.expect("no panic");
+        let warned = told.lines().find(|line| line.contains("supervise their own timber"));
+        assert!(warned.is_some_and(|line| line.contains(&id)), "{told}");
+    }
 }

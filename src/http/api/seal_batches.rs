@@ -245,9 +245,9 @@ pub async fn make_seals(
             let act = task_caller.act(app.clock.now());
             Box::pin(async move {
                 let act = act?;
-                let holder = receiver(tx, &input.holder_bin, order_holder_at())
-                    .await?
-                    .map_err(|error| Error::Invalid(vec![error]))?;
+                let mut errors = RequestErrors::default();
+                let holder = receiver(tx, &input.holder_bin, order_holder_at(), &mut errors).await?;
+                let Some(holder) = holder else { return Err(errors.into_error()) };
                 let mint = Mint::new(app.gtin)
                     .map_err(|error| Error::Unavailable(format!("no randomness: {error}").into()))?;
                 let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -278,9 +278,9 @@ async fn refuse_order(app: &App, caller: &Caller, partial: PartialWrite<Order>) 
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(bin) = input.and_then(|input| input.holder_bin) {
         let mut tx = app.begin(caller.organization).await?;
-        let holder = receiver(&mut tx, &bin, order_holder_at()).await;
+        let checked = receiver(&mut tx, &bin, order_holder_at(), &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
-        errors.invalid.push_some(holder?.err());
+        checked?;
     }
     errors.conflict.push_some(not_configured(app));
     Ok(errors.into_error().into())

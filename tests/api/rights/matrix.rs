@@ -503,6 +503,32 @@ async fn each_role_gets_what_the_contract_says() {
     assert!(wrong.is_empty() && shows.is_empty(), "{}\n{}", wrong.join("\n"), shows.join("\n"));
 }
 
+/// A suspended organisation may read everything that it could read before, and write nothing by default: a new route is
+/// refused until it is listed here and in `http::core::auth`.
+#[tokio::test]
+async fn a_suspended_organisation_writes_nothing_but_what_is_listed() {
+    const ALLOWED: [(&str, &str); 4] = [
+        ("POST", "/v1/custody-events"),
+        ("POST", "/v1/verify"),
+        ("POST", "/v1/findings/{id}/explanation"),
+        ("DELETE", "/v1/keys/{id}"),
+    ];
+    let world = World::new().await;
+    let (operator, forest_owner) = (world.operator().await, world.forest_owner().await);
+    let suspend = format!("/v1/organizations/{}/suspend", forest_owner.id);
+    world.post(&suspend, &operator, json!({"reason": "Сот шешімі"})).await.expect(200);
+    for (method, path) in routes() {
+        let named = path.split('/').map(|part| if part.starts_with('{') { "KZ999999999" } else { part });
+        let named = named.collect::<Vec<_>>().join("/");
+        let (body, is_read) = (if method == "GET" { Value::Null } else { json!({}) }, method == "GET");
+        let answer = world.call(method.parse().unwrap(), &named, Some(&forest_owner.token), body).await;
+        let refused = answer.status == 403
+            && answer.json()["type"].as_str().unwrap().ends_with("organization-suspended");
+        let may = is_read || ALLOWED.contains(&(method.as_str(), path.as_str()));
+        assert_eq!(refused, !may, "{method} {path}: {}", answer.status);
+    }
+}
+
 #[tokio::test]
 async fn a_bad_token_is_401_on_every_route() {
     let mut world = World::new().await;
