@@ -598,7 +598,7 @@ async fn nothing_is_given_to_an_organisation_that_loses_its_roles() {
             let body = json!({"roles": ["inspector"], "reason": "Тек бақылау"});
             patch(&world, operator, &named, body).await
         };
-        let (_, changed) = tokio::join!(gifts, change);
+        let (changed, _) = tokio::join!(change, gifts);
         let held: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM log WHERE carrier_id = $1) + (SELECT count(*) FROM seal WHERE holder_id = $1)
                   + (SELECT count(*) FROM felling_ticket WHERE holder_id = $1)",

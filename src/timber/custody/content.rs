@@ -267,7 +267,7 @@ pub struct LogBusiness {
     /// correction that moves the volume to another line.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<LineId>,
-    /// The individual for whose own use it was felled, if not the recorder's. Only in the first event.
+    /// The individual that got the wood for its own use, if a forest owner recorded it. Only in the first event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub holder: Option<OrganizationId>,
     /// The event that this one corrects.
