@@ -3,8 +3,8 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
-    seal_batches, seal_moves, seals, verify,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, parameters,
+    proofs, seal_batches, seal_moves, seals, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems, reference};
@@ -119,6 +119,9 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(felling_tickets::cancel_felling_ticket),
         routes!(felling_tickets::hold_felling_ticket),
         routes!(felling_tickets::release_felling_ticket),
+        // what the operator decides
+        routes!(parameters::list_parameters),
+        routes!(parameters::set_parameter),
         // seals
         routes!(seals::list_seals),
         routes!(seal_batches::register_seals).layer(batch_body()),

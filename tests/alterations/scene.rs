@@ -129,6 +129,11 @@ impl Scene {
         });
         post(&world, "/v1/felling-tickets", &forest_owner, plotted).await;
 
+        let decided = json!({"kind": "other", "number": "18-02/1", "issued_on": "2026-10-01"});
+        let body = json!({"value": 8, "valid_from": "2026-10-06", "document": decided});
+        let path = "/v1/parameters/ticket-hold-days";
+        world.call(Method::PUT, path, Some(&operator.token), body).await.expect(200);
+
         let mut logs = registered(&world, &operator, &enterprise, 15).await;
         let spare = logs.split_off(8);
         world.seals(&operator, &trader, 1).await;

@@ -19,6 +19,7 @@ mod load;
 mod long_histories;
 mod marking_codes;
 mod organizations;
+mod parameters;
 mod proofs;
 mod publish;
 #[path = "../faults/random.rs"]

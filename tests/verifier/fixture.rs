@@ -63,6 +63,7 @@ pub const STORIES: [Story; 4] = [
             "key_revoked",
             "personal_erased",
             "marking_key_known",
+            "parameter_set",
         ],
         person: None,
         erased: Some(1),

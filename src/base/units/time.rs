@@ -22,6 +22,12 @@ pub fn serialize_utc<S: serde::Serializer>(
 /// (Government resolution of 19 January 2024).
 pub const KAZAKHSTAN_OFFSET_MINUTES: i16 = 300;
 
+/// The day in Kazakhstan at an instant.
+#[must_use]
+pub fn day_in_kazakhstan(at: DateTime<Utc>) -> NaiveDate {
+    (at + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive()
+}
+
 /// When something happened: the instant, and the local offset that the client sent. The offset is stored and
 /// shown, but no rule uses it.
 ///
@@ -128,7 +134,7 @@ impl Moment {
     /// With the day at the client's offset, a client could choose on which day a log was felled.
     #[must_use]
     pub fn day(self) -> LocalDate {
-        LocalDate((self.instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
+        LocalDate(day_in_kazakhstan(self.instant))
     }
 
     /// The day at the offset that was sent. Events of content version 1 were hashed with this day

@@ -26,6 +26,7 @@ mod log;
 mod marking_key;
 mod operation;
 mod organization;
+mod parameter;
 mod powers;
 mod register;
 mod report;
@@ -90,6 +91,7 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     harvest::check(&mut reader, &mut report).await?;
     ticket::check_lines(&mut reader, &mut report, &counted).await?;
     ticket::check_holds(&mut reader, &mut report).await?;
+    parameter::check(&mut reader, &mut report).await?;
     seal::check(&mut reader, &mut report).await?;
     operation::check(&mut reader, &mut report).await?;
     erasure::check(&mut reader, &mut report, missing).await?;

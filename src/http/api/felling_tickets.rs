@@ -603,16 +603,17 @@ async fn changed(
             Box::pin(async move {
                 let (app, caller, reason) = &*work;
                 let act = caller.act(app.clock.now())?;
+                let parameters = app.rulebook.parameters();
                 match what {
                     What::Extend(felling, removal) => {
                         extend(tx, caller, &act, id, (felling, removal), reason).await?;
                     }
                     What::Cancel { hold_logs } => {
-                        ticket_hold::cancel(tx, caller, &act, id, hold_logs, reason).await?;
+                        ticket_hold::cancel(tx, caller, &act, id, hold_logs, reason, &parameters).await?;
                     }
                     What::Hold(until) => {
                         let until = (until, Location::Pointer("/until".into()));
-                        ticket_hold::hold(tx, caller, &act, id, until, reason).await?;
+                        ticket_hold::hold(tx, caller, &act, id, until, reason, &parameters).await?;
                     }
                     What::Release => ticket_hold::release(tx, caller, &act, id, reason).await?,
                 }

@@ -8,6 +8,7 @@ pub mod harvests;
 pub mod keys;
 pub mod logs;
 pub mod organizations;
+pub mod parameters;
 pub mod proofs;
 pub mod register;
 pub mod seal_batches;

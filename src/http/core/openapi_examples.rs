@@ -36,6 +36,9 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
         "cancel_felling_ticket" => one(json!({"reason": "Issued twice"})),
         "hold_felling_ticket" => one(json!({"reason": "The stumps are to be counted"})),
         "release_felling_ticket" => one(json!({"reason": "The stumps agree with the ticket"})),
+        "set_parameter" => one(
+            json!({"value": 8, "valid_from": "2046-10-01", "document": {"kind": "other", "number": "18-02/1"}}),
+        ),
         "register_seals" => one(json!({"holder_bin": HARVESTER, "seals": [{
             "number": "KZ-0000417",
             "marking_code": "0104870000000012215QK7ZT2M\u{1d}91AbCd\u{1d}92c2lnbmF0dXJlIG9mIGFub3RoZXIgY29kZSBtYWtlciE="

@@ -88,7 +88,8 @@ pub(super) async fn check<'r>(
     let now = rulebook.now();
 
     let content = readable.content && others.are_known(request);
-    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
+    let operation = request.operation_id.unwrap_or_default();
+    let recorder = Recorder::new(caller, request, others, operation, now, rulebook.parameters());
     let mut pasts = recorder.states_at_event(tx, &rows).await?;
     let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
     if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())

@@ -9,7 +9,7 @@ use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment, Volume};
+use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment, Volume, day_in_kazakhstan};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
@@ -19,15 +19,13 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::NewFinding;
+use crate::timber::parameter::name::ParameterName;
 use crate::timber::party::role::Role;
 use crate::timber::ticket::{self, TicketForHarvest};
 use crate::timber::wood::volume_table::{TableVolume, gost_volume};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
-
-/// How long an organisation may correct its own event; after that only an inspector may.
-pub const OWN_CORRECTION_PERIOD: TimeDelta = TimeDelta::hours(72);
 
 /// How long an organisation may reverse its own loading, departure or arrival.
 const OWN_JOURNEY_REVERSAL_PERIOD: TimeDelta = TimeDelta::hours(2);
@@ -169,7 +167,8 @@ pub(super) fn decide(
     // The balance of the ticket's lines is for its holder, which recorded the harvest.
     let harvester = prepared.chain.first().map(|event| event.content.business.organization);
     let sees_ticket = recorder.caller.is(Role::Inspector) || harvester == Some(recorder.caller.organization);
-    let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
+    let today = day_in_kazakhstan(recorder.now);
+    let mut balance = Balance::new(&prepared.ticket.lines, today, &recorder.parameters);
     let mut findings = Vec::new();
     let set = request.set.as_ref().filter(|_| target.is_some() || sees_ticket).map(|correction| {
         if let Some(target) = target {
@@ -198,9 +197,11 @@ fn find_target<'p>(
 ) -> Option<&'p ChainEvent> {
     let named = recorder.request.corrects;
     let target = named.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
+    let hours = recorder.parameters.whole(ParameterName::CorrectionHours, day_in_kazakhstan(recorder.now));
+    let period = TimeDelta::hours(hours);
     let is_own = |event: &&ChainEvent| {
         event.content.business.organization == recorder.caller.organization
-            && recorder.now - event.received_at <= OWN_CORRECTION_PERIOD
+            && recorder.now - event.received_at <= period
     };
     let correctable = target.filter(|event| recorder.caller.is(Role::Inspector) || is_own(event));
     if correctable.is_none() {
@@ -210,7 +211,9 @@ fn find_target<'p>(
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
             errors.invalid.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
         } else {
-            let detail = "Its recorder may correct an event within 72 hours of receipt; after that, only an inspector may.";
+            let detail = format!(
+                "Its recorder may correct an event within {hours} hours of receipt; after that, only an inspector may."
+            );
             errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
         }
     }

@@ -30,7 +30,7 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Outcome, TransferOf};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
@@ -147,6 +147,7 @@ pub(crate) struct Recorder<'r> {
     operation: OperationId,
     pub(super) roles: CallerRoles,
     pub(crate) now: DateTime<Utc>,
+    pub(crate) parameters: Arc<Parameters>,
 }
 
 impl<'r> Recorder<'r> {
@@ -156,13 +157,14 @@ impl<'r> Recorder<'r> {
         others: OtherParties,
         operation: OperationId,
         now: DateTime<Utc>,
+        parameters: Arc<Parameters>,
     ) -> Self {
         let roles = CallerRoles {
             id: caller.organization,
             inspector: caller.is(Role::Inspector),
             operator: caller.is(Role::Operator),
         };
-        Self { caller, request, others, operation, roles, now }
+        Self { caller, request, others, operation, roles, now, parameters }
     }
 
     /// Checks that the caller may record this event on a log in `state`. A hold counts only if it stands at
@@ -305,7 +307,9 @@ impl<'r> Recorder<'r> {
             decided.found.extend(outcome.and_then(rules::inspection).map(of_party));
             let held = before.held(self.now).is_some();
             decided.found.extend(rules::lost_while_held(self.request.r#type, held).map(about));
-            decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
+            decided
+                .found
+                .extend(rules::late_entry(self.request.occurred_at, self.now, &self.parameters).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
             }

@@ -100,6 +100,8 @@ vocabulary! {
         MarkingKeyKnown = "marking_key_known",
         /// A personal part that the organisation had recorded was erased.
         PersonalErased = "personal_erased",
+        /// A parameter has a value from a day on; only the operator's chain has such events.
+        ParameterSet = "parameter_set",
     }
 }
 

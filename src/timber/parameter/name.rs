@@ -8,6 +8,20 @@ vocabulary! {
     pub enum ParameterName: "unknown-parameter" {
         /// For how many days an inspector may hold a felling ticket at once.
         TicketHoldDays = "ticket-hold-days",
+        /// For how many hours the issuer's hold of a felling ticket lasts.
+        IssuersHoldHours = "issuers-hold-hours",
+        /// In how many days the issuer may hold a felling ticket once.
+        IssuersHoldIntervalDays = "issuers-hold-interval-days",
+        /// After how many hours a record is late (L23).
+        LateEntryHours = "late-entry-hours",
+        /// After how many days a late record is a warning (L23).
+        LateEntryWarningDays = "late-entry-warning-days",
+        /// For how many hours an organisation may correct its own event.
+        CorrectionHours = "correction-hours",
+        /// The first share of a ticket line that is found (L6).
+        LineFirstPercent = "line-first-percent",
+        /// The second share of a ticket line that is found (L6).
+        LineSecondPercent = "line-second-percent",
     }
 }
 
@@ -50,6 +64,37 @@ impl ParameterName {
             Self::TicketHoldDays => {
                 let about = "Days for which an inspector may hold a felling ticket at once";
                 definition((about, "days"), 0, 10, (1, 10))
+            }
+            Self::IssuersHoldHours => {
+                let about = "Hours after which the issuer's hold of a felling ticket ends by itself";
+                definition((about, "hours"), 0, 72, (1, 240))
+            }
+            Self::IssuersHoldIntervalDays => {
+                let about = "Days in which the issuer may hold a felling ticket once";
+                definition((about, "days"), 0, 30, (1, 365))
+            }
+            Self::LateEntryHours => {
+                let about = "Hours between an event and its receipt from which the record is late (L23)";
+                definition((about, "hours"), 0, 72, (1, 720))
+            }
+            Self::LateEntryWarningDays => {
+                let about =
+                    "Days between an event and its receipt from which a late record is a warning (L23)";
+                definition((about, "days"), 0, 30, (1, 365))
+            }
+            Self::CorrectionHours => {
+                let about = "Hours after receipt within which the recorder may correct its event";
+                definition((about, "hours"), 0, 72, (1, 720))
+            }
+            Self::LineFirstPercent => {
+                let about =
+                    "Share of a ticket line's permitted volume that is found when it is first reached (L6)";
+                definition((about, "%"), 0, 80, (1, 100))
+            }
+            Self::LineSecondPercent => {
+                let about =
+                    "Second share of a ticket line's permitted volume that is found, above the first (L6)";
+                definition((about, "%"), 0, 95, (1, 100))
             }
         }
     }

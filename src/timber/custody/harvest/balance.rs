@@ -5,6 +5,7 @@ use crate::base::error::{FieldError, Location};
 use crate::base::ids::LineId;
 use crate::base::units::Volume;
 use crate::timber::finding::rules::{self, Draft};
+use crate::timber::parameter::Parameters;
 use crate::timber::ticket::LockedLine;
 use crate::timber::wood::species::{Species, Wood};
 use crate::timber::wood::tolerance::{Standing, standing, tolerance};
@@ -14,6 +15,7 @@ use chrono::NaiveDate;
 pub struct Balance<'t> {
     lines: &'t [LockedLine],
     on: NaiveDate,
+    parameters: &'t Parameters,
     marked: Vec<Volume>,
     refused: Vec<bool>,
 }
@@ -29,11 +31,11 @@ pub struct Marked {
 
 impl<'t> Balance<'t> {
     /// A balance that starts from the volumes already marked on `lines`, the ticket's locked lines. It
-    /// applies the tolerances in force on the day `on`.
+    /// applies the tolerances and parameters in force on the day `on`.
     #[must_use]
-    pub fn new(lines: &'t [LockedLine], on: NaiveDate) -> Self {
+    pub fn new(lines: &'t [LockedLine], on: NaiveDate, parameters: &'t Parameters) -> Self {
         let marked = lines.iter().map(|line| line.marked).collect();
-        Self { lines, on, marked, refused: vec![false; lines.len()] }
+        Self { lines, on, parameters, marked, refused: vec![false; lines.len()] }
     }
 
     /// The line for a species and kind of wood, if the ticket has one.
@@ -93,7 +95,8 @@ impl<'t> Balance<'t> {
                 continue;
             };
             marked.changes.push((line.id, change));
-            marked.findings.extend(rules::over_permitted(line.marked, after, line.permitted, self.on));
+            let (before, permitted) = (line.marked, line.permitted);
+            marked.findings.extend(rules::over_permitted(before, after, permitted, self.on, self.parameters));
         }
         marked
     }

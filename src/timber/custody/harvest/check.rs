@@ -7,7 +7,7 @@ use super::request::{NewHarvest, NewLog, PartialHarvest, PartialLog};
 use crate::base::error::{FieldError, Result};
 use crate::base::ids::{OperationId, TicketId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{Moment, Volume, utc_text};
+use crate::base::units::{Moment, Volume, day_in_kazakhstan, utc_text};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::request::Device;
@@ -161,7 +161,8 @@ pub(super) async fn check(
     }
     check_times(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), now, errors);
     let ticket_lines = ticket.as_ref().map_or(&[][..], |ticket| &ticket.lines);
-    let mut balance = Balance::new(ticket_lines, now.date_naive());
+    let parameters = rulebook.parameters();
+    let mut balance = Balance::new(ticket_lines, day_in_kazakhstan(now), &parameters);
     let lines =
         if ticket.is_some() { check_lines(claims, locations, &mut balance, errors) } else { Vec::new() };
     let marked = balance.finish();

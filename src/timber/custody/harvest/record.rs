@@ -26,7 +26,7 @@ use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::key::Caller;
 use crate::timber::seal::stock::{self, SealRow};
 use crate::timber::ticket::{self, TicketForHarvest};
@@ -173,7 +173,7 @@ pub async fn record(
         let recorded_at = device.recorded_at.instant();
         device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
-    let mut findings = maker.findings(&logs, now);
+    let mut findings = maker.findings(&logs, now, &rulebook.parameters());
     findings.extend(marked.findings.into_iter().map(|draft| NewFinding {
         draft,
         log: None,
@@ -249,7 +249,12 @@ impl Maker<'_> {
         Content { seq: 1, public, business }
     }
 
-    fn findings(&self, logs: &[HarvestedLog], now: DateTime<Utc>) -> Vec<NewFinding> {
+    fn findings(
+        &self,
+        logs: &[HarvestedLog],
+        now: DateTime<Utc>,
+        parameters: &Parameters,
+    ) -> Vec<NewFinding> {
         let mut findings = Vec::new();
         for (log, made) in self.request.logs.iter().zip(logs) {
             let (d, l) = (log.top_diameter_cm, log.length_m);
@@ -258,7 +263,7 @@ impl Maker<'_> {
                 rules::commercial_as_firewood(log.kind, log.wood, d, l),
                 rules::small_piece(log.kind, d, l),
                 log.position.and_then(|position| rules::outside(position, self.ticket.row.plot.as_ref())),
-                rules::late_entry(log.occurred_at, now),
+                rules::late_entry(log.occurred_at, now, parameters),
             ];
             findings.extend(drafts.into_iter().flatten().map(|draft| NewFinding {
                 draft,
