@@ -75,4 +75,8 @@ ids! {
     OperationId,
     /// A finding.
     FindingId,
+    /// A ban on felling or export.
+    BanId,
+    /// An annual allowable cut.
+    CutId,
 }

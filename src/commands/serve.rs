@@ -11,6 +11,7 @@ use crate::base::units::Text;
 use crate::commands::demo_keys;
 use crate::commands::fsck::guards::{self, Guards};
 use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
+use crate::commands::rulebook;
 use crate::db::{self, Database, Mode, OpenError};
 use crate::evidence::idempotency::{secret, stored};
 use crate::evidence::register::published::Published;
@@ -28,7 +29,7 @@ use crate::http::router::{self, OpsEndpoints};
 use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
-use crate::timber::parameter::{self, Rulebook};
+use crate::timber::parameter::Rulebook;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::timber::party::organization::persons_as_legal_entities;
 use crate::timber::seal::gs1::Gtin;
@@ -371,10 +372,10 @@ async fn make_app(
 /// If the token belongs to another organisation, or another marking key has the same id as this server's.
 pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Bootstrap, Failure> {
     let token = token.map(|given| given.token().clone());
-    app.rulebook.replace(parameter::record::load(&app.pool).await?);
     let made = bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?;
     // The marking key is recorded on the operator's chain, so the operator must exist first.
     marking_key::register(&app.pool, &app.signing_key, app.clock.now()).await?;
+    rulebook::begin(app, &made).await?;
     Ok(made)
 }
 
@@ -498,7 +499,7 @@ impl Ready {
             }
         };
         tasks.spawn(delete_expired_responses(app.clone()));
-        tasks.spawn(super::rulebook::read_again(app.clone()));
+        tasks.spawn(rulebook::read_again(app.clone()));
         let health = router::health(&app);
         if let Some(probe_server) = probe_server {
             tracing::info!(address = %probe_server.local_addr(), "/healthz and /readyz have their own listener");

@@ -3,8 +3,8 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, parameters,
-    proofs, seal_batches, seal_moves, seals, verify,
+    allowable_cuts, bans, custody_events, events, felling_tickets, findings, harvests, keys, logs,
+    organizations, parameters, proofs, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems, reference};
@@ -46,6 +46,7 @@ use utoipa_axum::routes;
         crate::http::core::paging::Limit,
         crate::http::core::query::EvidenceLevel,
         crate::http::api::events::OrganizationFilter,
+        crate::http::api::felling_tickets::TicketHolder,
         crate::http::api::logs::HolderFilter,
         crate::http::api::logs::TicketFilter
     )),
@@ -115,13 +116,16 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(felling_tickets::get_felling_ticket_history),
         routes!(proofs::get_felling_ticket_proof),
         routes!(proofs::export_felling_ticket),
-        routes!(felling_tickets::extend_felling_ticket),
-        routes!(felling_tickets::cancel_felling_ticket),
-        routes!(felling_tickets::hold_felling_ticket),
-        routes!(felling_tickets::release_felling_ticket),
+        routes!(ticket_changes::extend_felling_ticket),
+        routes!(ticket_changes::cancel_felling_ticket),
+        routes!(ticket_changes::hold_felling_ticket),
+        routes!(ticket_changes::release_felling_ticket),
         // what the operator decides
         routes!(parameters::list_parameters),
         routes!(parameters::set_parameter),
+        routes!(bans::create_ban, bans::list_bans),
+        routes!(bans::end_ban),
+        routes!(allowable_cuts::set_allowable_cut, allowable_cuts::list_allowable_cuts),
         // seals
         routes!(seals::list_seals),
         routes!(seal_batches::register_seals).layer(batch_body()),

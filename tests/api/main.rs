@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bans;
 mod custody_events;
+mod departures;
 mod errors;
 mod exports;
 mod felling_tickets;

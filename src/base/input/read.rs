@@ -210,7 +210,7 @@ macro_rules! id_texts {
     )+};
 }
 
-id_texts!(OrganizationId, KeyId, TicketId, LineId, SealBatchId, HarvestId, LogId, FindingId);
+id_texts!(OrganizationId, KeyId, TicketId, LineId, SealBatchId, HarvestId, LogId, FindingId, BanId);
 
 macro_rules! whole_numbers {
     ($($integer:ty),+) => {$(

@@ -13,10 +13,12 @@
 //! `event` in the order of the table's pages (`search_columns`), harvests, ticket lines, seals, write
 //! requests, erasures, leaves.
 
+mod ban;
 mod batch;
 mod chain;
 pub mod console;
 pub mod coverage;
+mod cut;
 mod erasure;
 pub mod guards;
 mod harvest;
@@ -92,6 +94,8 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     ticket::check_lines(&mut reader, &mut report, &counted).await?;
     ticket::check_holds(&mut reader, &mut report).await?;
     parameter::check(&mut reader, &mut report).await?;
+    ban::check(&mut reader, &mut report).await?;
+    cut::check(&mut reader, &mut report).await?;
     seal::check(&mut reader, &mut report).await?;
     operation::check(&mut reader, &mut report).await?;
     erasure::check(&mut reader, &mut report, missing).await?;

@@ -1,5 +1,7 @@
 //! The endpoints of the API, one file for each resource.
 
+pub mod allowable_cuts;
+pub mod bans;
 pub mod custody_events;
 pub mod events;
 pub mod felling_tickets;
@@ -14,4 +16,5 @@ pub mod register;
 pub mod seal_batches;
 pub mod seal_moves;
 pub mod seals;
+pub mod ticket_changes;
 pub mod verify;

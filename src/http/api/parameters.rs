@@ -1,6 +1,6 @@
 //! The dated parameters: everyone with a key may read them, the operator sets them.
 
-use crate::base::error::Error;
+use crate::base::error::{Error, Location};
 use crate::base::input::{input, no_rule};
 use crate::base::units::{Amount, LocalDate};
 use crate::evidence::idempotency::stored::{Made, MadeKind};
@@ -12,7 +12,7 @@ use crate::http::core::query::NoQuery;
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::custody::request::Document;
 use crate::timber::parameter::name::ParameterName;
-use crate::timber::parameter::record::{self, NewValue, ParameterView, list, load, set};
+use crate::timber::parameter::record::{self, Locations, NewValue, ParameterView, list, load, set};
 use crate::timber::party::key::Caller;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -34,6 +34,11 @@ input! {
         pub document: Document,
     }
     => no_rule as PartialParameter;
+}
+
+fn locations() -> Locations {
+    let at = |pointer: &str| Location::Pointer(pointer.to_owned());
+    Locations { value: at("/value"), valid_from: at("/valid_from"), document_number: at("/document/number") }
 }
 
 /// All parameters.
@@ -93,7 +98,8 @@ pub async fn set_parameter(
         Parsed::Complete(write) => write,
         Parsed::Partial(PartialWrite { input, mut errors, .. }) => {
             if let (Ok(name), Some(input)) = (name, input) {
-                for error in record::check(name, input.value, input.valid_from, app.clock.now()) {
+                for error in record::check(name, input.value, input.valid_from, app.clock.now(), &locations())
+                {
                     errors.invalid.push(error);
                 }
             }
@@ -102,7 +108,7 @@ pub async fn set_parameter(
     };
     let name = name.map_err(|_| Problem::not_found())?;
     let ParameterRequest { value, valid_from, document } = input;
-    let new = NewValue { name, value, valid_from, document: document.part() };
+    let new = NewValue { name, value, valid_from, document: document.part(), at: locations() };
     let work = Arc::new((app.clone(), caller.clone(), new));
     let done = write
         .run(&app, &caller, "set_parameter", move |tx| {

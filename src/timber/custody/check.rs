@@ -2,6 +2,7 @@
 //! read is checked, and all errors are reported at once.
 
 use super::correct;
+use super::departure;
 use super::harvest::check::MAX_CLOCK_SKEW;
 use super::late::Past;
 use super::log::find::resolve;
@@ -67,6 +68,9 @@ pub(super) async fn check<'r>(
     errors: &mut RequestErrors,
 ) -> Result<Checked<'r>> {
     check_times(request, rulebook, errors);
+    if readable.departure {
+        departure::check_request(request, &rulebook.parameters(), errors);
+    }
     let known = organizations(tx, named(request)).await?;
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
@@ -89,7 +93,7 @@ pub(super) async fn check<'r>(
 
     let content = readable.content && others.are_known(request);
     let operation = request.operation_id.unwrap_or_default();
-    let recorder = Recorder::new(caller, request, others, operation, now, rulebook.parameters());
+    let mut recorder = Recorder::new(caller, request, others, operation, now, rulebook.parameters());
     let mut pasts = recorder.states_at_event(tx, &rows).await?;
     let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
     if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
@@ -99,7 +103,8 @@ pub(super) async fn check<'r>(
         // of the log.
         accesses.entry(*log).or_insert(Access::Past);
     }
-    let mut plans = Vec::with_capacity(ids.len());
+    recorder.bans = departure::bans_on(tx, &recorder, &existing).await?;
+    let (mut plans, mut positions) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
     for (index, id) in ids.iter().enumerate() {
         let at = || readable.log(index);
         let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
@@ -132,6 +137,10 @@ pub(super) async fn check<'r>(
             continue;
         }
         plans.push(plan);
+        positions.push(index);
+    }
+    if readable.departure {
+        recorder.check_departure(&plans, readable, &positions, errors);
     }
     if let Some(seals) = &replacement {
         recorder.check_seals(seals, errors);
@@ -200,6 +209,8 @@ impl Recorder<'_> {
 pub(crate) struct OtherParties {
     pub(super) to: Option<OrganizationId>,
     pub(super) carrier: Option<OrganizationId>,
+    /// The organisation that is registered with a buyer's number.
+    pub(super) buyer: Option<OrganizationId>,
 }
 
 impl OtherParties {
@@ -237,6 +248,8 @@ impl OtherParties {
                 Some((id, _)) => others.carrier = Some(*id),
             }
         }
+        let buyer = request.buyer.as_ref().and_then(|buyer| known.get(buyer.bin.as_ref()?.as_str()));
+        others.buyer = buyer.map(|(id, _)| *id);
         others
     }
 
@@ -258,9 +271,10 @@ fn unknown(at: &str) -> FieldError {
 /// Registered organisations by BIN.
 pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
 
-/// The BINs of the receiver and the carrier, if the request names them.
+/// The BINs of the receiver, the carrier and the buyer, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
-    request.to_bin.iter().chain(&request.carrier_bin)
+    let buyer = request.buyer.as_ref().and_then(|buyer| buyer.bin.as_ref());
+    request.to_bin.iter().chain(&request.carrier_bin).chain(buyer)
 }
 
 /// Reads those organisations of `named` that are registered; no round trip if `named` is empty.

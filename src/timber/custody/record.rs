@@ -8,6 +8,7 @@
 use super::check::{Checked, OtherParties};
 use super::content::{Content, LogBusiness, LogPublic};
 use super::correct;
+use super::departure::BuyerNumber;
 use super::hold::{self, Detention};
 use super::request::{NewCustodyEvent, Readable};
 use super::state::LogState;
@@ -34,6 +35,7 @@ use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
+use crate::timber::ticket::ban::ExportBan;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
@@ -148,6 +150,8 @@ pub(crate) struct Recorder<'r> {
     pub(super) roles: CallerRoles,
     pub(crate) now: DateTime<Utc>,
     pub(crate) parameters: Arc<Parameters>,
+    /// The export bans on the logs of an export.
+    pub(super) bans: Vec<ExportBan>,
 }
 
 impl<'r> Recorder<'r> {
@@ -164,7 +168,7 @@ impl<'r> Recorder<'r> {
             inspector: caller.is(Role::Inspector),
             operator: caller.is(Role::Operator),
         };
-        Self { caller, request, others, operation, roles, now, parameters }
+        Self { caller, request, others, operation, roles, now, parameters, bans: Vec::new() }
     }
 
     /// Checks that the caller may record this event on a log in `state`. A hold counts only if it stands at
@@ -257,6 +261,10 @@ impl<'r> Recorder<'r> {
             of: transferred.then(|| request.of.unwrap_or(TransferOf::Both)),
             carrier: self.others.carrier,
             vehicle: request.vehicle.as_ref().map(|vehicle| vehicle.as_str().to_owned()),
+            country: request.country,
+            hs: request.hs.clone(),
+            permit: request.permit.as_ref().map(super::departure::Permit::part),
+            buyer: request.buyer.as_ref().map(|buyer| buyer.part(self.others.buyer)),
             details: request.details.as_ref().map(super::request::Details::part),
             reason: request.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             out_of_order: plan.late,
@@ -305,6 +313,7 @@ impl<'r> Recorder<'r> {
             let party = before.holder;
             let of_party = |draft| NewFinding { party: Some(party), ..about(draft) };
             decided.found.extend(outcome.and_then(rules::inspection).map(of_party));
+            decided.found.extend(self.departure_findings(log).into_iter().map(about));
             let held = before.held(self.now).is_some();
             decided.found.extend(rules::lost_while_held(self.request.r#type, held).map(about));
             decided
@@ -339,10 +348,10 @@ impl<'r> Recorder<'r> {
     ) -> Result<CustodyResponse> {
         let Decided { mut drafts, steps, found: mut findings } =
             self.decide(plans, corrected.as_ref(), seals.as_ref())?;
-        if let Some(official) = self.official() {
-            let official = official.store(tx, self.caller.organization.0, self.now).await?;
+        if let Some(person) = self.official().or_else(|| self.buyer()) {
+            let person = person.store(tx, self.caller.organization.0, self.now).await?;
             for draft in &mut drafts {
-                draft.personal = Some(Arc::clone(&official));
+                draft.personal = Some(Arc::clone(&person));
             }
         }
         let heads = append(tx, self.now, drafts).await?;
@@ -418,6 +427,13 @@ impl<'r> Recorder<'r> {
         };
         let id = OperationId::new().0;
         Some(Personal { id, text: canonical::text(&part), secret: Secret::random() })
+    }
+
+    /// The number of a buyer that is not registered, as a personal part.
+    fn buyer(&self) -> Option<Personal> {
+        let bin = self.request.buyer.as_ref()?.bin.filter(|_| self.others.buyer.is_none())?;
+        let text = canonical::text(&BuyerNumber { v: 1, bin });
+        Some(Personal { id: OperationId::new().0, text, secret: Secret::random() })
     }
 
     /// The outcome of the inspection in this request, if it stops the logs; otherwise `None`.

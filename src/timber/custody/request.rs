@@ -1,6 +1,8 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
 use super::content::{ActPart, DetailsPart, ObservedPart};
+use super::departure::{Buyer, Permit};
+use crate::base::country::Country;
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::{FindingId, OperationId};
@@ -13,6 +15,7 @@ use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, Transfe
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
+use crate::timber::wood::hs::HsCode;
 use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
 
 input! {
@@ -39,6 +42,14 @@ input! {
         pub carrier_bin: Option<Bin>,
         /// Vehicle, at loading.
         pub vehicle: Option<Text<40>>,
+        /// Country that the timber goes to, for `exported`.
+        pub country: Option<Country>,
+        /// HS code (ТН ВЭД), for `exported`.
+        pub hs: Option<HsCode>,
+        /// Permit for an export in a ban, for `exported`.
+        pub permit: Option<Permit>,
+        /// Buyer, for `sold`.
+        pub buyer: Option<Buyer>,
         /// The result of an inspection, or a note.
         pub details: Option<Details>,
         /// The new seal, for `seal_replaced`.
@@ -196,6 +207,8 @@ pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] 
     match event {
         LogEventType::Transferred => &[("to_bin", true), ("of", false)],
         LogEventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
+        LogEventType::Exported => &[("country", false), ("hs", false), ("permit", false)],
+        LogEventType::Sold => &[("buyer", false)],
         LogEventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
         LogEventType::Corrected => {
             &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)]
@@ -271,7 +284,19 @@ impl PartialCustodyEvent {
                 }
             )+};
         }
-        members!(to_bin, of, carrier_bin, vehicle, new_seal_number, reason, corrects);
+        members!(
+            to_bin,
+            of,
+            carrier_bin,
+            vehicle,
+            country,
+            hs,
+            permit,
+            buyer,
+            new_seal_number,
+            reason,
+            corrects
+        );
         if field("set", set, correction, needs_set) {
             self.set = None;
         }
@@ -336,6 +361,12 @@ impl PartialCustodyEvent {
                 && self.device.as_ref().is_some_and(|device| device.is_none() || self.occurred_at.is_some())
                 && (self.r#type != Some(LogEventType::Transferred) || self.of.is_some()),
             content: self.to_bin.is_some() && self.carrier_bin.is_some() && self.vehicle.is_some(),
+            departure: self.r#type.is_some()
+                && self.occurred_at.is_some()
+                && self.country.is_some()
+                && self.hs.is_some()
+                && self.permit.is_some()
+                && self.buyer.is_some(),
             correction: match (&self.corrects, &self.set, self.reverse) {
                 (None, ..) => ReadableCorrection::Nothing,
                 (Some(_), Some(_), Some(_)) => ReadableCorrection::All,
@@ -353,6 +384,10 @@ impl PartialCustodyEvent {
             of: self.of.flatten(),
             carrier_bin: self.carrier_bin.flatten(),
             vehicle: self.vehicle.flatten(),
+            country: self.country.flatten(),
+            hs: self.hs.flatten(),
+            permit: self.permit.flatten(),
+            buyer: self.buyer.flatten(),
             details: self.details.flatten(),
             new_seal_number: self.new_seal_number.flatten(),
             reason: self.reason.flatten(),
@@ -385,6 +420,8 @@ pub(super) struct Readable {
     pub(super) transition: bool,
     /// Whether the members that determine the log's next state could be read.
     pub(super) content: bool,
+    /// Whether the members that say where the timber goes could be read.
+    pub(super) departure: bool,
     /// What could be read of a correction.
     pub(super) correction: ReadableCorrection,
 }
@@ -394,7 +431,13 @@ impl Readable {
     #[must_use]
     pub(super) fn all(request: &NewCustodyEvent) -> Self {
         let positions = (0..request.logs.len()).collect();
-        Self { positions, transition: true, content: true, correction: ReadableCorrection::All }
+        Self {
+            positions,
+            transition: true,
+            content: true,
+            departure: true,
+            correction: ReadableCorrection::All,
+        }
     }
 
     /// Location of the readable log at `index`.
@@ -421,6 +464,8 @@ impl NewCustodyEvent {
             ("/details/note", note.map(Text::as_str)),
             ("/details/reason", why.map(Text::as_str)),
             ("/details/act/number", act.map(|act| act.number.as_str())),
+            ("/permit/number", self.permit.as_ref().map(|permit| permit.number.as_str())),
+            ("/permit/issuer", self.permit.as_ref().map(|permit| permit.issuer.as_str())),
             ("/reason", self.reason.as_ref().map(Text::as_str)),
             ("/set/place/name", set),
             ("/device/id", self.device.as_ref().map(|device| device.id.as_str())),

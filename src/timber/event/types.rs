@@ -102,6 +102,12 @@ vocabulary! {
         PersonalErased = "personal_erased",
         /// A parameter has a value from a day on; only the operator's chain has such events.
         ParameterSet = "parameter_set",
+        /// A ban on felling or export was recorded; only the operator's chain has such events.
+        BanSet = "ban_set",
+        /// A ban was ended; only the operator's chain has such events.
+        BanEnded = "ban_ended",
+        /// The allowable cut of a forest owner in a year; only the operator's chain has such events.
+        AllowableCutSet = "allowable_cut_set",
     }
 }
 

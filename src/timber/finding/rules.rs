@@ -6,6 +6,9 @@
 //! laundering. If the meaning or threshold of a rule changes, the rule gets a new version; each finding
 //! states the version that produced it.
 
+pub mod departure;
+pub mod ticket;
+
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
@@ -170,7 +173,13 @@ pub const LOST_WHILE_HELD: Rule = Rule {
 };
 
 /// Every rule.
-pub static RULES: [Rule; 11] = [
+pub static RULES: [Rule; 11 + ticket::ALL.len() + departure::ALL.len()] = [
+    ticket::NO_ALLOWABLE_CUT,
+    ticket::HARVEST_IN_BAN,
+    departure::EXPORT_UNSPECIFIED,
+    departure::EXPORT_PERMIT,
+    departure::EXPORT_BEFORE_BAN,
+    departure::SALE_WITHOUT_BUYER,
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,

@@ -22,6 +22,8 @@ vocabulary! {
         LineFirstPercent = "line-first-percent",
         /// The second share of a ticket line that is found (L6).
         LineSecondPercent = "line-second-percent",
+        /// Whether an export states its country and HS code.
+        ExportSpecified = "export-specified",
     }
 }
 
@@ -95,6 +97,10 @@ impl ParameterName {
                 let about =
                     "Second share of a ticket line's permitted volume that is found, above the first (L6)";
                 definition((about, "%"), 0, 95, (1, 100))
+            }
+            Self::ExportSpecified => {
+                let about = "Whether `exported` needs a country and an HS code: 1 yes; 0 no, with a finding";
+                definition((about, ""), 0, 0, (0, 1))
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::base::as_text;
 use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::{KeyId, OperationId, OrganizationId};
 use crate::base::units::{Amount, LocalDate, day_in_kazakhstan, utc_text};
-use crate::evidence::chain::Tx;
+use crate::evidence::chain::{LockedHead, Tx};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{DecisionDocument, DocumentPart, LocalTime};
 use crate::timber::event::types::OrganizationEventType;
@@ -35,6 +35,19 @@ pub struct NewValue {
     pub valid_from: LocalDate,
     /// The document that decided it.
     pub document: DocumentPart,
+    /// Where the request states them.
+    pub at: Locations,
+}
+
+/// Where a request to set a value states its members.
+#[derive(Clone, Debug)]
+pub struct Locations {
+    /// The value.
+    pub value: Location,
+    /// The first day.
+    pub valid_from: Location,
+    /// The number of the document.
+    pub document_number: Location,
 }
 
 /// The fields of the public part of `parameter_set`, besides those of every event.
@@ -84,19 +97,19 @@ pub fn check(
     value: Option<Amount>,
     valid_from: Option<LocalDate>,
     now: DateTime<Utc>,
+    at: &Locations,
 ) -> Vec<FieldError> {
-    let at = |pointer: &str| Location::Pointer(pointer.to_owned());
     let mut errors = Vec::new();
     let definition = name.definition();
     if let Some(value) = value.map(Amount::decimal) {
         if value < definition.min || value > definition.max {
             let (min, max, unit) = (definition.min.normalize(), definition.max.normalize(), definition.unit);
             let detail = format!("The value of `{name}` is {min} to {max} {unit}.");
-            errors.push(FieldError::new(at("/value"), "parameter-out-of-range", detail));
+            errors.push(FieldError::new(at.value.clone(), "parameter-out-of-range", detail));
         } else if value.normalize().scale() > definition.default.scale() {
             let detail =
                 format!("The value of `{name}` has at most {} decimals.", definition.default.scale());
-            errors.push(FieldError::new(at("/value"), "value-too-precise", detail));
+            errors.push(FieldError::new(at.value.clone(), "value-too-precise", detail));
         }
     }
     let first = earliest(now);
@@ -105,7 +118,7 @@ pub fn check(
             "A value is in force from {first} on at the earliest: from tomorrow in Kazakhstan, and in the last hour of a \
              day from the day after."
         );
-        errors.push(FieldError::new(at("/valid_from"), "valid-from-too-early", detail));
+        errors.push(FieldError::new(at.valid_from.clone(), "valid-from-too-early", detail));
     }
     errors
 }
@@ -116,10 +129,40 @@ pub fn check(
 /// [`Error::Invalid`] with the errors of [`check`]; not found, if there is no operator.
 pub async fn set(tx: &mut Tx<'_>, act: &Actor, new: &NewValue) -> Result<()> {
     let head = head::lock_operator(tx).await?;
-    let errors = check(new.name, Some(new.value), Some(new.valid_from), act.at());
+    // The act's time was read before the lock. That is early enough: a server reads the values again within an hour.
+    let errors = check(new.name, Some(new.value), Some(new.valid_from), act.at(), &new.at);
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
+    write(tx, act, head, new).await
+}
+
+/// The document of the values that a new database begins with.
+const FIRST_START: &str = "first start";
+
+/// Sets the values that a new database begins with, in force from today on: no record exists yet that they could
+/// judge. Exports state country and HS code.
+///
+/// # Errors
+/// From the database; not found, if there is no operator.
+pub async fn begin(tx: &mut Tx<'_>, act: &Actor) -> Result<()> {
+    let head = head::lock_operator(tx).await?;
+    let corrupt = |error: Invalid| Error::CorruptRow(format!("parameter.value: {error}"));
+    let new = NewValue {
+        name: ParameterName::ExportSpecified,
+        value: Amount::new(Decimal::ONE).map_err(corrupt)?,
+        valid_from: LocalDate::new(act.on()).map_err(corrupt)?,
+        document: DocumentPart { kind: DocumentKind::Other, number: FIRST_START.to_owned(), issued_on: None },
+        at: Locations {
+            value: Location::body(),
+            valid_from: Location::body(),
+            document_number: Location::body(),
+        },
+    };
+    write(tx, act, head, &new).await
+}
+
+async fn write(tx: &mut Tx<'_>, act: &Actor, head: LockedHead, new: &NewValue) -> Result<()> {
     let public = ParameterPublic {
         parameter: new.name.as_str().to_owned(),
         valid_from: new.valid_from.day(),
@@ -134,7 +177,7 @@ pub async fn set(tx: &mut Tx<'_>, act: &Actor, new: &NewValue) -> Result<()> {
             event_type: OrganizationEventType::ParameterSet,
             public: &public,
             business: &business,
-            texts: &[(Location::Pointer("/document/number".into()), &new.document.number)],
+            texts: &[(new.at.document_number.clone(), &new.document.number)],
         },
     )
     .await?;
@@ -296,12 +339,18 @@ mod tests {
     #[test]
     fn a_value_lies_within_the_bounds() {
         let now = "2026-10-05T05:00:00Z".parse().unwrap();
+        let at = Locations {
+            value: Location::body(),
+            valid_from: Location::body(),
+            document_number: Location::body(),
+        };
         let codes = |value: &str, from: &str| {
             let errors = check(
                 ParameterName::TicketHoldDays,
                 Some(Amount::parse(value).unwrap()),
                 Some(LocalDate::parse(from).unwrap()),
                 now,
+                &at,
             );
             errors.into_iter().map(|error| error.code).collect::<Vec<_>>()
         };

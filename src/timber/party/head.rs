@@ -54,6 +54,20 @@ pub(crate) async fn lock_operator(tx: &mut Tx<'_>) -> Result<LockedHead> {
     lock(tx, operator).await
 }
 
+/// Locks the rows of the [`operator`] and of another organisation, in the order of their ids, and returns the head of
+/// the operator's chain.
+///
+/// # Errors
+/// Not found, if there is no operator.
+pub(in crate::timber) async fn lock_operator_and(
+    tx: &mut Tx<'_>,
+    other: OrganizationId,
+) -> Result<LockedHead> {
+    let operator = operator(&mut **tx).await?;
+    let heads = lock_heads(tx, &[operator.0, other.0]).await?;
+    heads.into_iter().find(|head| head.id() == operator.0).ok_or(Error::NotFound)
+}
+
 /// An event that an organisation records from its office on an organisation's chain.
 pub(crate) struct OfficeEvent<'a, P, B> {
     /// Type of the event.

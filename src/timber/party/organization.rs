@@ -206,7 +206,10 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
             OrganizationEventType::Registered
             | OrganizationEventType::PersonalErased
             | OrganizationEventType::MarkingKeyKnown
-            | OrganizationEventType::ParameterSet,
+            | OrganizationEventType::ParameterSet
+            | OrganizationEventType::BanSet
+            | OrganizationEventType::BanEnded
+            | OrganizationEventType::AllowableCutSet,
         ) => true,
         Ok(OrganizationEventType::KeyMade | OrganizationEventType::KeyRevoked) | Err(_) => false,
     };

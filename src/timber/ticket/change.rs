@@ -1,18 +1,25 @@
 //! Changes of a felling ticket: extended and cancelled by its issuer, held and released by its issuer or an inspector.
 //! `timber::custody::ticket_hold` decides which logs a hold stops.
 
+use super::ban::felling_bans;
 use super::content::{Changed, HeldLogs, TicketPublic, texts};
+use super::cut::{self, TicketVolumes};
+use super::issue::store_about;
 use super::lock::LockedTicket;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::TicketId;
 use crate::base::input::RequestErrors;
-use crate::base::units::{LocalDate, Text};
+use crate::base::units::{LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, LockedHead, NewHead, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::TicketEventType;
+use crate::timber::finding::rules;
+use crate::timber::finding::write::Finding;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
+use crate::timber::wood::species::Species;
+use chrono::Datelike;
 
 /// A change of a ticket.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +83,8 @@ pub async fn lock_as_issuer(
 /// Extends a ticket on behalf of its issuer and records an event.
 ///
 /// # Errors
-/// As for [`lock_as_issuer`]. Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`.
+/// As for [`lock_as_issuer`]. Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`; for a later last day
+/// of felling also `banned`, `no-cut-for-forestry` and `allowable-cut-exceeded`.
 pub async fn extend(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -84,12 +92,52 @@ pub async fn extend(
     ticket: TicketId,
     (felling_until, removal_until): (Option<LocalDate>, Option<LocalDate>),
     reason: &Text<200>,
-) -> Result<()> {
+) -> Result<Vec<Finding>> {
     let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;
     let mut errors = RequestErrors::default();
     check_locked(&locked, ReadDates { felling_until, removal_until, are_all: true }, &mut errors);
+    let found = match felling_until {
+        Some(until) => check_term(tx, &locked, until, &mut errors).await?,
+        None => None,
+    };
     errors.into_result()?;
-    record(tx, act, locked, head, Change::Extend { felling_until, removal_until }, reason).await.map(drop)
+    record(tx, act, locked, head, Change::Extend { felling_until, removal_until }, reason).await.map(drop)?;
+    store_about(tx, act, ticket, found.into_iter().collect()).await
+}
+
+/// Checks the felling term of a ticket that ends later against the bans, and against the allowable cuts of the years
+/// that the ticket did not reach before. Returns the finding, if there is no cut.
+async fn check_term(
+    tx: &mut Tx<'_>,
+    locked: &LockedTicket,
+    until: LocalDate,
+    errors: &mut RequestErrors,
+) -> Result<Option<rules::Draft>> {
+    let at = || Location::Pointer("/felling_until".into());
+    let lines = sqlx::query!(
+        r#"SELECT species AS "species: Species", permitted_m3 AS "permitted: Volume" FROM ticket_line
+           WHERE ticket_id = $1 ORDER BY position"#,
+        locked.id.0
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let lines: Vec<_> = lines.into_iter().map(|line| (line.species, line.permitted)).collect();
+    for ban in felling_bans(tx, locked.region, locked.issuer, (locked.felling_from, until)).await? {
+        if ban.species.is_none_or(|only| lines.iter().any(|(species, _)| *species == only)) {
+            errors.conflict.push(FieldError::new(at(), "banned", ban.sentence()));
+        }
+    }
+    let ticket = TicketVolumes {
+        issuer: locked.issuer,
+        ticket: Some(locked.id),
+        forestry: &locked.forestry,
+        lines: &lines,
+    };
+    let judged = cut::judge(tx, &ticket, locked.felling_until.day().year() + 1..=until.day().year()).await?;
+    for against in judged.against {
+        errors.conflict.push(FieldError::new(at(), against.code(), against.sentence()));
+    }
+    Ok(rules::ticket::no_allowable_cut(&judged.without))
 }
 
 /// # Errors
@@ -214,6 +262,9 @@ pub async fn check(
     let locked = LockedTicket::exclusive(tx, ticket).await?;
     if let Some((locked, _)) = locked.filter(|(locked, _)| locked.issuer == caller.organization) {
         check_locked(&locked, dates, errors);
+        if let Some(until) = dates.felling_until {
+            check_term(tx, &locked, until, errors).await?;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! Wood itself: species and kinds, the volume table of GOST 2708-75, the tolerance of a ticket's volume.
+//! Wood itself: species and kinds, customs codes, the volume table of GOST 2708-75, the tolerance of a ticket's volume.
 
+pub mod hs;
 pub mod species;
 pub mod tolerance;
 pub mod volume_table;

@@ -34,7 +34,7 @@ const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
 
 /// A route without an object in its path, and the statuses of a request with the body `{}` (GET: without a
 /// body).
-const PLAIN: [(&str, &str, Statuses); 20] = [
+const PLAIN: [(&str, &str, Statuses); 24] = [
     ("GET", "/v1/organizations", TOKEN),
     ("POST", "/v1/organizations", OPERATOR),
     ("GET", "/v1/me", TOKEN),
@@ -43,6 +43,10 @@ const PLAIN: [(&str, &str, Statuses); 20] = [
     ("GET", "/v1/felling-tickets", TOKEN),
     ("POST", "/v1/felling-tickets", FOREST_OWNER),
     ("GET", "/v1/parameters", TOKEN),
+    ("GET", "/v1/bans", TOKEN),
+    ("POST", "/v1/bans", OPERATOR),
+    ("GET", "/v1/allowable-cuts", TOKEN),
+    ("POST", "/v1/allowable-cuts", OPERATOR),
     ("GET", "/v1/seals", TOKEN),
     ("POST", "/v1/seals", OPERATOR),
     ("GET", "/v1/seal-stock", [200, 200, 200, 403, 403, 401]),
@@ -66,6 +70,8 @@ enum Object {
     Key,
     /// The ticket that the forest owner issued to the enterprise.
     Ticket,
+    /// A ban; a new one for each request.
+    Ban,
     /// A parameter.
     Parameter,
     /// A free seal of the enterprise; a different seal for each role.
@@ -95,7 +101,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// The rows are ordered so that no request uses up an object that a later request needs.
-const NAMED: [Named; 28] = [
+const NAMED: [Named; 29] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -188,6 +194,15 @@ const NAMED: [Named; 28] = [
         foreign: [200, 403, 403, 403, 403, 401],
         absent: [404, 403, 403, 403, 403, 401],
     },
+    Named {
+        method: "POST",
+        path: "/v1/bans/{id}/end",
+        object: Object::Ban,
+        empty: Some(OPERATOR),
+        own: [200, 403, 403, 403, 403, 401],
+        foreign: [200, 403, 403, 403, 403, 401],
+        absent: [404, 403, 403, 403, 403, 401],
+    },
     get("/v1/seals/{number}", Object::Seal, [200, 404, 200, 404, 200, 401], [200, 404, 404, 404, 200, 401]),
     get(
         "/v1/seals/{number}/history",
@@ -265,6 +280,7 @@ fn body(path: &str, role: &str) -> Value {
         Some("{name}") => json!({
             "value": 8, "valid_from": "2026-12-01", "document": {"kind": "other", "number": "18-02/1"}
         }),
+        Some("end") => json!({"reason": "Бұйрықтың күші жойылды"}),
         Some("keys") => json!({"label": "Планшет 1"}),
         Some("extend") => json!({"felling_until": "2027-01-31", "reason": "Қар"}),
         Some("cancel") => json!({"reason": "Өрт"}),
@@ -322,6 +338,12 @@ impl Cast {
             Object::Organization => party.id.to_string(),
             Object::Key => self.world.key(party.id).await.0.to_string(),
             Object::Ticket => of.ticket.clone(),
+            Object::Ban => {
+                let ban = json!({"kind": "felling", "from": "2027-04-01", "until": "2027-05-31",
+                                 "document": {"kind": "other", "number": "18-02/2"}});
+                let made = self.world.post("/v1/bans", &self.ours.operator, ban).await.expect(201);
+                made["id"].as_str().unwrap().to_owned()
+            }
             Object::Parameter => "ticket-hold-days".to_owned(),
             Object::Seal => of.seals[role].clone(),
             Object::Batch => {

@@ -161,6 +161,7 @@ pub(super) async fn check(
     }
     check_times(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), now, errors);
     let ticket_lines = ticket.as_ref().map_or(&[][..], |ticket| &ticket.lines);
+    check_bans(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), errors);
     let parameters = rulebook.parameters();
     let mut balance = Balance::new(ticket_lines, day_in_kazakhstan(now), &parameters);
     let lines =
@@ -304,6 +305,23 @@ fn check_times(
             let detail = "This is more than five minutes in the future.";
             errors.invalid.push(FieldError::new(at(), "in-the-future", detail));
         }
+    }
+}
+
+/// Refuses logs that were felled on a day of a ban that is on existing tickets too.
+fn check_bans(
+    claims: &Claims<'_>,
+    locations: &Locations,
+    ticket: Option<&LockedTicket>,
+    errors: &mut RequestErrors,
+) {
+    let bans = ticket.map_or(&[][..], |ticket| &ticket.bans);
+    for log in &claims.logs {
+        let Some(((species, _), felled)) = log.line.zip(log.occurred_at) else { continue };
+        let ban = bans.iter().find(|ban| ban.existing_tickets && ban.forbids(species, felled.day().day()));
+        errors.conflict.push_some(
+            ban.map(|ban| FieldError::new(locations.of(log.index, "occurred_at"), "banned", ban.sentence())),
+        );
     }
 }
 

@@ -265,7 +265,10 @@ impl Maker<'_> {
                 log.position.and_then(|position| rules::outside(position, self.ticket.row.plot.as_ref())),
                 rules::late_entry(log.occurred_at, now, parameters),
             ];
-            findings.extend(drafts.into_iter().flatten().map(|draft| NewFinding {
+            let felled = log.occurred_at.day().day();
+            let banned = self.ticket.row.bans.iter().find(|ban| ban.forbids(log.species, felled));
+            let banned = banned.map(|ban| rules::ticket::harvest_in_ban(felled, &ban.sentence()));
+            findings.extend(drafts.into_iter().flatten().chain(banned).map(|draft| NewFinding {
                 draft,
                 log: Some((made.id, 1)),
                 ticket: Some(self.ticket.row.id),
