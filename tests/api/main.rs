@@ -22,6 +22,7 @@ mod long_histories;
 mod marking_codes;
 mod organizations;
 mod parameters;
+mod plots;
 mod proofs;
 mod publish;
 #[path = "../faults/random.rs"]

@@ -2,11 +2,11 @@
 //! them later.
 
 use crate::base::error::{Error, FieldError, Invalid, Location};
-use crate::base::geo::{Plot, PlotError};
+use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
-use crate::base::units::{Area, LocalDate, Text, Volume};
+use crate::base::units::{Area, LocalDate, Text, Volume, day_in_kazakhstan};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
 use crate::evidence::idempotency::stored::{Made, MadeKind};
@@ -20,16 +20,19 @@ use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::finding::write::Finding;
+use crate::timber::parameter::Parameters;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
 use crate::timber::ticket::read::{Filter, TicketView, get, list, subject, view};
+use crate::timber::ticket::site;
 use crate::timber::ticket::vocabulary::{FellingKind, TicketStatus};
 use crate::timber::wood::species::{Species, Wood};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::sync::Arc;
@@ -272,13 +275,14 @@ pub async fn create_felling_ticket(
     let now = app.clock.now();
     let actor = caller.act(now)?;
     let new = input.ticket();
-    let errors = crossings(new.plot.clone()).await?;
-    let work = Arc::new((actor, new, errors));
+    let parameters = app.rulebook.parameters();
+    let errors = plot_errors(new.plot.clone(), &parameters, actor.on()).await?;
+    let work = Arc::new((actor, new, errors, parameters));
     let writing = write.run(&app, &caller, "create_felling_ticket", move |tx| {
         let work = Arc::clone(&work);
         Box::pin(async move {
-            let (actor, new, errors) = &*work;
-            let findings = issue(tx, actor, new, errors).await?;
+            let (actor, new, errors, parameters) = &*work;
+            let findings = issue(tx, actor, new, errors, parameters).await?;
             let ticket = view(tx, new.id, actor.at()).await?;
             Ok(WriteResponse::created(
                 &ChangedTicket { ticket, findings },
@@ -298,7 +302,8 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(input) = input {
-        for error in crossings(input.plot.clone().flatten()).await? {
+        let (parameters, today) = (app.rulebook.parameters(), day_in_kazakhstan(app.clock.now()));
+        for error in plot_errors(input.plot.clone().flatten(), &parameters, today).await? {
             errors.invalid.push(error);
         }
         let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
@@ -309,14 +314,24 @@ async fn refuse(
     Err(errors.into_error().into())
 }
 
-/// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.
-async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
-    let Some(plot) = plot else { return Ok(Vec::new()) };
-    let checked = tokio::task::spawn_blocking(move || plot.check_crossings().err());
-    let refused = checked.await.map_err(|error| Problem::internal(format!("plot check failed: {error}")))?;
-    let located =
-        |error: PlotError| FieldError::invalid(Location::Pointer(error.pointer("/plot")), error.invalid);
-    Ok(refused.map(located).into_iter().collect())
+/// The errors of a contour: crossings, or a size above the parameter's. On a blocking thread, since every edge is
+/// compared with every other.
+pub(super) async fn plot_errors(
+    plot: Option<Plot>,
+    parameters: &Arc<Parameters>,
+    today: NaiveDate,
+) -> Result<Vec<FieldError>, Problem> {
+    let (Some(plot), parameters) = (plot, Arc::clone(parameters)) else { return Ok(Vec::new()) };
+    let check = move || match plot.check_crossings() {
+        Ok(()) => site::too_large(&plot, &parameters, today, Location::Pointer("/plot".into())),
+        Err(error) => {
+            let at = Location::Pointer(error.pointer("/plot"));
+            Some(FieldError::invalid(at, error.invalid))
+        }
+    };
+    let checked = tokio::task::spawn_blocking(check).await;
+    let error = checked.map_err(|error| Problem::internal(format!("plot check failed: {error}")))?;
+    Ok(error.into_iter().collect())
 }
 
 /// Tickets that you issued or hold; inspectors see all tickets.

@@ -176,6 +176,8 @@ pub const LOST_WHILE_HELD: Rule = Rule {
 pub static RULES: [Rule; 11 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
+    ticket::AREA_UNLIKE_PLOT,
+    ticket::PLOTS_OVERLAP,
     departure::EXPORT_UNSPECIFIED,
     departure::EXPORT_PERMIT,
     departure::EXPORT_BEFORE_BAN,

@@ -24,6 +24,12 @@ vocabulary! {
         LineSecondPercent = "line-second-percent",
         /// Whether an export states its country and HS code.
         ExportSpecified = "export-specified",
+        /// The largest plot of a felling ticket.
+        PlotMaxHa = "plot-max-ha",
+        /// By how many percent a ticket's area may differ from that of its plot.
+        AreaDifferencePercent = "area-difference-percent",
+        /// Which share of the smaller plot two tickets may share.
+        PlotOverlapPercent = "plot-overlap-percent",
     }
 }
 
@@ -101,6 +107,20 @@ impl ParameterName {
             Self::ExportSpecified => {
                 let about = "Whether `exported` needs a country and an HS code: 1 yes; 0 no, with a finding";
                 definition((about, ""), 0, 0, (0, 1))
+            }
+            Self::PlotMaxHa => {
+                let about = "The largest plot that a felling ticket may have";
+                definition((about, "ha"), 0, 500, (1, 100_000))
+            }
+            Self::AreaDifferencePercent => {
+                let about =
+                    "Share by which a ticket's area may differ from that of its plot without a finding";
+                definition((about, "%"), 0, 10, (1, 100))
+            }
+            Self::PlotOverlapPercent => {
+                let about =
+                    "Share of the smaller plot that the plots of two tickets may share without a finding";
+                definition((about, "%"), 0, 5, (1, 100))
             }
         }
     }

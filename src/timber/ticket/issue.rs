@@ -3,6 +3,7 @@
 use super::ban::felling_bans;
 use super::content::{Issued, TicketPublic, check_names, lines_digest, plot_digest, texts};
 use super::cut::{self, TicketVolumes};
+use super::site;
 use super::vocabulary::FellingKind;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::geo::Plot;
@@ -17,6 +18,7 @@ use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
+use crate::timber::parameter::Parameters;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
 use crate::timber::party::role::Role;
@@ -196,6 +198,7 @@ pub async fn issue(
     act: &Actor,
     new: &NewTicket,
     errors: &[FieldError],
+    parameters: &Parameters,
 ) -> Result<Vec<Finding>> {
     let mut found = RequestErrors::default();
     for error in errors {
@@ -211,8 +214,9 @@ pub async fn issue(
         term: Some((new.felling_from, new.felling_until)),
         lines: Some(new.lines.iter().map(|line| (line.species, line.volume)).collect()),
     };
-    let Checked { holder, found } = check(tx, act.organization, &claims, &mut errors).await?;
+    let Checked { holder, mut found } = check(tx, act.organization, &claims, &mut errors).await?;
     let Some(holder) = holder.filter(|_| errors.is_empty()) else { return Err(errors.into_error()) };
+    found.extend(site::found(tx, new, parameters, act.on()).await?);
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,

@@ -16,6 +16,7 @@ pub mod harvest;
 pub mod issue;
 pub mod lock;
 pub mod read;
+pub mod site;
 pub mod vocabulary;
 
 pub use harvest::{LockedLine, TicketForHarvest, add_marked, lock_for_harvest};

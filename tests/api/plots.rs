@@ -1,0 +1,89 @@
+//! Plots of felling tickets: their size, and what they share with others.
+
+use crate::world::{Answer, Org, World};
+use axum::http::Method;
+use serde_json::{Value, json};
+
+/// A square plot of `size` degrees with its south-west corner at `lon`, 50.7.
+fn square(lon: f64, size: f64) -> Value {
+    let (right, top) = (lon + size, 50.7 + size);
+    json!({"type": "Polygon", "coordinates":
+        [[[lon, 50.7], [right, 50.7], [right, top], [lon, top], [lon, 50.7]]]})
+}
+
+async fn issue(world: &World, issuer: &Org, holder: &Org, number: &str, more: Value) -> Answer {
+    let mut body = World::ticket_of(holder, number, 10);
+    body["area_ha"] = Value::Null;
+    for (name, value) in more.as_object().cloned().unwrap_or_default() {
+        body[name] = value;
+    }
+    world.post("/v1/felling-tickets", issuer, body).await
+}
+
+fn rules(answer: &Answer) -> Vec<String> {
+    let findings = answer.expect(201)["findings"].as_array().unwrap().clone();
+    let rules = findings.iter().map(|one| one["rule"].as_str().unwrap().to_owned());
+    rules.filter(|rule| rule != "no-allowable-cut").collect()
+}
+
+#[tokio::test]
+async fn a_plot_is_under_the_size_of_the_parameter() {
+    let world = World::new().await;
+    let (operator, owner, holder) =
+        (world.operator().await, world.forest_owner().await, world.enterprise().await);
+    // 0.025 degrees squared are 491 ha, 0.026 squared 531 ha.
+    issue(&world, &owner, &holder, "1", json!({"plot": square(80.0, 0.025)})).await.expect(201);
+    let refused = issue(&world, &owner, &holder, "2", json!({"plot": square(81.0, 0.026)})).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["plot-area-too-large"]);
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/plot");
+    let refused =
+        issue(&world, &owner, &holder, "2", json!({"plot": square(81.0, 0.026), "holder_bin": "1"})).await;
+    assert_eq!(refused.codes(), ["bin-malformed", "plot-area-too-large"]);
+    let body =
+        json!({"value": 600, "valid_from": "2026-10-06", "document": {"kind": "other", "number": "18-02/6"}});
+    world.call(Method::PUT, "/v1/parameters/plot-max-ha", Some(&operator.token), body).await.expect(200);
+    world.later(24 * 60);
+    issue(&world, &owner, &holder, "2", json!({"plot": square(81.0, 0.026)})).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_area_of_a_ticket_is_that_of_its_plot() {
+    let world = World::new().await;
+    let (owner, holder) = (world.forest_owner().await, world.enterprise().await);
+    // The plots have 78.6 ha.
+    for (n, area, found) in
+        [(1, 78.6, false), (2, 72.0, false), (3, 70.0, true), (4, 85.5, false), (5, 87.0, true)]
+    {
+        let plot = square(f64::from(80 + n), 0.01);
+        let answer =
+            issue(&world, &owner, &holder, &format!("{n}"), json!({"plot": plot, "area_ha": area})).await;
+        assert_eq!(rules(&answer) == ["area-unlike-plot"], found, "{area}");
+    }
+}
+
+#[tokio::test]
+async fn two_plots_in_one_season_do_not_overlap() {
+    let world = World::new().await;
+    let (owner, holder) = (world.forest_owner().await, world.enterprise().await);
+    let other = world.organization(12, "«Ертіс орманы» РММ", &["forest_owner"]).await;
+    let first = issue(&world, &owner, &holder, "1", json!({"plot": square(80.0, 0.01)})).await.expect(201);
+    let beside = issue(&world, &owner, &holder, "2", json!({"plot": square(80.01, 0.01)})).await;
+    assert_eq!(rules(&beside), [""; 0]);
+    let little = issue(&world, &other, &holder, "3", json!({"plot": square(79.9904, 0.01)})).await;
+    assert_eq!(rules(&little), [""; 0], "4 %");
+    let twice = issue(&world, &other, &holder, "4", json!({"plot": square(79.9906, 0.01)})).await;
+    assert_eq!(
+        rules(&twice),
+        ["plots-overlap", "plots-overlap"],
+        "6 % of the first, and nearly all of the third"
+    );
+    // Neither with a ticket of another season, nor with a cancelled one.
+    let later = json!({"plot": square(80.0, 0.01), "felling_from": "2027-02-01", "felling_until": "2027-03-31",
+                       "removal_until": null});
+    assert_eq!(rules(&issue(&world, &owner, &holder, "5", later).await), [""; 0]);
+    let path = format!("/v1/felling-tickets/{}/cancel", first["id"].as_str().unwrap());
+    world.post(&path, &owner, json!({"reason": "Өрт салдарынан"})).await.expect(200);
+    let inside = issue(&world, &owner, &holder, "6", json!({"plot": square(80.004, 0.002)})).await;
+    assert_eq!(rules(&inside), [""; 0]);
+}
