@@ -120,6 +120,7 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(ticket_changes::cancel_felling_ticket),
         routes!(ticket_changes::hold_felling_ticket),
         routes!(ticket_changes::release_felling_ticket),
+        routes!(ticket_changes::replace_felling_ticket_plot),
         // what the operator decides
         routes!(parameters::list_parameters),
         routes!(parameters::set_parameter),

@@ -87,3 +87,83 @@ async fn two_plots_in_one_season_do_not_overlap() {
     let inside = issue(&world, &owner, &holder, "6", json!({"plot": square(80.004, 0.002)})).await;
     assert_eq!(rules(&inside), [""; 0]);
 }
+
+async fn replace(world: &World, who: &Org, ticket: &str, plot: Value) -> Answer {
+    let body = json!({"plot": plot, "reason": "Учаске қайта өлшенді"});
+    world.post(&format!("/v1/felling-tickets/{ticket}/plot"), who, body).await
+}
+
+/// A harvest of one log under a ticket, at a position.
+async fn harvest(world: &World, holder: &Org, ticket: &str, seal: &str, lon: f64) -> Vec<String> {
+    let mut body = World::harvest_of(ticket, &[seal.to_owned()]);
+    body["logs"][0]["position"] = json!({"lat": 50.705, "lon": lon, "accuracy_m": 5});
+    let answer = world.post("/v1/harvests", holder, body).await;
+    rules(&answer)
+}
+
+#[tokio::test]
+async fn a_plot_is_replaced_freely_before_the_first_harvest() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (owner, holder) = (&felled.forest_owner, &felled.enterprise);
+    let made = issue(&world, owner, holder, "1", json!({"plot": square(80.0, 0.01)})).await.expect(201);
+    let ticket = made["id"].as_str().unwrap();
+    replace(&world, holder, ticket, square(81.0, 0.02)).await.expect(403);
+    replace(&world, &felled.carrier, ticket, square(81.0, 0.02)).await.expect(403);
+    let refused = replace(&world, owner, ticket, square(81.0, 0.03)).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["plot-area-too-large"]);
+    let done = replace(&world, owner, ticket, square(81.0, 0.02)).await.expect(200);
+    assert_eq!(done["findings"][0]["rule"], "plot-replaced");
+    assert_eq!(done["findings"][0]["severity"], "notice");
+    let seen = world.get(&format!("/v1/felling-tickets/{ticket}"), holder).await.expect(200);
+    assert_eq!(seen["plot"], done["plot"]);
+    let history = world.get(&format!("/v1/felling-tickets/{ticket}/history"), holder).await.expect(200);
+    let event = &history["events"][1]["parts"];
+    assert!(event["public"]["text"].as_str().unwrap().contains("ticket_plot_replaced"));
+    assert!(event["business"]["text"].as_str().unwrap().contains("plot_digest"));
+    assert_eq!(world.unsound().await, [""; 0]);
+    sqlx::query("UPDATE felling_ticket SET plot = NULL WHERE id::text = $1")
+        .bind(ticket)
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(world.unsound().await.len(), 1, "fsck recomputes the plot from the newest event");
+}
+
+#[tokio::test]
+async fn after_the_first_harvest_the_issuer_enlarges_a_plot_a_little_and_around_no_finding() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (owner, holder) = (&felled.forest_owner, &felled.enterprise);
+    let made = issue(&world, owner, holder, "1", json!({"plot": square(80.0, 0.01)})).await.expect(201);
+    let ticket = made["id"].as_str().unwrap();
+    assert_eq!(harvest(&world, holder, ticket, &felled.seals[0], 80.005).await, [""; 0]);
+    let wide = |right: f64| {
+        json!({"type": "Polygon", "coordinates":
+            [[[80.0, 50.7], [right, 50.7], [right, 50.71], [80.0, 50.71], [80.0, 50.7]]]})
+    };
+    for (plot, why) in
+        [(wide(80.0111), "11 % larger"), (square(80.001, 0.01), "moved"), (wide(80.0099), "smaller")]
+    {
+        let refused = replace(&world, owner, ticket, plot).await;
+        refused.expect(409);
+        assert_eq!(refused.codes(), ["plot-by-inspector-only"], "{why}");
+    }
+    let done = replace(&world, owner, ticket, wide(80.0105)).await.expect(200);
+    assert_eq!(done["findings"][0]["severity"], "warning");
+    let again = replace(&world, owner, ticket, wide(80.011)).await;
+    assert_eq!(again.codes(), ["plot-by-inspector-only"], "once: small steps would make any plot of it");
+    replace(&world, &felled.inspector, ticket, wide(80.0104)).await.expect(200);
+    // Felled about 50 m outside: what was found stays outside, unless an inspector decides otherwise.
+    let made = issue(&world, owner, holder, "2", json!({"plot": square(80.0, 0.01)})).await.expect(201);
+    let ticket = made["id"].as_str().unwrap();
+    assert_eq!(harvest(&world, holder, ticket, &felled.seals[1], 80.0107).await, ["L8"]);
+    let refused = replace(&world, owner, ticket, wide(80.0108)).await;
+    assert_eq!(refused.codes(), ["plot-by-inspector-only"]);
+    let hold = format!("/v1/felling-tickets/{ticket}/hold");
+    world.post(&hold, &felled.inspector, json!({"reason": "Жерден тексеру керек"})).await.expect(200);
+    assert_eq!(replace(&world, owner, ticket, wide(80.0101)).await.codes(), ["held"]);
+    replace(&world, &felled.inspector, ticket, wide(80.0108)).await.expect(200);
+    assert_eq!(world.unsound().await, [""; 0]);
+}

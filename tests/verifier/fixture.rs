@@ -43,7 +43,7 @@ pub const STORIES: [Story; 4] = [
     },
     Story {
         kind: SubjectKind::FellingTicket,
-        types: &["ticket_issued", "ticket_extended"],
+        types: &["ticket_issued", "ticket_extended", "ticket_plot_replaced"],
         person: None,
         erased: None,
         closed: None,

@@ -1,11 +1,12 @@
-//! What happens to a felling ticket: the forest owner extends and cancels it, and holds and releases it as an inspector
-//! does.
+//! What happens to a felling ticket: the forest owner extends and cancels it, and holds it, releases it and replaces its
+//! plot as an inspector does.
 
-use super::felling_tickets::{ChangedTicket, removal_before_felling};
+use super::felling_tickets::{ChangedTicket, plot_errors, removal_before_felling};
 use crate::base::error::{Error, Invalid, Location};
+use crate::base::geo::Plot;
 use crate::base::ids::TicketId;
 use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
-use crate::base::units::{LocalDate, Moment, Text};
+use crate::base::units::{LocalDate, Moment, Text, day_in_kazakhstan};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
@@ -18,6 +19,7 @@ use crate::timber::custody::ticket_hold;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::change::{self, ReadDates, extend};
 use crate::timber::ticket::read::{TicketView, view};
+use crate::timber::ticket::site;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use std::sync::Arc;
@@ -54,6 +56,16 @@ input! {
         /// always ends after 72 hours.
         pub until: Option<Moment>,
     }
+
+    /// Another plot for a ticket.
+    pub struct PlotRequest {
+        /// The new contour.
+        pub plot: Plot,
+        /// Why.
+        #[schema(example = "Учаске қайта өлшенді")]
+        pub reason: Text<200>,
+    }
+    => no_rule as PartialPlot;
 
     /// Why a hold ends.
     pub struct ReleaseRequest {
@@ -225,6 +237,68 @@ pub async fn release_felling_ticket(
     ParsedWrite { input, write, .. }: ParsedWrite<ReleaseRequest>,
 ) -> Result<Response, Problem> {
     changed(app, caller, &id, write, "release_felling_ticket", What::Release, input.reason).await
+}
+
+/// Replaces the plot of a ticket.
+///
+/// Before the first harvest its issuer may replace it. Afterwards an inspector may; the issuer may only enlarge it, by
+/// at most 10 % (a parameter) and around no place at which felling outside the plot was found. Each replacement is an
+/// event and a finding.
+#[utoipa::path(
+    post,
+    path = "/v1/felling-tickets/{id}/plot",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(
+        ("id" = TicketId, Path, description = "The ticket"),
+    ),
+    request_body = PlotRequest,
+    responses(
+        (status = 200, description = "Replaced", body = Receipted<ChangedTicket>),
+        (status = 403, description = "Neither an inspector nor a forest owner, or not the issuer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`ticket-cancelled`, `held`, `plot-by-inspector-only`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn replace_felling_ticket_plot(
+    Stopper(caller): Stopper,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    parsed: Parsed<PlotRequest>,
+) -> Result<Response, Problem> {
+    let (parameters, today) = (app.rulebook.parameters(), day_in_kazakhstan(app.clock.now()));
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(PartialWrite { input, mut errors, .. }) => {
+            for error in plot_errors(input.and_then(|input| input.plot), &parameters, today).await? {
+                errors.invalid.push(error);
+            }
+            return Err(errors.into_error().into());
+        }
+    };
+    let errors = plot_errors(Some(input.plot.clone()), &parameters, today).await?;
+    if !errors.is_empty() {
+        return Err(Problem::wrong(errors));
+    }
+    let id: TicketId = id_in_path(&id)?;
+    let work = Arc::new((app.clone(), caller.clone(), input, parameters));
+    write
+        .run(&app, &caller, "replace_felling_ticket_plot", move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let (app, caller, input, parameters) = &*work;
+                let act = caller.act(app.clock.now())?;
+                let PlotRequest { plot, reason } = input;
+                let findings = site::replace(tx, caller, &act, id, plot, reason, parameters).await?;
+                let ticket = view(tx, id, act.at()).await?;
+                let made = Made::new(MadeKind::FellingTicket, id);
+                Ok(WriteResponse::ok(&ChangedTicket { ticket, findings }, made))
+            })
+        })
+        .await
 }
 
 /// A change of a ticket, as the client sent it.

@@ -80,7 +80,7 @@ fn roles_of(operation_id: &str) -> &'static [Role] {
         "create_organization" | "register_seals" | "make_seals" => Operator::ROLES,
         "set_parameter" | "create_ban" | "end_ban" | "set_allowable_cut" => Operator::ROLES,
         "create_felling_ticket" | "extend_felling_ticket" | "cancel_felling_ticket" => ForestOwner::ROLES,
-        "hold_felling_ticket" | "release_felling_ticket" => Stopper::ROLES,
+        "hold_felling_ticket" | "release_felling_ticket" | "replace_felling_ticket_plot" => Stopper::ROLES,
         "void_seal" => SealVoider::ROLES,
         "list_events" => Inspector::ROLES,
         "create_harvest" => Harvester::ROLES,

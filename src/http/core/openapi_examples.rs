@@ -37,6 +37,11 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
         "cancel_felling_ticket" => one(json!({"reason": "Issued twice"})),
         "hold_felling_ticket" => one(json!({"reason": "The stumps are to be counted"})),
         "release_felling_ticket" => one(json!({"reason": "The stumps agree with the ticket"})),
+        "replace_felling_ticket_plot" => one(json!({
+            "plot": {"type": "Polygon", "coordinates":
+                [[[80.92, 50.7], [80.93, 50.7], [80.93, 50.71], [80.92, 50.71], [80.92, 50.7]]]},
+            "reason": "The site was surveyed again"
+        })),
         "create_ban" => vec![
             (
                 "felling",

@@ -72,6 +72,8 @@ vocabulary! {
         Held = "ticket_held",
         /// No longer held.
         Released = "ticket_released",
+        /// Another contour.
+        PlotReplaced = "ticket_plot_replaced",
     }
 }
 

@@ -178,6 +178,7 @@ pub static RULES: [Rule; 11 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
     ticket::PLOTS_OVERLAP,
+    ticket::PLOT_REPLACED,
     departure::EXPORT_UNSPECIFIED,
     departure::EXPORT_PERMIT,
     departure::EXPORT_BEFORE_BAN,

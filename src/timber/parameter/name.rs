@@ -30,6 +30,8 @@ vocabulary! {
         AreaDifferencePercent = "area-difference-percent",
         /// Which share of the smaller plot two tickets may share.
         PlotOverlapPercent = "plot-overlap-percent",
+        /// By which share the issuer may enlarge a plot after the first harvest.
+        PlotGrowthPercent = "plot-growth-percent",
     }
 }
 
@@ -121,6 +123,10 @@ impl ParameterName {
                 let about =
                     "Share of the smaller plot that the plots of two tickets may share without a finding";
                 definition((about, "%"), 0, 5, (1, 100))
+            }
+            Self::PlotGrowthPercent => {
+                let about = "Share by which a ticket's issuer may enlarge its plot after the first harvest";
+                definition((about, "%"), 0, 10, (0, 100))
             }
         }
     }

@@ -1,4 +1,5 @@
 //! Changes of a felling ticket: extended and cancelled by its issuer, held and released by its issuer or an inspector.
+//! [`super::site`] replaces its plot.
 //! `timber::custody::ticket_hold` decides which logs a hold stops.
 
 use super::ban::felling_bans;
@@ -11,7 +12,7 @@ use crate::base::ids::TicketId;
 use crate::base::input::RequestErrors;
 use crate::base::units::{LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, LockedHead, NewHead, append};
+use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::finding::rules;
@@ -37,6 +38,8 @@ pub enum Change {
     Hold(HeldLogs),
     /// Ends the hold.
     Release,
+    /// Another contour, with this digest; [`super::site`] writes it into the row.
+    Plot(Hash),
 }
 
 impl Change {
@@ -46,6 +49,7 @@ impl Change {
             Self::Cancel(_) => TicketEventType::Cancelled,
             Self::Hold(_) => TicketEventType::Held,
             Self::Release => TicketEventType::Released,
+            Self::Plot(_) => TicketEventType::PlotReplaced,
         }
     }
 
@@ -53,7 +57,7 @@ impl Change {
         match self {
             Self::Cancel(held) => *held,
             Self::Hold(held) => Some(*held),
-            Self::Extend { .. } | Self::Release => None,
+            Self::Extend { .. } | Self::Release | Self::Plot(_) => None,
         }
     }
 }
@@ -168,9 +172,10 @@ pub async fn record(
 ) -> Result<NewHead> {
     let (felling_until, removal_until) = match change {
         Change::Extend { felling_until, removal_until } => (felling_until, removal_until),
-        Change::Cancel(_) | Change::Hold(_) | Change::Release => (None, None),
+        Change::Cancel(_) | Change::Hold(_) | Change::Release | Change::Plot(_) => (None, None),
     };
     let held = change.held();
+    let plot_digest = if let Change::Plot(digest) = change { Some(digest) } else { None };
     let public = TicketPublic {
         v: 1,
         subject: "felling_ticket",
@@ -186,6 +191,7 @@ pub async fn record(
         ticket_id: locked.id,
         felling_until,
         removal_until,
+        plot_digest,
         held,
         reason: reason.as_str(),
     };

@@ -3,7 +3,7 @@
 use super::ban::felling_bans;
 use super::content::{Issued, TicketPublic, check_names, lines_digest, plot_digest, texts};
 use super::cut::{self, TicketVolumes};
-use super::site;
+use super::site::Site;
 use super::vocabulary::FellingKind;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::geo::Plot;
@@ -216,7 +216,11 @@ pub async fn issue(
     };
     let Checked { holder, mut found } = check(tx, act.organization, &claims, &mut errors).await?;
     let Some(holder) = holder.filter(|_| errors.is_empty()) else { return Err(errors.into_error()) };
-    found.extend(site::found(tx, new, parameters, act.on()).await?);
+    if let Some(plot) = &new.plot {
+        let (region, term) = (new.region, (new.felling_from, new.felling_until));
+        let site = Site { ticket: None, region, term, area_ha: new.area_ha, plot };
+        found.extend(site.found(tx, parameters, act.on()).await?);
+    }
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,

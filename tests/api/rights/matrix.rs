@@ -101,7 +101,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// The rows are ordered so that no request uses up an object that a later request needs.
-const NAMED: [Named; 29] = [
+const NAMED: [Named; 30] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -170,6 +170,16 @@ const NAMED: [Named; 29] = [
     Named {
         method: "POST",
         path: "/v1/felling-tickets/{id}/release",
+        object: Object::Ticket,
+        empty: Some(STOPPER),
+        own: [403, 409, 403, 403, 200, 401],
+        foreign: [403, 404, 403, 403, 200, 401],
+        absent: [403, 404, 403, 403, 404, 401],
+    },
+    // The ticket has a harvest and no plot: only an inspector may give it one.
+    Named {
+        method: "POST",
+        path: "/v1/felling-tickets/{id}/plot",
         object: Object::Ticket,
         empty: Some(STOPPER),
         own: [403, 409, 403, 403, 200, 401],
@@ -280,6 +290,8 @@ fn body(path: &str, role: &str) -> Value {
         Some("{name}") => json!({
             "value": 8, "valid_from": "2026-12-01", "document": {"kind": "other", "number": "18-02/1"}
         }),
+        Some("plot") => json!({"reason": "Учаске қайта өлшенді", "plot": {"type": "Polygon", "coordinates":
+            [[[80.92, 50.7], [80.93, 50.7], [80.93, 50.71], [80.92, 50.7]]]}}),
         Some("end") => json!({"reason": "Бұйрықтың күші жойылды"}),
         Some("keys") => json!({"label": "Планшет 1"}),
         Some("extend") => json!({"felling_until": "2027-01-31", "reason": "Қар"}),

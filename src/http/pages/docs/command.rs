@@ -78,6 +78,9 @@ fn call(operation_id: &str) -> Option<Call> {
         }
         "hold_felling_ticket" => by(INSPECTOR, "/v1/felling-tickets/$TICKET/hold").with_new_ticket(),
         "release_felling_ticket" => by(INSPECTOR, "/v1/felling-tickets/$TICKET/release").with_new_ticket(),
+        "replace_felling_ticket_plot" => {
+            by(INSPECTOR, "/v1/felling-tickets/$TICKET/plot").with_new_ticket()
+        }
         "get_felling_ticket_history" => {
             by(HARVESTER, "/v1/felling-tickets/$TICKET/history?evidence=none").with_ticket()
         }

@@ -44,8 +44,31 @@ pub const PLOTS_OVERLAP: Rule = Rule {
     about: "The plots of two tickets with a common day of felling share more than 5 % of the smaller one.",
 };
 
+/// Another plot.
+pub const PLOT_REPLACED: Rule = Rule {
+    id: "plot-replaced",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "The plot of a ticket was replaced: a notice before the first harvest, a warning afterwards.",
+};
+
 /// The rules of this file.
-pub const ALL: [Rule; 4] = [NO_ALLOWABLE_CUT, HARVEST_IN_BAN, AREA_UNLIKE_PLOT, PLOTS_OVERLAP];
+pub const ALL: [Rule; 5] = [NO_ALLOWABLE_CUT, HARVEST_IN_BAN, AREA_UNLIKE_PLOT, PLOTS_OVERLAP, PLOT_REPLACED];
+
+/// The finding for a plot that was replaced, before or after the first harvest.
+#[must_use]
+pub fn plot_replaced(before: Option<&Plot>, after: &Plot, harvested: bool) -> Draft {
+    let severity = if harvested { Severity::Warning } else { Severity::Notice };
+    let had =
+        before.map_or_else(|| "no plot".to_owned(), |plot| format!("a plot of {:.2} ha", plot.area_ha()));
+    let when = if harvested { "after" } else { "before" };
+    let area = after.area_ha();
+    PLOT_REPLACED.draft(
+        severity,
+        format!("The ticket had {had}; {when} the first harvest it got one of {area:.2} ha."),
+    )
+}
 
 /// A finding if the stated area differs from that of the plot.
 #[must_use]
