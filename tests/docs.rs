@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Sources with kebab-case words that are not error codes of a client's request: the command line and its
-/// messages, texts and headers of pages, slugs of problems, names of rules and roles, checks of a verdict.
+/// messages, texts and headers of pages, slugs of problems, names of rules, roles and parameters, checks of a
+/// verdict.
 const OTHER_THINGS: [&str; 19] = [
     "base/config.rs",
     "base/i18n/",

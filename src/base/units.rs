@@ -12,7 +12,7 @@ mod text;
 mod time;
 
 pub use text::{Note, Text, lost_letters};
-pub use time::{KAZAKHSTAN_OFFSET_MINUTES, LocalDate, Moment, day_in_kazakhstan, serialize_utc, utc_text};
+pub use time::{KAZAKHSTAN_OFFSET_MINUTES, LocalDate, Moment, serialize_utc, utc_text};
 
 use crate::base::error::Invalid;
 use rust_decimal::Decimal;

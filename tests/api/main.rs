@@ -25,7 +25,7 @@ mod parameters;
 mod plots;
 mod proofs;
 mod publish;
-#[path = "../faults/random.rs"]
+#[path = "../support/random.rs"]
 #[allow(dead_code, reason = "this binary takes what it needs")]
 mod random;
 mod real;
@@ -36,6 +36,7 @@ mod seals;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
 mod verify;
+mod volumes;
 #[path = "../support/wired.rs"]
 mod wired;
 #[path = "../support/world.rs"]

@@ -22,12 +22,6 @@ pub fn serialize_utc<S: serde::Serializer>(
 /// (Government resolution of 19 January 2024).
 pub const KAZAKHSTAN_OFFSET_MINUTES: i16 = 300;
 
-/// The day in Kazakhstan at an instant.
-#[must_use]
-pub fn day_in_kazakhstan(at: DateTime<Utc>) -> NaiveDate {
-    (at + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive()
-}
-
 /// When something happened: the instant, and the local offset that the client sent. The offset is stored and
 /// shown, but no rule uses it.
 ///
@@ -134,7 +128,7 @@ impl Moment {
     /// With the day at the client's offset, a client could choose on which day a log was felled.
     #[must_use]
     pub fn day(self) -> LocalDate {
-        LocalDate(day_in_kazakhstan(self.instant))
+        LocalDate::of(self.instant)
     }
 
     /// The day at the offset that was sent. Events of content version 1 were hashed with this day
@@ -242,6 +236,12 @@ impl LocalDate {
         } else {
             Err(Invalid::new("date-out-of-range", "The day is outside the years 1970 to 2200."))
         }
+    }
+
+    /// The day in Kazakhstan at this instant. All rules about days use it.
+    #[must_use]
+    pub fn of(instant: DateTime<Utc>) -> Self {
+        Self((instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
     }
 
     /// The day.

@@ -20,6 +20,7 @@ pub mod console;
 pub mod coverage;
 mod cut;
 mod erasure;
+mod foreign;
 pub mod guards;
 mod harvest;
 mod key;

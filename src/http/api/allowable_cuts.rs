@@ -20,8 +20,7 @@ use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::cut::{self, CutView, NewCut};
 use crate::timber::wood::species::SpeciesGroup;
-use axum::extract::State;
-use axum::http::Uri;
+use axum::extract::{OriginalUri, State};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -65,9 +64,7 @@ impl PartialCut {
 /// A ticket counts in each year of its felling term with its permitted volume, or with the volume marked under it once
 /// it is cancelled. Setting the cut of the same owner, year, forestry and group again replaces its volume and document.
 #[utoipa::path(
-    post,
-    path = "/v1/allowable-cuts",
-    tag = "rules",
+    post, path = "/v1/allowable-cuts", operation_id = "set_allowable_cut", tag = "rules",
     security(("token" = [])),
     request_body = CutRequest,
     responses(
@@ -76,15 +73,16 @@ impl PartialCut {
     )
 )]
 pub async fn set_allowable_cut(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     parsed: Parsed<CutRequest>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
         Parsed::Partial(PartialWrite { input, mut errors, .. }) => {
             if let Some(bin) = input.and_then(|input| input.forest_owner_bin) {
-                forest_owner(&app.pool, bin, &mut errors).await?;
+                let mut db = app.connection(caller.organization).await?;
+                forest_owner(&mut **db, bin, &mut errors).await?;
             }
             return Err(errors.into_error().into());
         }
@@ -126,9 +124,7 @@ async fn new_cut(tx: &mut Tx<'_>, id: CutId, input: &CutRequest) -> Result<NewCu
 ///
 /// The cuts are in the order in which they were first set.
 #[utoipa::path(
-    get,
-    path = "/v1/allowable-cuts",
-    tag = "rules",
+    get, path = "/v1/allowable-cuts", operation_id = "list_allowable_cuts", tag = "rules",
     security(("token" = [])),
     params(PageQuery),
     responses(
@@ -136,13 +132,14 @@ async fn new_cut(tx: &mut Tx<'_>, id: CutId, input: &CutRequest) -> Result<NewCu
     )
 )]
 pub async fn list_allowable_cuts(
-    caller: Caller,
     State(app): State<App>,
-    uri: Uri,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
-    let rows = cut::list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let rows = cut::list(&mut **db, &caller, after, Limit::probe(page.limit)).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }

@@ -24,8 +24,7 @@ use crate::timber::ticket::ban::{self, BanView, NewBan};
 use crate::timber::ticket::vocabulary::BanKind;
 use crate::timber::wood::hs::HsCode;
 use crate::timber::wood::species::Species;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use sqlx::PgExecutor;
 use std::sync::Arc;
@@ -114,9 +113,7 @@ pub(super) async fn forest_owner(
 /// under tickets that were issued before are recorded with a finding, or refused with `existing_tickets`. `exported` on
 /// a day of an export ban needs a permit.
 #[utoipa::path(
-    post,
-    path = "/v1/bans",
-    tag = "rules",
+    post, path = "/v1/bans", operation_id = "create_ban", tag = "rules",
     security(("token" = [])),
     request_body = BanRequest,
     responses(
@@ -125,15 +122,16 @@ pub(super) async fn forest_owner(
     )
 )]
 pub async fn create_ban(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     parsed: Parsed<BanRequest>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
         Parsed::Partial(PartialWrite { input, mut errors, .. }) => {
             if let Some(bin) = input.and_then(|input| input.forest_owner_bin.flatten()) {
-                forest_owner(&app.pool, bin, &mut errors).await?;
+                let mut db = app.connection(caller.organization).await?;
+                forest_owner(&mut **db, bin, &mut errors).await?;
             }
             return Err(errors.into_error().into());
         }
@@ -180,9 +178,7 @@ async fn new_ban(tx: &mut Tx<'_>, id: BanId, input: &BanRequest) -> Result<NewBa
 ///
 /// The bans are in the order in which they were recorded.
 #[utoipa::path(
-    get,
-    path = "/v1/bans",
-    tag = "rules",
+    get, path = "/v1/bans", operation_id = "list_bans", tag = "rules",
     security(("token" = [])),
     params(PageQuery),
     responses(
@@ -190,14 +186,15 @@ async fn new_ban(tx: &mut Tx<'_>, id: BanId, input: &BanRequest) -> Result<NewBa
     )
 )]
 pub async fn list_bans(
-    caller: Caller,
     State(app): State<App>,
-    uri: Uri,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
-    let rows = ban::list(&app.pool, after, Limit::probe(page.limit)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let rows = ban::list(&mut **db, after, Limit::probe(page.limit)).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
@@ -205,9 +202,7 @@ pub async fn list_bans(
 ///
 /// What was recorded on its days before stays as it is.
 #[utoipa::path(
-    post,
-    path = "/v1/bans/{id}/end",
-    tag = "rules",
+    post, path = "/v1/bans/{id}/end", operation_id = "end_ban", tag = "rules",
     security(("token" = [])),
     params(
         ("id" = BanId, Path, description = "The ban"),
@@ -221,8 +216,8 @@ pub async fn list_bans(
     )
 )]
 pub async fn end_ban(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<BanEnd>,
 ) -> Result<Response, Problem> {

@@ -1,17 +1,16 @@
-//! Felling tickets: issued by the forest owner, and read by their parties. [`super::ticket_changes`] has what happens to
-//! them later.
+//! Felling tickets, issued by the forest owner. Their changes are in [`super::ticket_changes`].
 
 use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
-use crate::base::units::{Area, LocalDate, Text, Volume, day_in_kazakhstan};
-use crate::evidence::chain::Tx;
+use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::chain::{Subject, SubjectKind};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
-use crate::http::api::proofs::subject_events;
+use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
 use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::daily::with_bins;
@@ -19,6 +18,7 @@ use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::services::export::Export;
 use crate::timber::finding::write::Finding;
 use crate::timber::parameter::Parameters;
 use crate::timber::party::bin::Bin;
@@ -29,8 +29,7 @@ use crate::timber::ticket::site;
 use crate::timber::ticket::vocabulary::{FellingKind, TicketStatus};
 use crate::timber::wood::species::{Species, Wood};
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
@@ -248,9 +247,7 @@ pub struct ChangedTicket {
 /// species and kind of wood. The felling term shares no day with a ban, and the volumes are within your allowable cuts
 /// of each year of the term.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets", operation_id = "create_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     request_body = TicketRequest,
     responses(
@@ -264,8 +261,8 @@ pub struct ChangedTicket {
     )
 )]
 pub async fn create_felling_ticket(
-    ForestOwner(caller): ForestOwner,
     State(app): State<App>,
+    ForestOwner(caller): ForestOwner,
     parsed: Parsed<TicketRequest>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
@@ -286,7 +283,7 @@ pub async fn create_felling_ticket(
             let ticket = view(tx, new.id, actor.at()).await?;
             Ok(WriteResponse::created(
                 &ChangedTicket { ticket, findings },
-                Made::new(MadeKind::FellingTicket, new.id),
+                Made::new(SubjectKind::FellingTicket, new.id),
             ))
         })
     });
@@ -302,11 +299,11 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(input) = input {
-        let (parameters, today) = (app.rulebook.parameters(), day_in_kazakhstan(app.clock.now()));
+        let (parameters, today) = (app.rulebook.parameters(), LocalDate::of(app.clock.now()).day());
         for error in plot_errors(input.plot.clone().flatten(), &parameters, today).await? {
             errors.invalid.push(error);
         }
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = check(&mut tx, caller.organization, &input.claims(), &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
@@ -339,9 +336,7 @@ pub(super) async fn plot_errors(
 /// The tickets are in the order in which they were entered. Each line has its permitted and remaining volume. With
 /// `series` and `number`, the ticket that a paper names is found.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets", operation_id = "list_felling_tickets", tag = "felling tickets",
     security(("token" = [])),
     params(TicketQuery),
     responses(
@@ -349,16 +344,16 @@ pub(super) async fn plot_errors(
     )
 )]
 pub async fn list_felling_tickets(
-    caller: Caller,
     State(app): State<App>,
-    uri: Uri,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(query): Query<TicketQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(query.cursor.as_ref())?;
     let holder = query.holder.map(|TicketHolder(id)| id.unwrap_or(caller.organization));
     let filter = Filter { series: query.series, number: query.number, holder, status: query.status };
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let rows = list(&mut db, &caller, &filter, after, Limit::probe(query.limit), app.clock.now()).await?;
     Ok(Page::of(&cursors, rows, query.limit, |row| row.id, |row| row).into_response(&uri))
 }
@@ -367,9 +362,7 @@ pub async fn list_felling_tickets(
 ///
 /// Each line has its permitted volume, the volume marked so far, and the volume that remains.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets/{id}",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets/{id}", operation_id = "get_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(("id" = TicketId, Path, description = "The ticket")),
     responses(
@@ -379,13 +372,13 @@ pub async fn list_felling_tickets(
     )
 )]
 pub async fn get_felling_ticket(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<TicketView>, Problem> {
     let id = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     Ok(Json(get(&mut db, &caller, id, app.clock.now()).await?))
 }
 
@@ -403,9 +396,7 @@ pub struct TicketHistory {
 /// In order of receipt. With `evidence=none` the response has the hashes alone. More than 100 events are sent
 /// page by page, as those of a log.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets/{id}/history",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets/{id}/history", operation_id = "get_felling_ticket_history", tag = "felling tickets",
     security(("token" = [])),
     params(("id" = TicketId, Path, description = "The ticket"), HistoryQuery),
     responses(
@@ -415,17 +406,70 @@ pub struct TicketHistory {
     )
 )]
 pub async fn get_felling_ticket_history(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let ticket = get(&mut db, &caller, id, app.clock.now()).await?;
-    let subject = subject(&mut *db, id).await?;
+    let subject = subject(&mut **db, id).await?;
     drop(db);
     // A ticket's events have no personal part, so there is none to withhold.
     let events = subject_events(&app, &caller, subject, query.omits_evidence(), |_| Disclosure::ALL).await?;
     events.respond(&TicketHistory { ticket, events: Vec::new() }).await
+}
+
+/// The ticket in the path, with the access rule of `GET /v1/felling-tickets/{id}`.
+async fn visible_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let id: TicketId = id_in_path(id)?;
+    let mut db = app.connection(caller.organization).await?;
+    get(&mut db, caller, id, app.clock.now()).await?;
+    Ok(subject(&mut **db, id).await?)
+}
+
+/// Proof that a felling ticket's newest record is in the public register
+///
+/// For callers that may see the ticket. The same format as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/proof", operation_id = "get_felling_ticket_proof", tag = "register",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket")),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_felling_ticket_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    subject_proof_response(&app, &caller, &visible_ticket(&app, &caller, &id).await?).await
+}
+
+/// A felling ticket's history with its proofs, in one file
+///
+/// For callers that may see the ticket: every event in full, in the format of a log's export.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/export", operation_id = "export_felling_ticket", tag = "register",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_felling_ticket(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let chain = visible_ticket(&app, &caller, &id).await?;
+    // A ticket's events have no personal part, so there is none to withhold.
+    let events = subject_events(&app, &caller, chain, false, |_| Disclosure::ALL).await?;
+    exported(&app, caller.organization, chain, events, None, since).await
 }

@@ -9,7 +9,7 @@ use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
 use crate::http::core::etag::ETag;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query};
 use crate::http::core::response::EventList;
 use crate::services::long_history::LongHistory;
 use crate::services::reads::MAX_SHORT_HISTORY;
@@ -37,7 +37,7 @@ pub(in crate::http) async fn visible_log(
 ) -> Result<(Reader, LogRow, Access), Problem> {
     // If the text is not a code or no token was sent, nothing is looked up, because no log can be returned.
     if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
-        let other = parsed.other_reading(code);
+        let other = parsed.other_reading();
         for code in [Some(parsed), other].into_iter().flatten() {
             let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await? else { continue };
             unresolved.belongs_to(caller.organization);
@@ -250,7 +250,8 @@ input! {
 ///
 /// The logs that the caller holds or owns, and for an inspector all logs, in the order of their ids.
 #[utoipa::path(
-    get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])), params(LogQuery),
+    get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])),
+    params(LogQuery),
     responses(
         (status = 200, description = "A page of logs", body = Page<LogView>),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
@@ -260,8 +261,8 @@ pub async fn list_logs(
     State(app): State<App>,
     HistoryReader(caller): HistoryReader,
     OriginalUri(uri): OriginalUri,
+    Query(query): Query<LogQuery>,
 ) -> Result<Response, Problem> {
-    let query: LogQuery = query(&uri)?;
     let reader = Reader::from(&caller);
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let filter = LogFilter {
@@ -272,10 +273,11 @@ pub async fn list_logs(
         after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };
-    let ids = list::list(&app.pool, reader, filter).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let ids = list::list(&mut **db, reader, filter).await?;
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
-    let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items, app.clock.now()).await?;
-    let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
+    let rows = read::fetch(&mut db, &page.items, app.clock.now()).await?;
+    let names = Names::read(&mut **db, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // The caller may have lost full access to a log after the ids were listed and before the rows were read.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;

@@ -12,6 +12,7 @@ pub mod logs;
 pub mod organizations;
 pub mod parameters;
 pub mod proofs;
+pub mod reference;
 pub mod register;
 pub mod seal_batches;
 pub mod seal_moves;

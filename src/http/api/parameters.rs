@@ -52,29 +52,26 @@ pub struct Parameters {
 ///
 /// A record is judged by the value in force on the day of its event. Where no value was set, the default is in force.
 #[utoipa::path(
-    get,
-    path = "/v1/parameters",
-    tag = "rules",
+    get, path = "/v1/parameters", operation_id = "list_parameters", tag = "rules",
     security(("token" = [])),
     responses(
         (status = 200, description = "All parameters", body = Parameters),
     )
 )]
 pub async fn list_parameters(
-    _: Caller,
     State(app): State<App>,
+    caller: Caller,
     _: NoQuery,
 ) -> Result<Json<Parameters>, Problem> {
-    Ok(Json(Parameters { items: list(&app.pool, None, app.clock.now()).await? }))
+    let mut db = app.connection(caller.organization).await?;
+    Ok(Json(Parameters { items: list(&mut **db, None, app.clock.now()).await? }))
 }
 
 /// Sets a parameter from a day on.
 ///
 /// The value that is in force today cannot be changed. A value that was set for the same day is replaced.
 #[utoipa::path(
-    put,
-    path = "/v1/parameters/{name}",
-    tag = "rules",
+    put, path = "/v1/parameters/{name}", operation_id = "set_parameter", tag = "rules",
     security(("token" = [])),
     params(
         ("name" = ParameterName, Path, description = "The parameter"),
@@ -88,8 +85,8 @@ pub async fn list_parameters(
     )
 )]
 pub async fn set_parameter(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     Path(name): Path<String>,
     parsed: Parsed<ParameterRequest>,
 ) -> Result<Response, Problem> {
@@ -123,6 +120,7 @@ pub async fn set_parameter(
             })
         })
         .await?;
-    app.rulebook.replace(load(&app.pool).await?);
+    let mut db = app.connection(caller.organization).await?;
+    app.rulebook.replace(load(&mut **db).await?);
     Ok(done)
 }

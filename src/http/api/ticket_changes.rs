@@ -1,14 +1,14 @@
-//! What happens to a felling ticket: the forest owner extends and cancels it, and holds it, releases it and replaces its
-//! plot as an inspector does.
+//! Changes of felling tickets: the forest owner extends and cancels them; it or an inspector holds and releases them, and
+//! replaces their plots.
 
 use super::felling_tickets::{ChangedTicket, plot_errors, removal_before_felling};
 use crate::base::error::{Error, Invalid, Location};
 use crate::base::geo::Plot;
 use crate::base::ids::TicketId;
 use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
-use crate::base::units::{LocalDate, Moment, Text, day_in_kazakhstan};
-use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::base::units::{LocalDate, Moment, Text};
+use crate::evidence::chain::SubjectKind;
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::{ForestOwner, Stopper};
@@ -47,16 +47,6 @@ input! {
     }
     => no_rule as PartialCancellation;
 
-    /// Why a ticket is held, and until when.
-    pub struct HoldRequest {
-        /// Why.
-        #[schema(example = "Жерден тексеру керек")]
-        pub reason: Text<200>,
-        /// When an inspector's hold is overdue, at most ten days from now, which is the default. The issuer's hold
-        /// always ends after 72 hours.
-        pub until: Option<Moment>,
-    }
-
     /// Another plot for a ticket.
     pub struct PlotRequest {
         /// The new contour.
@@ -66,6 +56,16 @@ input! {
         pub reason: Text<200>,
     }
     => no_rule as PartialPlot;
+
+    /// Why a ticket is held, and until when.
+    pub struct HoldRequest {
+        /// Why.
+        #[schema(example = "Жерден тексеру керек")]
+        pub reason: Text<200>,
+        /// When an inspector's hold is overdue, at most ten days from now, which is the default. The issuer's hold
+        /// always ends after 72 hours.
+        pub until: Option<Moment>,
+    }
 
     /// Why a hold ends.
     pub struct ReleaseRequest {
@@ -96,9 +96,7 @@ impl PartialExtension {
 /// Only the issuer may extend a ticket, and only to later days. Every extension is an event of the ticket's
 /// chain.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/extend",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/extend", operation_id = "extend_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -115,8 +113,8 @@ impl PartialExtension {
     )
 )]
 pub async fn extend_felling_ticket(
-    ForestOwner(caller): ForestOwner,
     State(app): State<App>,
+    ForestOwner(caller): ForestOwner,
     Path(id): Path<String>,
     parsed: Parsed<ExtendRequest>,
 ) -> Result<Response, Problem> {
@@ -140,9 +138,7 @@ pub async fn extend_felling_ticket(
 /// Only the issuer may cancel a ticket. No timber can be recorded under a cancelled ticket; earlier records
 /// stay valid.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/cancel",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/cancel", operation_id = "cancel_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -158,8 +154,8 @@ pub async fn extend_felling_ticket(
     )
 )]
 pub async fn cancel_felling_ticket(
-    ForestOwner(caller): ForestOwner,
     State(app): State<App>,
+    ForestOwner(caller): ForestOwner,
     Path(id): Path<String>,
     parsed: Parsed<CancelRequest>,
 ) -> Result<Response, Problem> {
@@ -180,9 +176,7 @@ pub async fn cancel_felling_ticket(
 /// and another hold extends it. The issuer's hold stops the logs that the ticket's holder still holds, ends by itself
 /// after 72 hours, and is possible once in 30 days.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/hold",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/hold", operation_id = "hold_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -199,8 +193,8 @@ pub async fn cancel_felling_ticket(
     )
 )]
 pub async fn hold_felling_ticket(
-    Stopper(caller): Stopper,
     State(app): State<App>,
+    Stopper(caller): Stopper,
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<HoldRequest>,
 ) -> Result<Response, Problem> {
@@ -212,9 +206,7 @@ pub async fn hold_felling_ticket(
 /// An inspector may release every ticket, the issuer one that it holds itself. A hold that a log has of its own
 /// (`detained`) stays.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/release",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets/{id}/release", operation_id = "release_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
@@ -231,8 +223,8 @@ pub async fn hold_felling_ticket(
     )
 )]
 pub async fn release_felling_ticket(
-    Stopper(caller): Stopper,
     State(app): State<App>,
+    Stopper(caller): Stopper,
     Path(id): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<ReleaseRequest>,
 ) -> Result<Response, Problem> {
@@ -245,8 +237,7 @@ pub async fn release_felling_ticket(
 /// at most 10 % (a parameter) and around no place at which felling outside the plot was found. Each replacement is an
 /// event and a finding.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/plot",
+    post, path = "/v1/felling-tickets/{id}/plot", operation_id = "replace_felling_ticket_plot",
     tag = "felling tickets",
     security(("token" = [])),
     params(
@@ -264,12 +255,12 @@ pub async fn release_felling_ticket(
     )
 )]
 pub async fn replace_felling_ticket_plot(
-    Stopper(caller): Stopper,
     State(app): State<App>,
+    Stopper(caller): Stopper,
     Path(id): Path<String>,
     parsed: Parsed<PlotRequest>,
 ) -> Result<Response, Problem> {
-    let (parameters, today) = (app.rulebook.parameters(), day_in_kazakhstan(app.clock.now()));
+    let (parameters, today) = (app.rulebook.parameters(), LocalDate::of(app.clock.now()).day());
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
         Parsed::Partial(PartialWrite { input, mut errors, .. }) => {
@@ -294,7 +285,7 @@ pub async fn replace_felling_ticket_plot(
                 let PlotRequest { plot, reason } = input;
                 let findings = site::replace(tx, caller, &act, id, plot, reason, parameters).await?;
                 let ticket = view(tx, id, act.at()).await?;
-                let made = Made::new(MadeKind::FellingTicket, id);
+                let made = Made::new(SubjectKind::FellingTicket, id);
                 Ok(WriteResponse::ok(&ChangedTicket { ticket, findings }, made))
             })
         })
@@ -310,8 +301,8 @@ enum What {
     Release,
 }
 
-/// All errors of a change that could not be read completely: also those that the ticket shows in the new last
-/// days of felling and removal, as far as they could be read.
+/// All errors of a change that could not be read completely. The new last days of felling and removal are
+/// checked against the ticket, as far as they could be read.
 async fn refuse_change(
     app: &App,
     caller: &Caller,
@@ -320,7 +311,7 @@ async fn refuse_change(
     mut errors: RequestErrors,
 ) -> Result<Problem, Problem> {
     if let (Some(dates), Ok(id)) = (dates, id_in_path(id)) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = change::check(&mut tx, caller, id, dates, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
@@ -350,7 +341,7 @@ async fn changed(
                     What::Extend(felling, removal) => {
                         let findings = extend(tx, caller, &act, id, (felling, removal), reason).await?;
                         let ticket = view(tx, id, act.at()).await?;
-                        let made = Made::new(MadeKind::FellingTicket, id);
+                        let made = Made::new(SubjectKind::FellingTicket, id);
                         return Ok(WriteResponse::ok(&ChangedTicket { ticket, findings }, made));
                     }
                     What::Cancel { hold_logs } => {
@@ -364,7 +355,7 @@ async fn changed(
                 }
                 Ok::<_, Error>(WriteResponse::ok(
                     &view(tx, id, act.at()).await?,
-                    Made::new(MadeKind::FellingTicket, id),
+                    Made::new(SubjectKind::FellingTicket, id),
                 ))
             })
         })

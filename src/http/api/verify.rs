@@ -171,9 +171,8 @@ fn count(verification: &Verification) {
 /// Public. Accepts a seal number or a marking code in any form that scanners send, never an
 /// internal id. The response names no person. Limited by address; with a token, by key and day.
 #[utoipa::path(
-    get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification",
+    get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification", security((), ("token" = [])),
     params(("code" = String, Path, description = "Seal number or marking code, percent-encoded"), VerifyQuery),
-    security((), ("token" = [])),
     responses(
         (status = 200, description = "The verdict, whatever was sent", body = Verification),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
@@ -200,8 +199,8 @@ pub async fn verify_code(
 ///
 /// Up to 1,000 codes, answered in their order. For callers with a token, which are not limited by address.
 #[utoipa::path(
-    post, path = "/v1/verify", operation_id = "verify_codes", tag = "verification",
-    security(("token" = [])), request_body = Codes,
+    post, path = "/v1/verify", operation_id = "verify_codes", tag = "verification", security(("token" = [])),
+    request_body = Codes,
     responses(
         (status = 200, description = "A verdict for each code, in order", body = Verdicts),
         (status = 429, description = "More checks than the key has left today", body = Problem, content_type = "application/problem+json"),

@@ -11,8 +11,8 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
 use crate::timber::party::key::{KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::role::OrganizationKind;
-use crate::timber::seal::Code;
 use crate::timber::seal::signing::KeyRing;
+use crate::timber::seal::{Code, SealStatus, VoidReason};
 use crate::timber::wood::species::{LogKind, Species};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
@@ -25,10 +25,11 @@ pub struct CodeRow {
     pub(super) key_organization: Option<OrganizationId>,
     pub(super) key_expires_at: Option<DateTime<Utc>>,
     pub(super) key_last_used_at: Option<DateTime<Utc>>,
+    /// The number and the code as they are stored: they are shown and compared, and never parsed.
     pub(super) number: Option<String>,
     pub(super) marking_code: Option<String>,
-    pub(super) seal_status: Option<String>,
-    pub(super) void_reason: Option<String>,
+    pub(super) seal_status: Option<SealStatus>,
+    pub(super) void_reason: Option<VoidReason>,
     pub(super) kind: Option<LogKind>,
     pub(super) species: Option<Species>,
     pub(super) length_m: Option<Length>,
@@ -51,6 +52,7 @@ pub struct CodeRow {
     pub(super) forestry: Option<String>,
     pub(super) holder_name: Option<String>,
     pub(super) holder_kind: Option<OrganizationKind>,
+    pub(super) holder_bin: Option<String>,
 }
 
 /// The codes to look up (at least one), split into columns for SQL, and the token that was sent with them.
@@ -147,8 +149,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
     #[must_use]
     pub fn of(texts: &'t [T]) -> Self {
         let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
-        let other = |code: &Code, text: &T| code.other_reading(text.as_ref());
-        let respelled = read.iter().zip(texts).map(|(code, text)| other(code.as_ref().ok()?, text)).collect();
+        let respelled = read.iter().map(|code| code.as_ref().ok()?.other_reading()).collect();
         Self { texts, read, respelled }
     }
 

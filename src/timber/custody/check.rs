@@ -76,7 +76,7 @@ pub(super) async fn check<'r>(
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (LogEventType::Corrected, Some(Some(log))) if readable.correction != ReadableCorrection::Nothing => {
-            Some(correct::prepare(tx, *log).await?)
+            Some(correct::prepare(tx, *log, rulebook).await?)
         }
         _ => None,
     };
@@ -224,7 +224,7 @@ impl OtherParties {
     ) -> Self {
         let mut others = Self::default();
         if let Some(bin) = &request.to_bin {
-            match known.get(bin.as_str()) {
+            match known.get(bin) {
                 None => errors.invalid.push(unknown("/to_bin")),
                 Some((id, _)) if *id == caller.organization => {
                     let detail = "A transfer goes to another organisation.";
@@ -239,7 +239,7 @@ impl OtherParties {
             }
         }
         if let Some(bin) = &request.carrier_bin {
-            match known.get(bin.as_str()) {
+            match known.get(bin) {
                 None => errors.invalid.push(unknown("/carrier_bin")),
                 Some((_, roles)) if !roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is not a carrier.";
@@ -248,7 +248,7 @@ impl OtherParties {
                 Some((id, _)) => others.carrier = Some(*id),
             }
         }
-        let buyer = request.buyer.as_ref().and_then(|buyer| known.get(buyer.bin.as_ref()?.as_str()));
+        let buyer = request.buyer.as_ref().and_then(|buyer| known.get(buyer.bin.as_ref()?));
         others.buyer = buyer.map(|(id, _)| *id);
         others
     }
@@ -269,7 +269,7 @@ fn unknown(at: &str) -> FieldError {
 }
 
 /// Registered organisations by BIN.
-pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
+pub(crate) type Organizations = HashMap<Bin, (OrganizationId, Vec<Role>)>;
 
 /// The BINs of the receiver, the carrier and the buyer, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
@@ -287,7 +287,7 @@ pub(crate) async fn organizations<'b>(
         return Ok(Organizations::new());
     }
     let rows = sqlx::query!(
-        r#"SELECT bin AS "bin!", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
+        r#"SELECT bin AS "bin!: Bin", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
         &bins as &[&str]
     )
     .fetch_all(&mut **tx)

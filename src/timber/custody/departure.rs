@@ -11,7 +11,7 @@ use crate::base::country::Country;
 use crate::base::error::{FieldError, Location, Result};
 use crate::base::ids::{LogId, OrganizationId};
 use crate::base::input::{RequestErrors, input};
-use crate::base::units::{LocalDate, Text, day_in_kazakhstan};
+use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::BuyerKind;
@@ -135,7 +135,7 @@ pub(super) async fn bans_on(
     if request.r#type != LogEventType::Exported {
         return Ok(Vec::new());
     }
-    let days = [request.occurred_at.day().day(), day_in_kazakhstan(recorder.now)];
+    let days = [request.occurred_at.day().day(), LocalDate::of(recorder.now).day()];
     export_bans(tx, logs, request.hs.as_ref(), days).await
 }
 

@@ -6,7 +6,7 @@ use super::name::ParameterName;
 use crate::base::as_text;
 use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::{KeyId, OperationId, OrganizationId};
-use crate::base::units::{Amount, LocalDate, day_in_kazakhstan, utc_text};
+use crate::base::units::{Amount, LocalDate, utc_text};
 use crate::evidence::chain::{LockedHead, Tx};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{DecisionDocument, DocumentPart, LocalTime};
@@ -86,7 +86,7 @@ struct Decided<'a> {
 /// The first day on which a value that is set at `now` can be in force.
 #[must_use]
 pub fn earliest(now: DateTime<Utc>) -> NaiveDate {
-    day_in_kazakhstan(now + READ_AGAIN_WITHIN).succ_opt().unwrap_or(NaiveDate::MAX)
+    LocalDate::of(now + READ_AGAIN_WITHIN).day().succ_opt().unwrap_or(NaiveDate::MAX)
 }
 
 /// The errors of a value: outside the parameter's bounds, with too many decimals, or in force too early. `value` and
@@ -278,7 +278,7 @@ pub async fn list(
             set_at: utc_text(row.set_at),
         });
     }
-    let today = day_in_kazakhstan(now);
+    let today = LocalDate::of(now).day();
     let names = ParameterName::ALL.iter().copied().filter(|name| only.is_none_or(|only| only == *name));
     names
         .map(|name| {
