@@ -58,11 +58,5 @@ COMMENT ON COLUMN allowable_cut.document_number IS 'Number of that document';
 COMMENT ON COLUMN allowable_cut.document_issued_on IS 'Day of that document';
 COMMENT ON COLUMN allowable_cut.set_at IS 'When the operator set it';
 
--- For an erasure, and for fsck, which looks one up for each that was recorded: few events besides the first ones have a
--- personal part.
-CREATE INDEX event_other_personal ON event (personal_id)
-    WHERE personal_id IS NOT NULL AND type NOT IN ('harvested', 'organization_registered');
-COMMENT ON INDEX event_other_personal IS 'The events that name an official or a buyer';
-
 CREATE INDEX felling_ticket_number ON felling_ticket (number, id);
 COMMENT ON INDEX felling_ticket_number IS 'For the look-up of a ticket by the number on its paper';

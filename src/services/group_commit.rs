@@ -58,10 +58,19 @@ pub fn is_batchable(request: &NewCustodyEvent) -> bool {
     use LogEventType as E;
     // A batch updates only a log's status, parties, pending transfer, carrier, vehicle and last event. The
     // events listed here also change other data, such as the timber data, the seal or a hold, or have a personal
-    // part, or need further reads (the export bans).
+    // part, or need further reads (the export bans, the chain of an unloaded log).
     let special = matches!(
         request.r#type,
-        E::Corrected | E::SealReplaced | E::Detained | E::Released | E::Inspected | E::Exported | E::Sold
+        E::Corrected
+            | E::SealReplaced
+            | E::Detained
+            | E::Released
+            | E::Inspected
+            | E::Unloaded
+            | E::Seized
+            | E::Confiscated
+            | E::Exported
+            | E::Sold
     );
     !special && request.device.is_none() && request.logs.len() <= MAX_LOGS
 }

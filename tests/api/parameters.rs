@@ -1,5 +1,6 @@
 //! Dated parameters: who sets them, from which day a value is in force, and what the chain says about it.
 
+use crate::proofs::publish;
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -59,6 +60,7 @@ async fn the_operator_sets_a_value_from_tomorrow_on() {
     world.later(1);
     assert_eq!(listed(&world, &enterprise, "ticket-hold-days").await["value"], 4, "midnight in Kazakhstan");
 
+    publish(&world).await;
     let path = format!("/v1/organizations/{}/export", operator.id);
     let export = world.get(&path, &operator).await.expect(200);
     let event = export["events"].as_array().unwrap().last().unwrap();
@@ -170,7 +172,7 @@ async fn the_newest_value_of_a_day_counts_and_a_repeated_request_sets_it_once() 
         let request = Request::put("/v1/parameters/ticket-hold-days")
             .header("authorization", format!("Bearer {}", operator.token))
             .header("content-type", "application/json")
-            .header("idempotency-key", format!("days-{days}"));
+            .header("idempotency-key", format!("parameter-{days}"));
         world.send(request.body(Body::from(value(days, "2026-10-06").to_string())).unwrap()).await
     };
     send(4).await.expect(200);

@@ -55,7 +55,7 @@ async fn the_area_of_a_ticket_is_that_of_its_plot() {
     for (n, area, found) in
         [(1, 78.6, false), (2, 72.0, false), (3, 70.0, true), (4, 85.5, false), (5, 87.0, true)]
     {
-        let plot = square(f64::from(80 + n), 0.01);
+        let plot = square(80.0 + f64::from(n) * 0.1, 0.01);
         let answer =
             issue(&world, &owner, &holder, &format!("{n}"), json!({"plot": plot, "area_ha": area})).await;
         assert_eq!(rules(&answer) == ["area-unlike-plot"], found, "{area}");

@@ -169,8 +169,14 @@ pub const LOST_WHILE_HELD: Rule = Rule {
     about: "A log was recorded as lost or destroyed while it was held.",
 };
 
+mod custody;
+pub use custody::{
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, SEAL_OF_NO_LOG, closing_reversed, no_papers,
+    returned_volume, seal_of_no_log,
+};
+
 /// Every rule.
-pub static RULES: [Rule; 13 + ticket::ALL.len() + departure::ALL.len()] = [
+pub static RULES: [Rule; 17 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
@@ -184,6 +190,10 @@ pub static RULES: [Rule; 13 + ticket::ALL.len() + departure::ALL.len()] = [
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
+    NO_PAPERS,
+    CLOSING_REVERSED,
+    SEAL_OF_NO_LOG,
+    RETURNED_VOLUME,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,

@@ -315,7 +315,7 @@ impl TicketBan {
         self.species.is_none_or(|only| only == species) && (self.from..=self.until).contains(&day)
     }
 
-    /// What a refused client is told about it.
+    /// The sentence for a client that is refused.
     #[must_use]
     pub fn sentence(&self) -> String {
         let of = self.species.map_or_else(String::new, |species| format!(" of {species}"));

@@ -84,6 +84,10 @@ pub async fn lock_as_issuer(
     })
 }
 
+fn pointer(at: &str) -> Location {
+    Location::Pointer(at.to_owned())
+}
+
 /// Extends a ticket on behalf of its issuer and records an event.
 ///
 /// # Errors
@@ -117,7 +121,7 @@ async fn check_term(
     until: LocalDate,
     errors: &mut RequestErrors,
 ) -> Result<Option<rules::Draft>> {
-    let at = || Location::Pointer("/felling_until".into());
+    let at = || pointer("/felling_until");
     let lines = sqlx::query!(
         r#"SELECT species AS "species: Species", permitted_m3 AS "permitted: Volume" FROM ticket_line
            WHERE ticket_id = $1 ORDER BY position"#,
@@ -195,7 +199,7 @@ pub async fn record(
         held,
         reason: reason.as_str(),
     };
-    let request_texts = [(Location::Pointer("/reason".into()), reason.as_str())];
+    let request_texts = [(pointer("/reason"), reason.as_str())];
     let (public, business) = texts(&public, &business, &request_texts)?;
     let draft = act.draft(head, change.event_type(), public, business, Some(locked.region));
     let head = append(tx, act.at(), vec![draft]).await?.pop();
@@ -267,8 +271,8 @@ pub async fn check(
 
 /// Checks a change: the ticket is not cancelled, dates move later, and removal does not end before felling.
 fn check_locked(locked: &LockedTicket, dates: ReadDates, errors: &mut RequestErrors) {
-    let mut refuse = |pointer: &str, code, detail: String| {
-        errors.conflict.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
+    let mut refuse = |at: &str, code, detail: String| {
+        errors.conflict.push(FieldError::new(pointer(at), code, detail));
     };
     if locked.cancelled {
         refuse("", "ticket-cancelled", "The ticket is cancelled.".to_owned());

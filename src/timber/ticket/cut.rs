@@ -329,7 +329,7 @@ pub struct Judged {
     pub without: Vec<i32>,
 }
 
-/// The ticket whose lines are checked against the cuts.
+/// A ticket that is checked against the cuts.
 #[derive(Clone, Debug)]
 pub struct TicketVolumes<'t> {
     /// The issuer.

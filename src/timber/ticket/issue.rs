@@ -136,8 +136,7 @@ pub async fn check(
         let ticket = TicketVolumes { issuer, ticket: None, forestry, lines };
         let judged = cut::judge(tx, &ticket, cut::years(from, until)).await?;
         for against in judged.against {
-            let at = Location::Pointer("/lines".into());
-            errors.conflict.push(FieldError::new(at, against.code(), against.sentence()));
+            errors.conflict.push(FieldError::new(pointer("/lines"), against.code(), against.sentence()));
         }
         checked.found.extend(rules::ticket::no_allowable_cut(&judged.without));
     }
@@ -182,7 +181,7 @@ async fn check_bans(
                 Some(index) => format!("/lines/{index}/species"),
             },
         };
-        errors.conflict.push(FieldError::new(Location::Pointer(at), "banned", ban.sentence()));
+        errors.conflict.push(FieldError::new(pointer(&at), "banned", ban.sentence()));
     }
     Ok(())
 }
@@ -253,16 +252,15 @@ pub async fn issue(
             new.lines.iter().map(|line| (line.id, line.species, line.wood, line.volume)),
         ),
     };
-    let at = |pointer: &str| Location::Pointer(pointer.to_owned());
     let request_texts = [
-        (at("/forest_category"), Some(&new.forest_category)),
-        (at("/forest_type"), Some(&new.forest_type)),
-        (at("/origin/district"), new.district.as_ref()),
+        (pointer("/forest_category"), Some(&new.forest_category)),
+        (pointer("/forest_type"), Some(&new.forest_type)),
+        (pointer("/origin/district"), new.district.as_ref()),
     ];
     let origin_texts = [
-        (at("/origin/compartment"), Some(&new.compartment)),
-        (at("/origin/subcompartment"), new.subcompartment.as_ref()),
-        (at("/origin/cutting_area"), new.cutting_area.as_ref()),
+        (pointer("/origin/compartment"), Some(&new.compartment)),
+        (pointer("/origin/subcompartment"), new.subcompartment.as_ref()),
+        (pointer("/origin/cutting_area"), new.cutting_area.as_ref()),
     ];
     let request_texts = request_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
     let origin_texts = origin_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
@@ -324,6 +322,10 @@ pub(super) async fn store_about(
     store(tx, act.organization, found.into_iter().map(about).collect(), act.at()).await
 }
 
+fn pointer(at: &str) -> Location {
+    Location::Pointer(at.to_owned())
+}
+
 async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
     let ids: Vec<Uuid> = new.lines.iter().map(|line| line.id.0).collect();
     let positions: Vec<i16> = (0_i16..).take(new.lines.len()).collect();
@@ -348,7 +350,7 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
 }
 
 async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result<Option<OrganizationId>> {
-    let at = || Location::Pointer("/holder_bin".into());
+    let at = || pointer("/holder_bin");
     let Some(named) = by_bin(&mut **tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
         errors.invalid.push(FieldError::new(at(), "unknown-organization", detail));
@@ -371,5 +373,5 @@ fn number_conflict(error: sqlx::Error) -> Error {
 
 fn number_taken() -> FieldError {
     let detail = "You have already issued a ticket with this series and number.";
-    FieldError::new(Location::Pointer("/number".into()), "ticket-number-taken", detail)
+    FieldError::new(pointer("/number"), "ticket-number-taken", detail)
 }
