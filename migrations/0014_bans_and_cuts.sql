@@ -50,7 +50,7 @@ CREATE TABLE allowable_cut (
 );
 COMMENT ON TABLE allowable_cut IS 'Volume that may be felled on a forest owner''s tickets in a year (расчётная лесосека)';
 COMMENT ON COLUMN allowable_cut.forestry IS 'Only this forestry, as the operator wrote it; null: all of the forest owner';
-COMMENT ON COLUMN allowable_cut.forestry_key IS 'That forestry without case, spaces and quotes, by which it is compared; empty: all';
+COMMENT ON COLUMN allowable_cut.forestry_key IS 'That forestry as it is compared: without case, spaces and quotes; empty: all';
 COMMENT ON COLUMN allowable_cut.species_group IS 'Only species of this group; empty: all';
 COMMENT ON COLUMN allowable_cut.volume_m3 IS 'Dense volume, cubic metres';
 COMMENT ON COLUMN allowable_cut.document_kind IS 'Kind of the document that decided it';

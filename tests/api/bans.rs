@@ -190,6 +190,49 @@ async fn a_harvest_in_a_ban_is_found_or_with_existing_tickets_refused() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
+#[tokio::test]
+async fn a_correction_does_not_get_round_a_ban() {
+    let world = World::new().await;
+    let felled = world.felled(0).await;
+    let (owner, holder) = (&felled.forest_owner, &felled.enterprise);
+    let mut body = World::ticket_of(holder, "0001246", 100);
+    body["lines"][1] = json!({"species": "betula_pendula", "wood": "commercial", "volume_m3": 100});
+    let made = world.post("/v1/felling-tickets", owner, body).await.expect(201);
+    let ticket = made["id"].as_str().unwrap();
+    world.post("/v1/harvests", holder, World::harvest_of(ticket, &felled.seals[..6])).await.expect(201);
+    world.later(24 * 60);
+    let found = json!({"species": "betula_pendula"});
+    ban(&world, &felled, felling("2026-10-01", "2026-10-10", found)).await;
+    let correct = async |who: &Org, log: usize, set: Value| {
+        let body = json!({"corrects": 1, "set": set, "reason": "Тұқымы қате жазылды"});
+        world.event(who, "corrected", &felled.seals[log..=log], body).await
+    };
+    let birch = || json!({"species": "betula_pendula"});
+    let found = correct(holder, 0, birch()).await.expect(201);
+    assert!(rules(&found).contains(&"harvest-in-ban"), "{found}");
+    let other = correct(holder, 1, json!({"grade": 2})).await.expect(201);
+    assert!(!rules(&other).contains(&"harvest-in-ban"), "{other}");
+
+    let refused = json!({"species": "betula_pendula", "existing_tickets": true});
+    ban(&world, &felled, felling("2026-10-01", "2026-10-10", refused)).await;
+    let answer = correct(holder, 2, birch()).await;
+    answer.expect(409);
+    assert_eq!(answer.codes(), ["banned"]);
+    assert_eq!(answer.json()["errors"][0]["pointer"], "/set/species");
+    // The inspector saw the log: what is true is recorded, and found.
+    let seen = correct(&felled.inspector, 2, birch()).await.expect(201);
+    assert!(rules(&seen).contains(&"harvest-in-ban"), "{seen}");
+    // Neither by the day of felling.
+    let pines = json!({"species": "pinus_sylvestris", "existing_tickets": true});
+    ban(&world, &felled, felling("2026-09-20", "2026-09-25", pines)).await;
+    let answer = correct(holder, 3, json!({"occurred_at": "2026-09-25T18:00:00+05:00"})).await;
+    assert_eq!(answer.codes(), ["banned"]);
+    assert_eq!(answer.json()["errors"][0]["pointer"], "/set/occurred_at");
+    let day = correct(holder, 3, json!({"occurred_at": "2026-09-26T00:00:00+05:00"})).await.expect(201);
+    assert!(!rules(&day).contains(&"harvest-in-ban"), "{day}");
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
 async fn cut(world: &World, felled: &Felled, more: Value) -> Answer {
     let mut body = json!({"forest_owner_bin": felled.forest_owner.bin, "year": 2027, "volume_m3": 100,
                           "document": decided()});

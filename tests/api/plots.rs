@@ -167,3 +167,32 @@ async fn after_the_first_harvest_the_issuer_enlarges_a_plot_a_little_and_around_
     replace(&world, &felled.inspector, ticket, wide(80.0108)).await.expect(200);
     assert_eq!(world.unsound().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_plot_that_is_replaced_while_the_first_log_is_recorded_was_replaced_before_it() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (owner, holder) = (&felled.forest_owner, &felled.enterprise);
+    let made = issue(&world, owner, holder, "1", json!({"plot": square(80.0, 0.01)})).await.expect(201);
+    let ticket = made["id"].as_str().unwrap();
+    let mut body = World::harvest_of(ticket, &felled.seals[..1]);
+    body["logs"][0]["position"] = json!({"lat": 50.705, "lon": 80.005, "accuracy_m": 5});
+    let replacements =
+        (0..64).map(|n| replace(&world, owner, ticket, square(80.1 + f64::from(n) * 0.05, 0.01)));
+    let (harvest, replaced) =
+        tokio::join!(world.post("/v1/harvests", holder, body), futures_util::future::join_all(replacements));
+    let log = harvest.expect(201)["logs"][0]["id"].as_str().unwrap().to_owned();
+    let before = replaced.iter().filter(|answer| answer.status == 200).count();
+    for answer in replaced.iter().filter(|answer| answer.status != 200) {
+        assert_eq!(answer.codes(), ["plot-by-inspector-only"], "{answer:?}");
+    }
+    // The harvest names the ticket's newest event, which is that of the last replacement.
+    let business: String = sqlx::query_scalar("SELECT business FROM event WHERE subject_id::text = $1")
+        .bind(log)
+        .fetch_one(&mut world.owner().await)
+        .await
+        .unwrap();
+    let business: Value = serde_json::from_str(&business).unwrap();
+    assert_eq!(business["ticket"]["seq"], before + 1);
+    assert_eq!(world.unsound().await, [""; 0]);
+}

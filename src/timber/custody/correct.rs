@@ -214,6 +214,10 @@ pub(super) fn decide(
     let set = request.set.as_ref().filter(|_| target.is_some() || sees_ticket).map(|correction| {
         if let Some(target) = target {
             check_set(correction, target, prepared, row, errors);
+            if target.content.seq == 1 {
+                let inspector = recorder.caller.is(Role::Inspector);
+                check_bans(correction, row, prepared, inspector, &mut findings, errors);
+            }
         }
         resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
@@ -421,6 +425,32 @@ fn check_set(
         let detail =
             format!("Event {} of this log happened on {}, before that.", earlier.seq, earlier.public.on);
         errors.conflict.push(FieldError::new(at(), "contradicts-later", detail));
+    }
+}
+
+/// Checks the species and the day of a harvest against the felling bans, as they are after the correction. Otherwise
+/// timber could be recorded as a species or on a day that is not banned, and be corrected afterwards. What an inspector
+/// corrects is true, so it is found and never refused.
+fn check_bans(
+    correction: &Correction,
+    row: &LockedLog,
+    prepared: &Prepared,
+    inspector: bool,
+    findings: &mut Vec<rules::Draft>,
+    errors: &mut RequestErrors,
+) {
+    let species = correction.species.unwrap_or(row.state.species);
+    let felled = correction.occurred_at.map_or(row.state.felled_on, |moment| moment.day().day());
+    if (species, felled) == (row.state.species, row.state.felled_on) {
+        return;
+    }
+    let forbidding = || prepared.ticket.row.bans.iter().filter(|ban| ban.forbids(species, felled));
+    if let Some(ban) = forbidding().find(|ban| ban.existing_tickets && !inspector) {
+        let at = if correction.species.is_some() { "/set/species" } else { "/set/occurred_at" };
+        errors.conflict.push(FieldError::new(pointer(at), "banned", ban.sentence()));
+    } else {
+        findings
+            .extend(forbidding().next().map(|ban| rules::ticket::harvest_in_ban(felled, &ban.sentence())));
     }
 }
 

@@ -83,11 +83,30 @@ pub struct CutBusiness {
 #[derive(Serialize)]
 struct NothingPublic {}
 
-/// The name of a forestry as it is compared: without case, spaces and quotes.
+/// The name of a forestry as it is compared: without case, spaces and quotes. A Latin letter that looks like a
+/// Cyrillic one counts as that one, so that a ticket does not get past the cut of its forestry by one letter.
 #[must_use]
 pub fn forestry_key(name: &str) -> String {
+    const LOOKS_LIKE: [(char, char); 14] = [
+        ('a', 'а'),
+        ('b', 'в'),
+        ('c', 'с'),
+        ('e', 'е'),
+        ('ё', 'е'),
+        ('h', 'н'),
+        ('i', 'і'),
+        ('k', 'к'),
+        ('m', 'м'),
+        ('o', 'о'),
+        ('p', 'р'),
+        ('t', 'т'),
+        ('x', 'х'),
+        ('y', 'у'),
+    ];
     let is_quote = |c: char| "\"'`´«»‹›“”„‟‘’‚‛".contains(c);
-    name.chars().filter(|c| !c.is_whitespace() && !is_quote(*c)).flat_map(char::to_lowercase).collect()
+    let small = name.chars().filter(|c| !c.is_whitespace() && !is_quote(*c)).flat_map(char::to_lowercase);
+    let like = |c| LOOKS_LIKE.iter().find(|(latin, _)| *latin == c).map_or(c, |(_, cyrillic)| *cyrillic);
+    small.map(like).collect()
 }
 
 /// Sets a cut. A cut that was set for the same owner, year, forestry and group gets the new volume and document, and
@@ -499,6 +518,11 @@ mod tests {
             assert_eq!(forestry_key(name), key, "{name}");
         }
         assert_ne!(forestry_key("Жаңа Семей 2"), key);
+        // The second of each pair has Latin letters.
+        for (name, imitation) in [("Семей", "Ceмeй"), ("НОВАЯ", "HOBAЯ"), ("Берёзовка", "Березовкa")]
+        {
+            assert_eq!(forestry_key(name), forestry_key(imitation), "{name}");
+        }
     }
 
     fn cut(forestry: &str, group: Option<SpeciesGroup>, volume: i64) -> Cut {
