@@ -135,6 +135,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error for a decision in one's own case.
+    #[must_use]
+    pub const fn own_case() -> Self {
+        Self::OwnCase("Your organisation takes part in this case; another inspectorate must decide.")
+    }
+
     /// Whether the same transaction may succeed if it is retried at once.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -8,4 +8,5 @@ pub mod demo_keys;
 pub mod erase;
 pub mod fsck;
 pub mod publisher;
+pub mod rulebook;
 pub mod serve;

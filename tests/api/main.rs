@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bans;
 mod custody_events;
+mod departures;
 mod errors;
 mod exports;
 mod felling_tickets;
@@ -21,6 +23,8 @@ mod marking_codes;
 mod organization_changes;
 mod organizations;
 mod own_use;
+mod parameters;
+mod plots;
 mod proofs;
 mod publish;
 #[path = "../support/random.rs"]

@@ -468,6 +468,10 @@ async fn no_inspector_decides_in_its_own_case() {
     world.post(&path("hold"), inspector, json!({"reason": "Тексеру"})).await.expect(200);
     own(world.post(&path("release"), &mixed, json!({"reason": "Тексерілді"})).await).await;
     world.post(&path("release"), inspector, json!({"reason": "Тексерілді"})).await.expect(200);
+    let plot = json!({"reason": "Учаске қайта өлшенді", "plot": {"type": "Polygon", "coordinates":
+        [[[80.92, 50.7], [80.93, 50.7], [80.93, 50.71], [80.92, 50.7]]]}});
+    own(world.post(&path("plot"), &mixed, plot.clone()).await).await;
+    world.post(&path("plot"), inspector, plot).await.expect(200);
     // Even after it gave up the timber and became an inspectorate alone, what it held stays its own case.
     world
         .post(&format!("/v1/felling-tickets/{ticket}/cancel"), forest_owner, json!({"reason": "Жабылды"}))

@@ -3,6 +3,7 @@
 
 use super::content::Content;
 use super::correct;
+use super::departure;
 use super::harvest::check::MAX_CLOCK_SKEW;
 use super::late::Past;
 use super::log::find::resolve;
@@ -73,6 +74,9 @@ pub(super) async fn check<'r>(
     errors: &mut RequestErrors,
 ) -> Result<Checked<'r>> {
     check_times(request, rulebook, errors);
+    if readable.departure {
+        departure::check_request(request, &rulebook.parameters(), errors);
+    }
     let known = organizations(tx, named(request), true).await?;
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
@@ -99,7 +103,8 @@ pub(super) async fn check<'r>(
     refuse_own_case(tx, caller, request, rows.values()).await?;
     let content = readable.content && others.are_known(request);
     let suspended = suspended_senders(tx, caller, request, rows.values()).await?;
-    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now)
+    let operation = request.operation_id.unwrap_or_default();
+    let mut recorder = Recorder::new(caller, request, others, operation, now, rulebook.parameters())
         .with_suspended(suspended);
     let mut pasts = recorder.states_at_event(tx, &rows).await?;
     let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
@@ -110,7 +115,8 @@ pub(super) async fn check<'r>(
         // of the log.
         accesses.entry(*log).or_insert(Access::Past);
     }
-    let mut plans = Vec::with_capacity(ids.len());
+    recorder.bans = departure::bans_on(tx, &recorder, &existing).await?;
+    let (mut plans, mut positions) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
     for (index, id) in ids.iter().enumerate() {
         let at = || readable.log(index);
         let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
@@ -143,6 +149,10 @@ pub(super) async fn check<'r>(
             continue;
         }
         plans.push(plan);
+        positions.push(index);
+    }
+    if readable.departure {
+        recorder.check_departure(&plans, readable, &positions, errors);
     }
     if let Some(seals) = &replacement {
         recorder.check_seals(seals, errors);
@@ -279,6 +289,8 @@ pub(crate) struct OtherParties {
     pub(super) to: Option<OrganizationId>,
     pub(super) custodian: Option<OrganizationId>,
     pub(super) carrier: Option<OrganizationId>,
+    /// The organisation that is registered with a buyer's number.
+    pub(super) buyer: Option<OrganizationId>,
 }
 
 impl OtherParties {
@@ -321,6 +333,8 @@ impl OtherParties {
                 Some(named) => others.carrier = named.unless_suspended(pointer("/carrier_bin"), errors),
             }
         }
+        let buyer = request.buyer.as_ref().and_then(|buyer| known.get(buyer.bin.as_ref()?));
+        others.buyer = buyer.map(|named| named.id);
         others
     }
 
@@ -339,9 +353,10 @@ fn unknown(at: &str) -> FieldError {
 /// Registered organisations by BIN.
 pub(crate) type Organizations = HashMap<Bin, OrganizationRef>;
 
-/// The BINs of the receiver, the custodian and the carrier, if the request names them.
+/// The BINs of the receiver, the carrier, the custodian and the buyer, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
-    request.to_bin.iter().chain(&request.custodian_bin).chain(&request.carrier_bin)
+    let buyer = request.buyer.as_ref().and_then(|buyer| buyer.bin.as_ref());
+    request.to_bin.iter().chain(&request.carrier_bin).chain(&request.custodian_bin).chain(buyer)
 }
 
 /// Reads those organisations of `named` that are registered, and keeps their standing until the end of the transaction;

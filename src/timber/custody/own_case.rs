@@ -19,7 +19,7 @@ pub async fn refuse_logs<'l>(
     let mut ids = Vec::new();
     for log in logs {
         if log.state.concerns(inspector) || log.issuer == inspector {
-            return Err(own_case());
+            return Err(Error::own_case());
         }
         ids.push(log.id.0);
     }
@@ -32,7 +32,7 @@ pub async fn refuse_logs<'l>(
     )
     .fetch_one(&mut **tx)
     .await?;
-    if takes_part { Err(own_case()) } else { Ok(()) }
+    if takes_part { Err(Error::own_case()) } else { Ok(()) }
 }
 
 /// Whether `organization` takes part in a log, or issued or holds a ticket: for decisions on findings about them.
@@ -59,9 +59,4 @@ pub async fn takes_part(
     .fetch_one(&mut **tx)
     .await?;
     Ok(takes_part)
-}
-
-/// The error for a decision in one's own case.
-pub(crate) fn own_case() -> Error {
-    Error::OwnCase("Your organisation takes part in this case; another inspectorate must decide.")
 }

@@ -197,7 +197,8 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 }
 
 /// Which parts of an event of the organisation's chain are disclosed to `caller`, who may see the
-/// organisation. The registration, changes, suspensions, erasures and marking keys are disclosed in full, as in [`get`]. Events of
+/// organisation. The registration, changes, suspensions, erasures, marking keys and the operator's decisions are disclosed
+/// in full, as in [`get`]. Events of
 /// API keys are disclosed only to a caller who may list the keys ([`may_manage_keys`]).
 #[must_use]
 pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
@@ -215,7 +216,11 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
             | OrganizationEventType::Suspended
             | OrganizationEventType::Resumed
             | OrganizationEventType::PersonalErased
-            | OrganizationEventType::MarkingKeyKnown,
+            | OrganizationEventType::MarkingKeyKnown
+            | OrganizationEventType::ParameterSet
+            | OrganizationEventType::BanSet
+            | OrganizationEventType::BanEnded
+            | OrganizationEventType::AllowableCutSet,
         ) => true,
         Ok(OrganizationEventType::KeyMade | OrganizationEventType::KeyRevoked) | Err(_) => false,
     };
