@@ -1,14 +1,15 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
-use super::content::{ActPart, DetailsPart, ObservedPart};
+use super::content::{DetailsPart, ObservedPart};
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::{FindingId, OperationId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
 use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume, lost_letters};
+use crate::evidence::chain::canonical;
 use crate::timber::custody::harvest::request::ResponsiblePerson;
-use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart};
+use crate::timber::event::parts::{ActPart, DevicePart, DocumentPart, LocalTime, PlacePart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
@@ -16,6 +17,7 @@ use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
 use crate::timber::seal::stock::VoidReason;
 use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
+use serde::Serialize;
 
 input! {
     /// One event for up to 1,000 logs.
@@ -240,6 +242,30 @@ pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] 
             &[("note", false), ("official", false), ("act", false)]
         }
         _ => &[("note", false)],
+    }
+}
+
+impl Official {
+    /// The personal part, as it is hashed.
+    #[must_use]
+    pub fn part(&self) -> String {
+        #[derive(Serialize)]
+        struct OfficialPart<'a> {
+            v: u8,
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            post: Option<&'a str>,
+        }
+        let post = self.post.as_ref().map(Text::as_str);
+        canonical::text(&OfficialPart { v: 1, name: self.name.as_str(), post })
+    }
+}
+
+impl Act {
+    /// As it is hashed.
+    #[must_use]
+    pub fn part(&self) -> ActPart {
+        ActPart { number: self.number.as_str().to_owned(), date: self.date.day() }
     }
 }
 
@@ -561,10 +587,7 @@ impl Details {
             hold: self.detains(),
             reason: self.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             finding: self.finding_id,
-            act: self
-                .act
-                .as_ref()
-                .map(|act| ActPart { number: act.number.as_str().to_owned(), date: act.date.day() }),
+            act: self.act.as_ref().map(Act::part),
             outcome: self.outcome,
             observed: self.observed.as_ref().map(|seen| ObservedPart {
                 species: seen.species,
