@@ -34,10 +34,9 @@ use std::sync::LazyLock;
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// Files outside `MAKE_LOCATIONS` that still make locations in a request body (such as the pointer
-/// `/logs/0`), and how often. Only the endpoint that parsed the body should make them. The modules of
-/// `timber` should instead return a type that states which value is invalid (planned in the issue with the
-/// title "Inside the rooms"). A number may only get smaller; a file that makes no more locations is removed
-/// from the list.
+/// `/logs/0`), and how often. The endpoint that parsed the body should make them; these files check members of a
+/// body that only they can check, and each has one place that makes the location. A number may only get smaller; a
+/// file that makes no more locations is removed from the list.
 const LOCATION_EXCEPTIONS: &[(&str, usize)] = &[
     ("src/evidence/chain/size.rs", 1),
     ("src/evidence/idempotency/device.rs", 1),

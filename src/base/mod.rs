@@ -9,6 +9,7 @@ pub mod geo;
 pub mod i18n;
 pub mod ids;
 pub mod input;
+mod number_text;
 pub mod percent;
 pub mod region;
 pub mod shares;
