@@ -47,9 +47,9 @@ const LOCATION_EXCEPTIONS: &[(&str, usize)] = &[
     ("src/timber/custody/request.rs", 1),
     ("src/timber/party/organization.rs", 1),
     ("src/timber/seal/batch.rs", 3),
-    ("src/timber/ticket/change.rs", 2),
+    ("src/timber/ticket/change.rs", 1),
     ("src/timber/ticket/content.rs", 1),
-    ("src/timber/ticket/issue.rs", 3),
+    ("src/timber/ticket/issue.rs", 1),
 ];
 
 /// Each group may import the groups to the right of it.

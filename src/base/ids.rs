@@ -100,4 +100,8 @@ ids! {
     OperationId read by chosen_by_client,
     /// A finding.
     FindingId,
+    /// A ban on felling or export.
+    BanId,
+    /// An annual allowable cut.
+    CutId,
 }

@@ -4,6 +4,7 @@ pub mod as_text;
 pub mod check_digit;
 pub mod clock;
 pub mod config;
+pub mod country;
 pub mod error;
 pub mod geo;
 pub mod i18n;

@@ -1,7 +1,7 @@
 //! Quantities, times and texts. Each is parsed once, when a request is read, and is exact from then on.
 //!
 //! Quantities are decimals, never floats: [`Volume`] m³ (4 decimals), [`Length`] m (2), [`Diameter`] cm
-//! (1), [`Area`] ha (4), and the integer [`Pieces`]. More decimals are refused, never rounded, so that
+//! (1), [`Area`] ha (4), [`Amount`] (4, the value of a parameter), and the integer [`Pieces`]. More decimals are refused, never rounded, so that
 //! the value that is stored, summed and hashed is the value that was sent. `Display` is the minimal form
 //! of the chain (`0.33`, `5`); JSON responses are numbers of the same digits.
 //!
@@ -305,6 +305,11 @@ quantity! {
     Area, "area", "ha", scale 4, from 1 to 10_000_000_000, example 3.75
 }
 
+quantity! {
+    /// Value of a parameter in the parameter's own unit, 4 decimals, 0 to 1,000,000.
+    Amount, "value", "units", scale 4, from 0 to 10_000_000_000, example 72
+}
+
 impl Volume {
     /// The sum; `None` beyond a thousand million m³.
     #[must_use]
@@ -440,7 +445,7 @@ impl utoipa::PartialSchema for Pieces {
 
 impl utoipa::ToSchema for Pieces {}
 
-crate::base::input::parse_number!(Volume, Length, Diameter, Area, Pieces);
+crate::base::input::parse_number!(Volume, Length, Diameter, Area, Amount, Pieces);
 
 #[cfg(test)]
 mod tests;

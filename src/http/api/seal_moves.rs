@@ -12,7 +12,7 @@ use crate::http::core::auth::{SealHolder, SealVoider};
 use crate::http::core::daily::with_bins;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
-use crate::timber::custody::request::{Act, Official};
+use crate::timber::custody::official::{Act, Official};
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;

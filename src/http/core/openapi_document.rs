@@ -22,7 +22,7 @@ const ERROR_CODES: &str = include_str!("error_codes.txt");
 const SCHEMAS: &str = "#/components/schemas/";
 
 /// The groups of operations.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("organizations", "Organisations, their roles and their API keys."),
     ("felling tickets", "Felling tickets: what may be felled where, when, by which enterprise and how much."),
     ("seals", "Seals with marking codes: registration, stock, transfer, labels, voiding."),
@@ -31,6 +31,7 @@ const TAGS: [(&str, &str); 9] = [
     ("logs", "Logs in their present state, their histories, and the findings about them."),
     ("verification", "The public check of a code, before buying."),
     ("register", "Proofs and exports: evidence that anyone can check without trusting this server."),
+    ("rules", "What the operator decides: the thresholds of the rules, bans, and allowable cuts."),
     ("reference", "Lists that need no token: species and regions."),
 ];
 
@@ -77,8 +78,9 @@ pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Sche
 fn roles_of(operation_id: &str) -> &'static [Role] {
     match operation_id {
         "create_organization" | "register_seals" | "make_seals" => Operator::ROLES,
+        "set_parameter" | "create_ban" | "end_ban" | "set_allowable_cut" => Operator::ROLES,
         "create_felling_ticket" | "extend_felling_ticket" | "cancel_felling_ticket" => ForestOwner::ROLES,
-        "hold_felling_ticket" | "release_felling_ticket" => Stopper::ROLES,
+        "hold_felling_ticket" | "release_felling_ticket" | "replace_felling_ticket_plot" => Stopper::ROLES,
         "void_seal" => SealVoider::ROLES,
         "list_events" => Inspector::ROLES,
         "create_harvest" => Harvester::ROLES,

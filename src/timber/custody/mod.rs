@@ -9,12 +9,14 @@
 pub mod check;
 pub mod content;
 pub mod correct;
+pub mod departure;
 pub mod harvest;
 pub mod history;
 pub mod history_query;
 mod hold;
 mod late;
 pub mod log;
+pub mod official;
 pub mod record;
 pub mod request;
 mod returned;

@@ -1,23 +1,25 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
 use super::content::{DetailsPart, ObservedPart};
+use super::departure::{Buyer, Permit};
+use super::official::{Act, Official};
+use crate::base::country::Country;
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::{FindingId, OperationId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
-use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume, lost_letters};
-use crate::evidence::chain::canonical;
+use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
 use crate::timber::custody::harvest::request::ResponsiblePerson;
-use crate::timber::event::parts::{ActPart, DevicePart, DocumentPart, LocalTime, PlacePart};
+use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
 use crate::timber::seal::stock::VoidReason;
+use crate::timber::wood::hs::HsCode;
 use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
-use serde::Serialize;
 
 input! {
     /// One event for up to 1,000 logs.
@@ -43,6 +45,14 @@ input! {
         pub carrier_bin: Option<Bin>,
         /// Vehicle, at loading.
         pub vehicle: Option<Text<40>>,
+        /// Country that the timber goes to, for `exported`.
+        pub country: Option<Country>,
+        /// HS code (ТН ВЭД), for `exported`.
+        pub hs: Option<HsCode>,
+        /// Permit for an export in a ban, for `exported`.
+        pub permit: Option<Permit>,
+        /// Buyer, for `sold`.
+        pub buyer: Option<Buyer>,
         /// The organisation that holds a seized log from now on, for `seized`.
         pub custodian_bin: Option<Bin>,
         /// The result of an inspection, or a note.
@@ -120,25 +130,6 @@ input! {
         pub act: Option<Act>,
     }
 
-    /// An official, by name and post.
-    pub struct Official {
-        /// Name.
-        #[schema(example = "Ермек Сейітов")]
-        pub name: Text<100>,
-        /// Post.
-        #[schema(example = "Мемлекеттік орман инспекторы")]
-        pub post: Option<Text<100>>,
-    }
-    => PartialOfficial::check as PartialOfficial;
-
-    /// An official record (act, protocol).
-    pub struct Act {
-        /// Number.
-        pub number: Text<40>,
-        /// Day.
-        pub date: LocalDate,
-    }
-
     /// Species and measures as observed by an inspector.
     pub struct Observed {
         /// Species.
@@ -209,6 +200,8 @@ pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] 
     match event {
         LogEventType::Transferred => &[("to_bin", true), ("of", false)],
         LogEventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
+        LogEventType::Exported => &[("country", false), ("hs", false), ("permit", false)],
+        LogEventType::Sold => &[("buyer", false)],
         LogEventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
         LogEventType::Corrected => {
             &[("corrects", true), ("reason", true), ("set", false), ("reverse", false), ("annul", false)]
@@ -242,39 +235,6 @@ pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] 
             &[("note", false), ("official", false), ("act", false)]
         }
         _ => &[("note", false)],
-    }
-}
-
-impl Official {
-    /// The personal part, as it is hashed.
-    #[must_use]
-    pub fn part(&self) -> String {
-        #[derive(Serialize)]
-        struct OfficialPart<'a> {
-            v: u8,
-            name: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            post: Option<&'a str>,
-        }
-        let post = self.post.as_ref().map(Text::as_str);
-        canonical::text(&OfficialPart { v: 1, name: self.name.as_str(), post })
-    }
-}
-
-impl Act {
-    /// As it is hashed.
-    #[must_use]
-    pub fn part(&self) -> ActPart {
-        ActPart { number: self.number.as_str().to_owned(), date: self.date.day() }
-    }
-}
-
-impl PartialOfficial {
-    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
-        if let Some(invalid) = self.name.as_ref().and_then(|name| lost_letters(name.as_str())) {
-            errors.refuse_field(node, "name", invalid);
-            self.name = None;
-        }
     }
 }
 
@@ -328,7 +288,20 @@ impl PartialCustodyEvent {
                 }
             )+};
         }
-        members!(to_bin, of, carrier_bin, vehicle, custodian_bin, new_seal_number, reason, corrects);
+        members!(
+            to_bin,
+            of,
+            carrier_bin,
+            vehicle,
+            custodian_bin,
+            country,
+            hs,
+            permit,
+            buyer,
+            new_seal_number,
+            reason,
+            corrects
+        );
         for (name, absent) in
             [("place", matches!(self.place, Some(None))), ("document", matches!(self.document, Some(None)))]
         {
@@ -407,6 +380,12 @@ impl PartialCustodyEvent {
                 && self.carrier_bin.is_some()
                 && self.custodian_bin.is_some()
                 && self.vehicle.is_some(),
+            departure: self.r#type.is_some()
+                && self.occurred_at.is_some()
+                && self.country.is_some()
+                && self.hs.is_some()
+                && self.permit.is_some()
+                && self.buyer.is_some(),
             correction: match (&self.corrects, &self.set, self.reverse.zip(self.annul)) {
                 (None, ..) => ReadableCorrection::Nothing,
                 (Some(_), Some(_), Some(_)) => ReadableCorrection::All,
@@ -424,6 +403,10 @@ impl PartialCustodyEvent {
             of: self.of.flatten(),
             carrier_bin: self.carrier_bin.flatten(),
             vehicle: self.vehicle.flatten(),
+            country: self.country.flatten(),
+            hs: self.hs.flatten(),
+            permit: self.permit.flatten(),
+            buyer: self.buyer.flatten(),
             custodian_bin: self.custodian_bin.flatten(),
             details: self.details.flatten(),
             new_seal_number: self.new_seal_number.flatten(),
@@ -458,6 +441,8 @@ pub(super) struct Readable {
     pub(super) transition: bool,
     /// Whether the members that determine the log's next state could be read.
     pub(super) content: bool,
+    /// Whether the members that say where the timber goes could be read.
+    pub(super) departure: bool,
     /// What could be read of a correction.
     pub(super) correction: ReadableCorrection,
 }
@@ -467,7 +452,13 @@ impl Readable {
     #[must_use]
     pub(super) fn all(request: &NewCustodyEvent) -> Self {
         let positions = (0..request.logs.len()).collect();
-        Self { positions, transition: true, content: true, correction: ReadableCorrection::All }
+        Self {
+            positions,
+            transition: true,
+            content: true,
+            departure: true,
+            correction: ReadableCorrection::All,
+        }
     }
 
     /// Location of the readable log at `index`.
@@ -504,6 +495,8 @@ impl NewCustodyEvent {
             ("/details/note", note.map(Text::as_str)),
             ("/details/reason", why.map(Text::as_str)),
             ("/details/act/number", act.map(|act| act.number.as_str())),
+            ("/permit/number", self.permit.as_ref().map(|permit| permit.number.as_str())),
+            ("/permit/issuer", self.permit.as_ref().map(|permit| permit.issuer.as_str())),
             ("/reason", self.reason.as_ref().map(Text::as_str)),
             ("/set/place/name", set),
             ("/device/id", self.device.as_ref().map(|device| device.id.as_str())),

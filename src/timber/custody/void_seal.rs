@@ -2,7 +2,7 @@
 
 use super::content::{self, DetailsPart};
 use super::hold::{self, Detention};
-use super::request::{Act, Official};
+use super::official::{Act, Official};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
 use crate::base::input::RequestErrors;
