@@ -126,7 +126,7 @@ impl Prepared {
         if target.content.business.organization != recorder.caller.organization {
             return Ok(true);
         }
-        let in_time = recorder.now - target.received_at <= OWN_CORRECTION_PERIOD;
+        let in_time = recorder.now - target.received_at <= own_period(recorder);
         let reverse = recorder.request.reverse == Some(true);
         if in_time && needs_inspector(reverse, target, self, recorder, row).is_none() {
             return Ok(false);
@@ -284,6 +284,12 @@ fn corrected_state(before: &LogState, set: Option<&Set>, annul: bool) -> LogStat
     after
 }
 
+/// For how long after its receipt the recorder of an event may correct it.
+fn own_period(recorder: &Recorder<'_>) -> TimeDelta {
+    let today = LocalDate::of(recorder.now).day();
+    TimeDelta::hours(recorder.parameters.whole(ParameterName::CorrectionHours, today))
+}
+
 /// The event that the caller corrects, if it exists and the caller may correct it.
 fn find_target<'p>(
     prepared: &'p Prepared,
@@ -293,8 +299,7 @@ fn find_target<'p>(
 ) -> Option<&'p ChainEvent> {
     let named = recorder.request.corrects;
     let target = named.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
-    let hours = recorder.parameters.whole(ParameterName::CorrectionHours, LocalDate::of(recorder.now).day());
-    let period = TimeDelta::hours(hours);
+    let period = own_period(recorder);
     let is_own = |event: &&ChainEvent| {
         event.content.business.organization == recorder.caller.organization
             && recorder.now - event.received_at <= period
@@ -343,7 +348,8 @@ fn check_right(
             (None, Access::Full) => "No event of this log can be reversed.".to_owned(),
         };
         errors.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
-    } else if !recorder.caller.is(Role::Inspector)
+    } else if (!recorder.caller.is(Role::Inspector)
+        || target.content.business.organization == recorder.caller.organization)
         && let Some(detail) = needs_inspector(reverse, target, prepared, recorder, row)
             .or_else(|| {
                 let journey = reverse && is_journey(target.content.public.event_type);

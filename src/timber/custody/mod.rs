@@ -17,6 +17,7 @@ mod hold;
 pub mod holdings;
 mod late;
 pub mod log;
+pub mod official;
 pub mod own_case;
 pub mod record;
 pub mod request;
