@@ -238,7 +238,9 @@ pub(super) fn decide(
         if let Some(target) = target {
             check_set(correction, target, prepared, row, errors);
             if target.content.seq == 1 {
-                let inspector = recorder.caller.is(Role::Inspector);
+                // An inspectorate that recorded the harvest itself is bound as any harvester is.
+                let own = harvester == Some(recorder.caller.organization);
+                let inspector = recorder.caller.is(Role::Inspector) && !own;
                 check_bans(correction, row, prepared, inspector, &mut findings, errors);
             }
         }
