@@ -126,7 +126,7 @@ impl Prepared {
         if target.content.business.organization != recorder.caller.organization {
             return Ok(true);
         }
-        let in_time = recorder.now - target.received_at <= own_period(recorder);
+        let in_time = recorder.now - target.received_at <= TimeDelta::hours(own_hours(recorder));
         let reverse = recorder.request.reverse == Some(true);
         if in_time && needs_inspector(reverse, target, self, recorder, row).is_none() {
             return Ok(false);
@@ -286,10 +286,9 @@ fn corrected_state(before: &LogState, set: Option<&Set>, annul: bool) -> LogStat
     after
 }
 
-/// For how long after its receipt the recorder of an event may correct it.
-fn own_period(recorder: &Recorder<'_>) -> TimeDelta {
-    let today = LocalDate::of(recorder.now).day();
-    TimeDelta::hours(recorder.parameters.whole(ParameterName::CorrectionHours, today))
+/// For how many hours after its receipt the recorder of an event may correct it.
+fn own_hours(recorder: &Recorder<'_>) -> i64 {
+    recorder.parameters.whole(ParameterName::CorrectionHours, LocalDate::of(recorder.now).day())
 }
 
 /// The event that the caller corrects, if it exists and the caller may correct it.
@@ -301,7 +300,8 @@ fn find_target<'p>(
 ) -> Option<&'p ChainEvent> {
     let named = recorder.request.corrects;
     let target = named.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
-    let period = own_period(recorder);
+    let hours = own_hours(recorder);
+    let period = TimeDelta::hours(hours);
     let is_own = |event: &&ChainEvent| {
         event.content.business.organization == recorder.caller.organization
             && recorder.now - event.received_at <= period
