@@ -18,7 +18,9 @@ use crate::evidence::chain::append::{Rows, link};
 use crate::evidence::chain::{Draft, Leaves, Tx};
 use crate::evidence::idempotency::operation;
 use crate::evidence::idempotency::stored::{self, StoredResponse};
-use crate::timber::custody::check::{Organizations, OtherParties, named, organizations, suspended_senders};
+use crate::timber::custody::check::{
+    Organizations, OtherParties, named, organizations_if_free, suspended_senders,
+};
 use crate::timber::custody::harvest::check::MAX_CLOCK_SKEW;
 use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
@@ -116,7 +118,8 @@ impl GroupCommit {
         writes: &[BatchableWrite<'_>],
         rulebook: &Rulebook,
     ) -> Result<(Self, Vec<Option<BatchedWrite>>)> {
-        let known = organizations(tx, writes.iter().flat_map(|write| named(write.request)), false).await?;
+        let (known, kept) =
+            organizations_if_free(tx, writes.iter().flat_map(|write| named(write.request))).await?;
         let (mut to_lock, mut spans) = (LogsToLock::default(), Vec::with_capacity(writes.len()));
         let mut names = RequestIds::default();
         for write in writes {
@@ -138,7 +141,8 @@ impl GroupCommit {
             suspended.extend(suspended_senders(tx, write.caller, write.request, rows.iter()).await?);
             // If two requests name one log, only the first can be in the batch. A request that names a log
             // twice is left out.
-            let free = complete && rows.iter().all(|row| taken.insert(row.id));
+            let standing = named(write.request).all(|bin| kept.contains(bin));
+            let free = complete && standing && rows.iter().all(|row| taken.insert(row.id));
             made.push(if free { batch.take(write, rows, &known, &suspended) } else { None });
         }
         Ok((batch, made))

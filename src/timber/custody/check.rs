@@ -77,7 +77,7 @@ pub(super) async fn check<'r>(
     if readable.departure {
         departure::check_request(request, &rulebook.parameters(), errors);
     }
-    let known = organizations(tx, named(request), true).await?;
+    let known = organizations(tx, named(request)).await?;
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
@@ -360,22 +360,29 @@ pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
 }
 
 /// Reads those organisations of `named` that are registered, and keeps their standing until the end of the transaction;
-/// no round trip if `named` is empty. If `wait` is false, leaves out each organisation that is being changed.
-pub(crate) async fn organizations<'b>(
-    tx: &mut Tx<'_>,
-    named: impl Iterator<Item = &'b Bin>,
-    wait: bool,
-) -> Result<Organizations> {
-    let mut bins: Vec<Bin> = named.copied().collect();
+/// no round trip if `named` is empty.
+async fn organizations<'b>(tx: &mut Tx<'_>, named: impl Iterator<Item = &'b Bin>) -> Result<Organizations> {
+    let bins: Vec<Bin> = named.copied().collect();
     if bins.is_empty() {
         return Ok(Organizations::new());
     }
-    if wait {
-        standing::keep_named(tx, &bins).await?;
-    } else {
-        bins = standing::keep_named_if_free(tx, &bins).await?;
-    }
+    standing::keep_named(tx, &bins).await?;
     Ok(by_bins(&mut **tx, &bins).await?.into_iter().collect())
+}
+
+/// Like [`organizations`], but never waits. Also returns the numbers of which the standing is kept: whether another
+/// number is registered is unknown, because its organisation is being changed.
+pub(crate) async fn organizations_if_free<'b>(
+    tx: &mut Tx<'_>,
+    named: impl Iterator<Item = &'b Bin>,
+) -> Result<(Organizations, HashSet<Bin>)> {
+    let bins: Vec<Bin> = named.copied().collect();
+    if bins.is_empty() {
+        return Ok((Organizations::new(), HashSet::new()));
+    }
+    let kept = standing::keep_named_if_free(tx, &bins).await?;
+    let known = by_bins(&mut **tx, &kept).await?.into_iter().collect();
+    Ok((known, kept.into_iter().collect()))
 }
 
 /// The caller's access to each of the locked logs. Past parties are looked up in one query.
