@@ -129,7 +129,7 @@ async fn a_plot_is_replaced_freely_before_the_first_harvest() {
     assert!(event["public"]["text"].as_str().unwrap().contains("ticket_plot_replaced"));
     assert!(event["business"]["text"].as_str().unwrap().contains("plot_digest"));
     assert_eq!(world.unsound().await, [""; 0]);
-    for change in ["plot = replace(plot, '80', '81')", "plot_west = plot_west - 1", "plot_north = plot_south"]
+    for change in ["plot = replace(plot, '81', '80')", "plot_west = plot_west - 1", "plot_north = plot_south"]
     {
         let mut owner = world.owner().await;
         sqlx::query("BEGIN").execute(&mut owner).await.unwrap();
