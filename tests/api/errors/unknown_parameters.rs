@@ -46,7 +46,8 @@ fn operations() -> Vec<Operation> {
 
 async fn ask(world: &World, operation: &Operation, query: &str, token: Option<&str>) -> Answer {
     let Operation { method, path, .. } = operation;
-    let body = if matches!(*method, Method::POST | Method::PUT) { json!({}) } else { Value::Null };
+    let body =
+        if matches!(*method, Method::POST | Method::PUT | Method::PATCH) { json!({}) } else { Value::Null };
     world.call(method.clone(), &format!("{path}?{query}"), token, body).await
 }
 
