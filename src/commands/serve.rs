@@ -28,6 +28,7 @@ use crate::http::router::{self, OpsEndpoints};
 use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
+use crate::services::surveillance::runner;
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::timber::party::organization::persons_as_legal_entities;
@@ -497,6 +498,8 @@ impl Ready {
             }
         };
         tasks.spawn(delete_expired_responses(app.clone()));
+        let (rulebook, clock) = (app.rulebook.clone(), app.clock.clone());
+        tasks.spawn(runner::serve(app.pool.clone(), rulebook, clock, database.service_options()));
         let health = router::health(&app);
         if let Some(probe_server) = probe_server {
             tracing::info!(address = %probe_server.local_addr(), "/healthz and /readyz have their own listener");

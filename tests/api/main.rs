@@ -31,6 +31,7 @@ mod seal_replacement;
 mod seals;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
+mod surveillance;
 mod verify;
 #[path = "../support/wired.rs"]
 mod wired;

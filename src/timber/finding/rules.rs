@@ -6,6 +6,8 @@
 //! laundering. If the meaning or threshold of a rule changes, the rule gets a new version; each finding
 //! states the version that produced it.
 
+pub mod surveillance;
+
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
@@ -168,7 +170,7 @@ pub const LOST_WHILE_HELD: Rule = Rule {
 };
 
 /// Every rule.
-pub static RULES: [Rule; 11] = [
+pub static RULES: [Rule; 23] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
@@ -180,6 +182,18 @@ pub static RULES: [Rule; 11] = [
     LATE_ENTRY,
     SMALL_PIECE,
     OUT_OF_ORDER,
+    surveillance::SEAL_SEEN_AGAIN,
+    surveillance::SEAL_MISUSED,
+    surveillance::CODE_CLONED,
+    surveillance::REMOVED_LATE,
+    surveillance::FELLED_OUTSIDE_TERM,
+    surveillance::TICKET_CANCELLED,
+    surveillance::IMPOSSIBLE_JOURNEY,
+    surveillance::COPIED_MEASURES,
+    surveillance::MARKED_TOO_FAST,
+    surveillance::WITHOUT_STOCK,
+    surveillance::VOLUME_GIVEN_BACK,
+    surveillance::HOLD_OVERDUE,
 ];
 
 /// Shares of the permitted volume, in percent. A harvest or correction with which a line first reaches one of
