@@ -54,7 +54,6 @@ struct Event {
     kind: SubjectKind,
     organization: Uuid,
     received: i64,
-    occurred: i64,
     public: String,
     business: String,
     person: Option<PersonKey>,
@@ -124,7 +123,6 @@ struct Ticket {
 struct Timber {
     id: Uuid,
     enterprise: usize,
-    ticket: Uuid,
     first: usize,
     at: i64,
     received: i64,
@@ -266,7 +264,6 @@ impl Maker {
             kind,
             organization: by,
             received: at + 1,
-            occurred: at,
             public,
             business,
             person: None,
@@ -315,7 +312,6 @@ impl Maker {
             kind: SubjectKind::Log,
             organization: by,
             received,
-            occurred: at,
             public,
             business,
             person: None,
@@ -428,7 +424,9 @@ impl Maker {
                 count = count.max(15);
             }
             let lag = if self.random.chance(offline) { self.random.within(DAY, 4 * DAY) } else { 0 };
-            let evening = self.random.chance(0.25);
+            // In the evening, all logs of the day are recorded at once and in their order.
+            let evening = self.random.chance(0.25) && !rush && !night;
+            let once = morning + 17 * HOUR + 32 * MINUTE + lag + self.random.within(0, 100);
             let mut written = self.written.remove(&(key, month)).unwrap_or_default();
             let did = match habit {
                 2 if rush => 1,
@@ -448,7 +446,7 @@ impl Maker {
                 } else {
                     8 * 60 + n * 9 * 60 / count
                 };
-                let truly = morning + minute * MINUTE + self.random.within(0, 50);
+                let truly = morning + minute * MINUTE + if evening { 0 } else { self.random.within(0, 50) };
                 let occurred = truly + clock * MINUTE;
                 let (mut diameter, mut length) = (
                     (self.random.normal(ticket.mean, 4.5) * 10.0).clamp(80.0, 600.0).round() as i64,
@@ -464,7 +462,8 @@ impl Maker {
                     (diameter, length) = written[written.len() % 24];
                 }
                 written.push((diameter, length));
-                let received = (truly + lag).max(occurred) + self.random.within(2, 100);
+                let online = (truly + lag).max(occurred) + 2 + n / 4;
+                let received = if evening { once.max(occurred) } else { online };
                 let spot = yard.unwrap_or(ticket.spot);
                 let made = Marked { occurred, received, diameter, length, spot, key };
                 let number = self.seal(enterprises, at);
@@ -496,7 +495,6 @@ impl Maker {
         let mut log = Timber {
             id: self.random.uuid(),
             enterprise: at,
-            ticket: ticket.id,
             first: 0,
             at: made.occurred,
             received: made.received,
@@ -679,9 +677,12 @@ impl Maker {
         let sells = to.is_none();
         // Patterns of single logs and of loads.
         let fake_trip = bad && self.random.chance(0.02);
+        // The clock of the phone at the lorry may be wrong.
+        let wrong = if self.random.chance(0.04) { self.random.within(-150, 150) * MINUTE } else { 0 };
+        let lag = lag - wrong;
         for (log, minutes) in load.iter().zip(loaded) {
-            self.event(log, "loaded", by, when + minutes, lag, Some(log.spot), ("", ""));
-            self.event(log, "departed", by, departs, lag, Some(log.spot), ("", ""));
+            self.event(log, "loaded", by, when + minutes + wrong, lag, Some(log.spot), ("", ""));
+            self.event(log, "departed", by, departs + wrong, lag, Some(log.spot), ("", ""));
             if sells {
                 self.event(log, "transferred", by, departs, 5, None, ("", &format!(r#","to":"{owner}","of":"both""#)));
             }
@@ -695,7 +696,7 @@ impl Maker {
             if self.random.chance(0.04) {
                 self.inspection(log, by, departs + (arrives - departs) / 2, log.spot, place);
             }
-            self.event(log, "arrived", by, arrives, lag, Some(place), ("", ""));
+            self.event(log, "arrived", by, arrives + wrong, lag, Some(place), ("", ""));
             if sells {
                 let accepted = arrives + 20 * MINUTE;
                 self.event(log, "accepted", owner, accepted, accepted_late, None, ("", ""));
