@@ -318,6 +318,34 @@ fn statement_problems(tree: &Tree, group: &str, mend: &str) -> Vec<String> {
     at.into_iter().map(|at| format!("{at} makes an SQL statement: {mend}")).collect()
 }
 
+/// Endpoints without an `operation_id`, and endpoints with a parameter before `State`.
+fn endpoint_problems(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for source in &tree.sources {
+        let tokens = &source.tokens;
+        for (at, four) in tokens.windows(4).enumerate() {
+            let begins =
+                four[0].is_word("utoipa") && four[1].kind == Kind::PathSep && four[2].is_word("path");
+            if !begins || !four[3].is('(') {
+                continue;
+            }
+            let place = format!("{}:{}", source.path, four[0].line);
+            let behind = behind_group(tokens, at + 3);
+            if !tokens[at..behind].iter().any(|token| token.is_word("operation_id")) {
+                problems.push(format!("{place} has no operation_id: give it the name of its function"));
+            }
+            let function = tokens[behind..].iter().position(|token| token.is_word("fn"));
+            let Some(open) = function.map(|function| behind + function + 2) else { continue };
+            let parameters = tokens.get(open + 1..behind_group(tokens, open)).unwrap_or_default();
+            let state = parameters.iter().position(|token| token.is_word("State"));
+            if state.is_some_and(|state| state > 0) {
+                problems.push(format!("{place} has a parameter before State: put it behind"));
+            }
+        }
+    }
+    problems
+}
+
 fn location_problems(tree: &Tree) -> Vec<String> {
     let mut at = BTreeSet::new();
     for source in tree.sources.iter().filter(|source| !is_below(&source.path, &MAKE_LOCATIONS)) {
@@ -489,6 +517,54 @@ fn only_http_and_input_make_locations() {
     report("positions in a body are made in http and base/input only", &unexpected);
     left.retain(|_, count| *count > 0);
     assert!(left.is_empty(), "LOCATION_EXCEPTIONS allows more than there are: {left:?}");
+}
+
+/// Uses of the pool in http that take no organisation's share ([`crate::http::core::share`] in src), and their
+/// number per file: for public responses, before the caller is known, and in the functions that take the share.
+const WITHOUT_SHARE: [(&str, usize); 5] = [
+    ("src/http/api/proofs.rs", 2),
+    ("src/http/api/verify.rs", 1),
+    ("src/http/core/app.rs", 2),
+    ("src/http/core/share.rs", 2),
+    ("src/http/router.rs", 1),
+];
+
+#[test]
+fn every_connection_of_an_organisation_is_of_its_share() {
+    let mut problems = Vec::new();
+    for source in TODAY.sources.iter().filter(|source| source.path.starts_with("src/http/")) {
+        let uses = source.tokens.windows(2).filter(|two| {
+            two[0].is('.') && two[1].is_word("pool") || two[0].is_word("pub") && two[1].is_word("pool")
+        });
+        let lines: Vec<usize> = uses.map(|two| two[1].line).collect();
+        let allowed =
+            WITHOUT_SHARE.iter().find(|(path, _)| *path == source.path).map_or(0, |(_, count)| *count);
+        if lines.len() != allowed {
+            problems.push(format!(
+                "{} uses the pool in lines {lines:?}, expected {allowed} uses: take `App::connection` or `App::begin`",
+                source.path
+            ));
+        }
+    }
+    report("a connection of the pool is taken by an organisation's share", &problems);
+}
+
+#[test]
+fn one_function_makes_days() {
+    let mut problems = Vec::new();
+    for source in TODAY.sources.iter().filter(|source| source.path != "src/base/units/time.rs") {
+        let named =
+            source.tokens.iter().filter(|token| token.is_word("date_naive") || token.is_word("date_utc"));
+        problems.extend(named.map(|token| {
+            format!("{}:{} makes a day of an instant: use `LocalDate::of`", source.path, token.line)
+        }));
+    }
+    report("the day of a rule is the day in Kazakhstan", &problems);
+}
+
+#[test]
+fn endpoints_have_one_form() {
+    report("endpoints have an operation_id, and State comes first", &endpoint_problems(&TODAY));
 }
 
 #[test]

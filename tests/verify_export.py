@@ -19,6 +19,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -447,6 +448,7 @@ class Export:
             raise Wrong("the subject's id is no id")
         id = bytes.fromhex(subject["id"].replace("-", ""))
         salt, self.kind = hex_bytes(subject["salt"], 32), subject["kind"]
+        self.id = subject["id"]
         self.ref = sha256(b"ormantrace/ref/1\0", bytes([KINDS[subject["kind"]]]), id, salt)
         self.checkpoint = text_of(value["checkpoint"])
         self.keys = [Key(text_of(key), Key.LOG) for key in items(value["keys"])]
@@ -734,16 +736,36 @@ def member(value, *names):
     return value if isinstance(value, str) else None
 
 
-def normal(number):
-    number = "".join(char for char in number if char not in BLANK)
-    return re.sub("[a-z]+", lambda lower: lower[0].upper(), number)
+# What copy and paste or a reader adds to a seal's number, and letters and dashes that look like those in it.
+INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
+SYMBOLOGY = re.compile("][A-Za-z][A-Za-z0-9]")
+BETWEEN_GROUPS = re.compile("[ \u00a0\u2009\u202f]")
+CYRILLIC, LATIN = "АВЕКМНОРСТУХІавекмнорстухі", "ABEKMHOPCTYXI" * 2
+DASHES = "‐‑‒–—―−⁃﹘﹣－"
+SAME_SHAPE = str.maketrans(CYRILLIC + DASHES, LATIN + "-" * len(DASHES))
+
+
+def bare(given):
+    text = INVISIBLE.sub("", given).strip()
+    return text[3:].lstrip() if SYMBOLOGY.match(text) else text
+
+
+def numbers(given):
+    """The possible readings of a given seal number: the first blank between groups may stand for a hyphen."""
+    text = bare(given)
+    first, *more = BETWEEN_GROUPS.split(text)
+    readings = [text]
+    if more and all(re.fullmatch("[0-9]+", group) for group in more):
+        readings = [first + "".join(more), first + "-" + "".join(more)]
+    normal = (unicodedata.normalize("NFC", reading).translate(SAME_SHAPE) for reading in readings)
+    return [re.sub("[a-z]+", lambda lower: lower[0].upper(), number) for number in normal]
 
 
 def joined(prefix, between, *words):
     return prefix + between.join(words) if None not in words else None
 
 
-def name_of(kind, publics, seals, events):
+def name_of(kind, id, publics, seals, events):
     """What the opened texts call the subject, or None."""
     if kind == "log":
         species = [text for text in (member(public, "species") for public in publics) if text is not None]
@@ -766,15 +788,17 @@ def name_of(kind, publics, seals, events):
         if kind == "seal_batch":
             text = event.text("business")
             name = joined("seals ", " to ", member(text, "first"), member(text, "last"))
-        else:
+        elif kind == "organization":
             text = event.text("personal")
             name = joined("organisation ", ", ", member(text, "bin"), member(text, "name"))
+        else:
+            name = f"{kind.replace('_', ' ')} {id}"
         if name:
             return name
     return None
 
 
-def check_about(report, trust, kind, events):
+def check_about(report, trust, kind, id, events):
     publics = [event.text("public") for event in events]
     seals = [
         (k, member(public, "seal"), member(public, "identification"))
@@ -782,14 +806,14 @@ def check_about(report, trust, kind, events):
         if member(public, "seal") is not None
     ]
     if trust.seal is None:
-        name = name_of(kind, publics, seals, events)
+        name = name_of(kind, id, publics, seals, events)
         if name:
             return report.row("about", OK, name)
         return report.row("about", UNCHECKED, "no text that is shown says what the file is about")
     asked = [
-        normal(seal) == normal(trust.seal)
+        seal in numbers(trust.seal)
         or identification is not None
-        and (trust.seal.strip(BLANK) + "\x1d").startswith(identification + "\x1d")
+        and (bare(trust.seal) + "\x1d").startswith(identification + "\x1d")
         for _, seal, identification in seals
     ]
     if not seals:
@@ -799,7 +823,7 @@ def check_about(report, trust, kind, events):
             if public is None:
                 detail = f"the public part of event {k} is not shown: the seal may have been replaced"
                 return report.row("about", FAILED, detail)
-        return report.row("about", OK, name_of(kind, publics, seals, events))
+        return report.row("about", OK, name_of(kind, id, publics, seals, events))
     if any(asked):
         return report.row("about", FAILED, f"seal {trust.seal} was replaced; the log's seal is {seals[-1][1]}")
     return report.row("about", FAILED, f"the file is about seal {seals[-1][1]}, not {trust.seal}")
@@ -831,7 +855,7 @@ def verify_export(value, trust):
         report, trust, export.checkpoint.encode(), export.keys, export.witnesses, export.quorum, export.consistency
     )
     check_chain(report, export.ref, events)
-    check_about(report, trust, export.kind, events)
+    check_about(report, trust, export.kind, export.id, events)
     check_inclusion(report, events, checkpoint)
     check_complete(report, trust, events, checkpoint, export)
     return report, export.checkpoint.encode()
@@ -975,6 +999,17 @@ def decoded(data):
         raise Wrong("the file begins like UTF-16, but is not UTF-16") from None
 
 
+# Formats that are often saved by mistake: the page of a link, an archive, a list of files.
+FOREIGN = [
+    (b"<", "a web page (HTML or XML)"),
+    (b"[", "a list in JSON"),
+    (b'"', "a text in JSON"),
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet"),
+    (b"\x1f\x8b", "a file packed with gzip"),
+    (b"%PDF", "a PDF"),
+]
+
+
 def verify(data, trust):
     try:
         data = decoded(data)
@@ -984,6 +1019,12 @@ def verify(data, trust):
         return report, None
     if data.startswith(b"c2sp.org/tlog-proof@v1\n"):
         return verify_proof(data, trust)
+    for begin, what in FOREIGN:
+        if data.lstrip(b" \t\r\n").startswith(begin):
+            report = Report("checkpoint")
+            detail = "but not an export, a proof, a receipt or a checkpoint: save what the link downloads, unchanged"
+            report.row("format", FAILED, f"this is {what}, {detail}")
+            return report, None
     if not data.lstrip(b" \t\r\n").startswith(b"{"):
         return verify_checkpoint(data, trust)
     try:

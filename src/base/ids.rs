@@ -2,11 +2,15 @@
 //! mixed up. New ids are UUIDs of version 7: they sort by time of creation, and a phone can create them
 //! offline.
 
+use crate::base::error::Invalid;
+use crate::base::input::ParseText;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{Uuid, Variant};
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+    (@parse $text:ident) => { Uuid::parse_text($text) };
+    (@parse $text:ident $parse:ident) => { $parse($text) };
+    ($($(#[$doc:meta])* $name:ident $(read by $parse:ident)?),+ $(,)?) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
         #[serde(transparent)]
@@ -19,6 +23,14 @@ macro_rules! ids {
             #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
+            }
+
+            /// Reads an id that a client sent.
+            ///
+            /// # Errors
+            /// It is not spelled as a UUID.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                ids!(@parse text $($parse)?).map(Self)
             }
         }
 
@@ -52,7 +64,20 @@ macro_rules! ids {
                 Self(id)
             }
         }
+
+        $crate::base::input::parse_text!($name);
     )+};
+}
+
+/// Reads an id that a client chose. Only versions 4 and 7 are accepted (`wrong-uuid-version`), so that the ids of two
+/// clients do not collide.
+fn chosen_by_client(text: &str) -> Result<Uuid, Invalid> {
+    let id = Uuid::parse_text(text)?;
+    if id.get_variant() == Variant::RFC4122 && matches!(id.get_version_num(), 4 | 7) {
+        Ok(id)
+    } else {
+        Err(Invalid::new("wrong-uuid-version", "Expected a UUID of version 4 or 7."))
+    }
 }
 
 ids! {
@@ -72,7 +97,7 @@ ids! {
     /// A log or a stack.
     LogId,
     /// Identifies one write request, unique per organisation for ever; chosen by the client or by the server.
-    OperationId,
+    OperationId read by chosen_by_client,
     /// A finding.
     FindingId,
 }

@@ -1,13 +1,13 @@
-//! The router: every URL of the server. Health checks and metrics (`/healthz`, `/readyz`, `/metrics`) can
-//! have listeners of their own, so `core::health` and `core::metrics` define their routes.
+//! The router: every URL of the server. Health checks and metrics can have listeners of their own, so
+//! `core::health` and `core::metrics` make their routes, with the paths given here.
 
 use super::api::register::RegisterFiles;
 use super::api::{
     custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
-    seal_batches, seal_moves, seals, verify,
+    reference, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
-use super::pages::{assets, problems, reference};
+use super::pages::{assets, problems};
 use crate::evidence::register::queue::Lag;
 use crate::evidence::tlog::Folder;
 use crate::http::core::app::App;
@@ -30,6 +30,11 @@ use std::collections::BTreeSet;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
+
+/// The paths of the health checks: whether the process lives, and whether it is ready.
+pub const HEALTH_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+/// The path of the metrics.
+pub const METRICS_PATH: &str = "/metrics";
 
 /// The head of the OpenAPI document.
 #[derive(OpenApi)]
@@ -101,8 +106,8 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         // organisations and keys
         routes!(organizations::create_organization, organizations::list_organizations),
         routes!(organizations::get_organization),
-        routes!(proofs::get_organization_proof),
-        routes!(proofs::export_organization),
+        routes!(organizations::get_organization_proof),
+        routes!(organizations::export_organization),
         routes!(keys::create_key, keys::list_keys),
         routes!(keys::revoke_key),
         routes!(keys::get_me),
@@ -113,12 +118,12 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets),
         routes!(felling_tickets::get_felling_ticket),
         routes!(felling_tickets::get_felling_ticket_history),
-        routes!(proofs::get_felling_ticket_proof),
-        routes!(proofs::export_felling_ticket),
-        routes!(felling_tickets::extend_felling_ticket),
-        routes!(felling_tickets::cancel_felling_ticket),
-        routes!(felling_tickets::hold_felling_ticket),
-        routes!(felling_tickets::release_felling_ticket),
+        routes!(felling_tickets::get_felling_ticket_proof),
+        routes!(felling_tickets::export_felling_ticket),
+        routes!(ticket_changes::extend_felling_ticket),
+        routes!(ticket_changes::cancel_felling_ticket),
+        routes!(ticket_changes::hold_felling_ticket),
+        routes!(ticket_changes::release_felling_ticket),
         // seals
         routes!(seals::list_seals),
         routes!(seal_batches::register_seals).layer(batch_body()),
@@ -130,8 +135,8 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(seal_moves::void_seal),
         routes!(seal_batches::make_seals),
         routes!(seal_batches::list_batch_seals),
-        routes!(proofs::get_seal_batch_proof),
-        routes!(proofs::export_seal_batch),
+        routes!(seal_batches::get_seal_batch_proof),
+        routes!(seal_batches::export_seal_batch),
         // harvests
         routes!(harvests::create_harvest).layer(batch_body()),
         routes!(harvests::get_harvest_template),
@@ -248,10 +253,11 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         .merge(hot_reads.method_not_allowed_fallback(hot_read_method_not_allowed))
         // The health checks are outside the token layer: a probe gets its response whatever token it sends,
         // since the liveness of the process must not depend on the database that stores the keys.
-        .merge(operations.health.routes());
+        .merge(operations.health.routes(HEALTH_PATHS));
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
-        router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
+        router =
+            router.merge(exposition.routes(METRICS_PATH, move |headers| operator_only(of.clone(), headers)));
     }
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }

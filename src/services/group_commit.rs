@@ -171,7 +171,7 @@ impl GroupCommit {
             leaves.push(head.hash, head.received_at);
             events.push(RecordedEvent { log, seq: head.seq, hash: head.hash });
             self.past.extend(new_past_parties(&before, &after).map(|left| (log, left, head.seq)));
-            self.logs.push(&after, head);
+            self.logs.push(&after, head.stored());
             self.events.push(draft, &linked);
         }
         let operations = &mut self.operations;

@@ -8,6 +8,7 @@ use ormantrace::commands::erase::{self, ErasureTarget};
 use ormantrace::evidence::tlog::{Checkpoint, Proof};
 use ormantrace::services::verifier::report::{Check, Report};
 use ormantrace::services::verifier::{Memory, Trust, mirror::Mirror, verify};
+use ormantrace::timber::event::types::EventType;
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::seal::view::{self, Access};
 use serde_json::{Value, json};
@@ -114,7 +115,7 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
         }
         // A file about one kind of subject does not verify if it names another kind.
         let (mut file, _) = export(&world, &path, readers[0]).await;
-        for other in ["log", "felling_ticket", "seal_batch", "organization"] {
+        for other in EventType::KINDS.iter().map(|kind| kind.name()) {
             file["subject"]["kind"] = json!(other);
             let report = verify(file.to_string().as_bytes(), &trust()).report;
             assert_eq!(report.holds(), other == *kind, "{kind} as {other}:\n{report}");

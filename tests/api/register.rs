@@ -172,8 +172,8 @@ fn event(of: &Org) -> Draft {
 }
 
 /// The event that follows a new head.
-fn next(head: &NewHead, of: &Org) -> Draft {
-    Draft { head: head.clone().into_locked(), ..event(of) }
+fn next(head: NewHead, of: &Org) -> Draft {
+    Draft { head: head.into_locked(), ..event(of) }
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn two_sequencers_under_writers_place_every_event_once() {
                 let count = if posting == 3 && writer < 2 { 700 } else { 1 + (writer + posting) % 5 };
                 let heads =
                     append(&mut tx, morning(), (0..count).map(|_| event(&of)).collect()).await.unwrap();
-                append(&mut tx, morning(), heads.iter().take(2).map(|head| next(head, &of)).collect())
+                append(&mut tx, morning(), heads.into_iter().take(2).map(|head| next(head, &of)).collect())
                     .await
                     .unwrap();
                 if (writer + posting) % 7 == 0 {

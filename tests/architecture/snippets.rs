@@ -4,7 +4,7 @@
 use crate::imports::Tree;
 use crate::lex::{cut_tests, lex};
 use crate::{
-    MAX_LINES, axum_problems, circle_problems, dialect, dialect_words, direction_problems,
+    MAX_LINES, axum_problems, circle_problems, dialect, dialect_words, direction_problems, endpoint_problems,
     exception_problems, import_problems, location_problems, misplaced, size_problems, statement_problems,
 };
 
@@ -356,6 +356,19 @@ fn locations_are_made_or_matched() {
     ] {
         assert_eq!(at("src/timber/seal/void.rs", text), 0, "{text}");
     }
+}
+
+#[test]
+fn an_endpoint_has_an_operation_id_and_takes_the_state_first() {
+    let found = |attribute: &str, parameters: &str| {
+        let text = format!("#[utoipa::path({attribute})] pub async fn a({parameters}) -> B {{}}");
+        endpoint_problems(&tree(&[("src/http/api/a.rs", &text)])).len()
+    };
+    let named = r#"get, operation_id = "a", params(("id" = B))"#;
+    assert_eq!(found(named, "State(app): State<App>, caller: Caller"), 0);
+    assert_eq!(found(named, "_caller: Option<Caller>, _: NoQuery"), 0);
+    assert_eq!(found(named, "caller: Caller, State(app): State<App>"), 1);
+    assert_eq!(found("get", "caller: Caller, State(app): State<App>"), 2);
 }
 
 #[test]

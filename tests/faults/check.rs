@@ -6,6 +6,7 @@ use ormantrace::evidence::chain::bytes::{Hash, Salt, Secret, SubjectKind, subjec
 use ormantrace::evidence::chain::history::StoredEvent;
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::{Checkpoint, Frontier, Note, Signer, VerifierKey, leaf_hash};
+use ormantrace::timber::event::types::EventType;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
@@ -169,7 +170,7 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
         faults.push(format!("{count} events, but {} leaves", leaves.len()));
     }
     let mut salts: HashMap<Uuid, Salt> = HashMap::new();
-    for table in ["log", "felling_ticket", "seal_batch", "organization"] {
+    for table in EventType::KINDS.iter().map(|kind| kind.name()) {
         let rows = sqlx::query(AssertSqlSafe(format!("SELECT id, salt FROM {table}")))
             .fetch_all(&mut *db)
             .await

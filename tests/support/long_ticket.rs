@@ -42,7 +42,7 @@ pub async fn extend(
             region: None,
         };
         let new = append(tx, now, vec![draft]).await.expect("appended").remove(0);
-        newest = Some(new.clone());
+        newest = Some(new.stored());
         head = new.into_locked();
     }
     let Some(newest) = newest else { return };
@@ -50,7 +50,7 @@ pub async fn extend(
         "UPDATE felling_ticket SET head_seq = $2, head_hash = $3, head_received_at = $4 WHERE id = $1",
     )
     .bind(ticket)
-    .bind(newest.seq_i32())
+    .bind(newest.seq)
     .bind(newest.hash.0.as_slice())
     .bind(newest.received_at)
     .execute(&mut **tx)

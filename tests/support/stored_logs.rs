@@ -102,10 +102,10 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
             region: Some("KZ-10"),
         };
         let new = append(&mut tx, now, vec![draft]).await.unwrap().remove(0);
-        newest = Some(new.clone());
+        newest = Some((new.stored(), new.salt));
         head = new.into_locked();
     }
-    let newest = newest.expect("at least one event");
+    let (newest, salt) = newest.expect("at least one event");
     sqlx::query(
         "INSERT INTO log (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, length_m, top_diameter_cm,
              volume_m3, table_volume_m3, measurement_method, felled_on, harvest_id, ticket_id, line_id, issuer_id,
@@ -114,8 +114,8 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
              '2026-10-04', $6, $7, $8, $9, $10, $11, $12, $12, $13, '2026-10-04', 'KZ-10', $5)",
     )
     .bind(id)
-    .bind(newest.salt.0.as_slice())
-    .bind(newest.seq_i32())
+    .bind(salt.0.as_slice())
+    .bind(newest.seq)
     .bind(newest.hash.0.as_slice())
     .bind(newest.received_at)
     .bind(HarvestId::new())

@@ -3,8 +3,8 @@
 
 use crate::fixture::{EVENTS, Register, STORIES, Story};
 use crate::twins;
-use ormantrace::services::verifier::export::KINDS;
 use ormantrace::services::verifier::verify;
+use ormantrace::timber::event::types::EventType;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -145,7 +145,7 @@ fn altered(register: &Register) -> Vec<Altered> {
 
     // The same chain is called a chain of another kind of subject: of each known kind, of two reserved kinds,
     // and of two words that are no kind.
-    for (kind, number) in KINDS.map(|kind| (kind.name(), kind.byte())) {
+    for (kind, number) in EventType::KINDS.iter().map(|kind| (kind.name(), kind.byte())) {
         let mut other = export.clone();
         other["subject"]["kind"] = json!(kind);
         other["kind"] = json!(number);
@@ -216,7 +216,7 @@ fn bytes(register: &Register) -> Vec<Altered> {
 
 #[test]
 fn every_alteration_is_found_and_its_event_named() {
-    assert_eq!(STORIES.each_ref().map(|story| story.kind), KINDS, "one of each");
+    assert_eq!(STORIES.each_ref().map(|story| story.kind), EventType::KINDS, "one of each");
     for story in &STORIES {
         alterations_are_found(story);
     }

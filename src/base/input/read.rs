@@ -2,10 +2,9 @@
 
 use super::{Errors, Node, whole};
 use crate::base::error::Invalid;
-use crate::base::ids;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SubsecRound, Timelike};
 use rust_decimal::Decimal;
-use uuid::{Uuid, Variant};
+use uuid::Uuid;
 
 /// A value that can be read from untrusted input.
 ///
@@ -187,31 +186,6 @@ impl ParseText for Uuid {
     }
 }
 
-/// Clients choose these ids. Only versions 4 and 7 are accepted (`wrong-uuid-version`), so that the ids of
-/// two clients do not collide.
-impl ParseText for ids::OperationId {
-    fn parse_text(text: &str) -> Result<Self, Invalid> {
-        let id = Uuid::parse_text(text)?;
-        if id.get_variant() == Variant::RFC4122 && matches!(id.get_version_num(), 4 | 7) {
-            Ok(Self(id))
-        } else {
-            Err(Invalid::new("wrong-uuid-version", "Expected a UUID of version 4 or 7."))
-        }
-    }
-}
-
-macro_rules! id_texts {
-    ($($id:ident),+) => {$(
-        impl ParseText for ids::$id {
-            fn parse_text(text: &str) -> Result<Self, Invalid> {
-                Uuid::parse_text(text).map(Self)
-            }
-        }
-    )+};
-}
-
-id_texts!(OrganizationId, KeyId, TicketId, LineId, SealBatchId, HarvestId, LogId, FindingId);
-
 macro_rules! whole_numbers {
     ($($integer:ty),+) => {$(
         /// A whole number, which may be written as `3.0` or `3e2` (`not-an-integer`, `out-of-range`).
@@ -255,8 +229,6 @@ macro_rules! reads {
 
 reads! {
     read_text: String, DateTime<FixedOffset>, NaiveDate, Uuid;
-    read_text: ids::OrganizationId, ids::KeyId, ids::TicketId, ids::LineId, ids::SealBatchId;
-    read_text: ids::HarvestId, ids::LogId, ids::OperationId, ids::FindingId;
     read_number: u16, u32, u64, i16, i32, i64, Decimal;
 }
 

@@ -5,6 +5,7 @@ use super::chain::Missing;
 use super::report::{Code, Report};
 use super::snapshot::Reader;
 use crate::base::error::Error;
+use crate::timber::event::types::OrganizationEventType;
 use crate::timber::party::erasure::{ErasureBusiness, events_digest, events_of};
 use uuid::Uuid;
 
@@ -21,7 +22,8 @@ pub(super) async fn check(
     mut missing: Missing,
 ) -> Result<(), Failure> {
     let of = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "of!" FROM event WHERE region IS NULL AND type = 'personal_erased'"#
+        r#"SELECT count(*) AS "of!" FROM event WHERE region IS NULL AND type = $1"#,
+        OrganizationEventType::PersonalErased.as_str()
     )
     .fetch_one(&mut *reader.db)
     .await?;
@@ -30,11 +32,12 @@ pub(super) async fn check(
         reader.begin().await?;
         let records = sqlx::query!(
             r#"SELECT subject_id AS "subject!", seq AS "seq!", business AS "business?" FROM event
-               WHERE region IS NULL AND type = 'personal_erased' AND (subject_id, seq) > ($1, $2)
+               WHERE region IS NULL AND type = $4 AND (subject_id, seq) > ($1, $2)
                ORDER BY subject_id, seq LIMIT $3"#,
             after.0,
             after.1,
-            RECORDS
+            RECORDS,
+            OrganizationEventType::PersonalErased.as_str()
         )
         .fetch_all(&mut *reader.db)
         .await?;

@@ -6,8 +6,9 @@ use crate::evidence::chain::Hash;
 use crate::evidence::chain::bytes::{Secret, SubjectKind};
 use crate::timber::event::types::EventType;
 use serde::Deserialize;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// An event as stored, without the search columns. A value is `None` where it is NULL: the table's
@@ -79,13 +80,7 @@ pub(super) struct PublicMembers {
 
 impl PublicMembers {
     pub(super) fn kind(&self) -> Option<SubjectKind> {
-        Some(match self.subject.as_str() {
-            "log" | "stack" => SubjectKind::Log,
-            "felling_ticket" => SubjectKind::FellingTicket,
-            "seal_batch" => SubjectKind::SealBatch,
-            "organization" => SubjectKind::Organization,
-            _ => return None,
-        })
+        EventType::subject_kind(&self.subject)
     }
 
     /// The type, if the kind of subject that the part names has such a type.
@@ -153,23 +148,44 @@ impl Page {
     }
 }
 
+// The statements over the tables of all kinds of subjects. The table of a kind has the name of the kind. The
+// database has no view over these tables, because their owner could replace it by one that leaves rows out.
+
+/// The first subject after a page that begins with the subject $1 and has $2 events, leaves or rows.
+static PAGE_END: LazyLock<String> = LazyLock::new(|| least(">=", "OFFSET $2 LIMIT 1"));
+/// The first subject after the subject $1.
+static NEXT_SUBJECT: LazyLock<String> = LazyLock::new(|| least(">", "LIMIT 1"));
+/// The rows of the subjects $1 to $2.
+static SUBJECTS: LazyLock<String> = LazyLock::new(|| {
+    let tables = EventType::KINDS.iter().map(|kind| {
+        let (byte, table) = (kind.byte(), kind.name());
+        format!(
+            "SELECT id, {byte}::smallint, salt, row_to_json(t)::text FROM {table} t WHERE id BETWEEN $1 AND $2"
+        )
+    });
+    tables.collect::<Vec<_>>().join(" UNION ALL ")
+});
+
+/// The least of the subjects that each table has at a position. `compared` is the operator between a row's
+/// subject and the subject $1; `rest` selects one of the resulting rows, in their order.
+fn least(compared: &str, rest: &str) -> String {
+    let tables = ["event", "leaf"].map(|table| (table, "subject_id", "subject_id, seq"));
+    let subjects = EventType::KINDS.iter().map(|kind| (kind.name(), "id", "id"));
+    let each = tables.into_iter().chain(subjects).map(|(table, id, order)| {
+        format!("(SELECT {id} FROM {table} WHERE {id} {compared} $1 ORDER BY {order} {rest})")
+    });
+    format!("SELECT LEAST({})", each.collect::<Vec<_>>().join(", "))
+}
+
 /// Determines the next page, with at most `reader.rows` events and as many leaves.
 pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx::Result<Page> {
     let offset = reader.rows;
     if seq == i32::MIN {
-        let next = sqlx::query_scalar!(
-            r#"SELECT LEAST(
-                   (SELECT subject_id FROM event WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
-                   (SELECT subject_id FROM leaf WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
-                   (SELECT id FROM log WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
-                   (SELECT id FROM felling_ticket WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
-                   (SELECT id FROM seal_batch WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
-                   (SELECT id FROM organization WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1)) AS next"#,
-            low,
-            offset
-        )
-        .fetch_one(&mut *reader.db)
-        .await?;
+        let next: Option<Uuid> = sqlx::query_scalar(AssertSqlSafe(PAGE_END.as_str()))
+            .bind(low)
+            .bind(offset)
+            .fetch_one(&mut *reader.db)
+            .await?;
         if next != Some(low) {
             return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false });
         }
@@ -191,18 +207,8 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
     if let Some(high) = next.map(|next| next.saturating_sub(1).max(seq)).filter(|high| *high < i32::MAX) {
         return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), continues: true });
     }
-    let next = sqlx::query_scalar!(
-        r#"SELECT LEAST(
-               (SELECT subject_id FROM event WHERE subject_id > $1 ORDER BY subject_id, seq LIMIT 1),
-               (SELECT subject_id FROM leaf WHERE subject_id > $1 ORDER BY subject_id, seq LIMIT 1),
-               (SELECT id FROM log WHERE id > $1 ORDER BY id LIMIT 1),
-               (SELECT id FROM felling_ticket WHERE id > $1 ORDER BY id LIMIT 1),
-               (SELECT id FROM seal_batch WHERE id > $1 ORDER BY id LIMIT 1),
-               (SELECT id FROM organization WHERE id > $1 ORDER BY id LIMIT 1)) AS next"#,
-        low
-    )
-    .fetch_one(&mut *reader.db)
-    .await?;
+    let next: Option<Uuid> =
+        sqlx::query_scalar(AssertSqlSafe(NEXT_SUBJECT.as_str())).bind(low).fetch_one(&mut *reader.db).await?;
     Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false })
 }
 
@@ -234,23 +240,15 @@ pub(super) async fn load(
 }
 
 async fn subjects(db: &mut PgConnection, range: Range) -> sqlx::Result<BTreeMap<Uuid, SubjectRow>> {
-    let rows = sqlx::query!(
-        r#"SELECT id AS "id!", 1::smallint AS "kind!", salt, row_to_json(t)::text AS "row!" FROM log t WHERE id BETWEEN $1 AND $2
-           UNION ALL
-           SELECT id, 2, salt, row_to_json(t)::text FROM felling_ticket t WHERE id BETWEEN $1 AND $2
-           UNION ALL
-           SELECT id, 3, salt, row_to_json(t)::text FROM seal_batch t WHERE id BETWEEN $1 AND $2
-           UNION ALL
-           SELECT id, 4, salt, row_to_json(t)::text FROM organization t WHERE id BETWEEN $1 AND $2"#,
-        range.low,
-        range.high
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let subjects = rows.into_iter().filter_map(|row| {
-        let kind = u8::try_from(row.kind).ok().and_then(SubjectKind::from_byte)?;
-        let salt = row.salt.and_then(|salt| salt.try_into().ok());
-        Some((row.id, SubjectRow { kind, salt, row: Row::parse(&row.row) }))
+    let rows: Vec<(Uuid, i16, Option<Vec<u8>>, String)> = sqlx::query_as(AssertSqlSafe(SUBJECTS.as_str()))
+        .bind(range.low)
+        .bind(range.high)
+        .fetch_all(&mut *db)
+        .await?;
+    let subjects = rows.into_iter().filter_map(|(id, kind, salt, row)| {
+        let kind = u8::try_from(kind).ok().and_then(SubjectKind::from_byte)?;
+        let salt = salt.and_then(|salt| salt.try_into().ok());
+        Some((id, SubjectRow { kind, salt, row: Row::parse(&row) }))
     });
     Ok(subjects.collect())
 }
@@ -324,4 +322,41 @@ async fn leaves(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx:
         }
     }
     Ok((leaves, duplicates))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statements_read_the_table_of_every_kind() {
+        assert_eq!(
+            PAGE_END.as_str(),
+            "SELECT LEAST(\
+             (SELECT subject_id FROM event WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1), \
+             (SELECT subject_id FROM leaf WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1), \
+             (SELECT id FROM log WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1), \
+             (SELECT id FROM felling_ticket WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1), \
+             (SELECT id FROM seal_batch WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1), \
+             (SELECT id FROM organization WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1))"
+        );
+        assert_eq!(
+            NEXT_SUBJECT.as_str(),
+            "SELECT LEAST(\
+             (SELECT subject_id FROM event WHERE subject_id > $1 ORDER BY subject_id, seq LIMIT 1), \
+             (SELECT subject_id FROM leaf WHERE subject_id > $1 ORDER BY subject_id, seq LIMIT 1), \
+             (SELECT id FROM log WHERE id > $1 ORDER BY id LIMIT 1), \
+             (SELECT id FROM felling_ticket WHERE id > $1 ORDER BY id LIMIT 1), \
+             (SELECT id FROM seal_batch WHERE id > $1 ORDER BY id LIMIT 1), \
+             (SELECT id FROM organization WHERE id > $1 ORDER BY id LIMIT 1))"
+        );
+        assert_eq!(
+            SUBJECTS.as_str(),
+            "SELECT id, 1::smallint, salt, row_to_json(t)::text FROM log t WHERE id BETWEEN $1 AND $2 UNION ALL \
+             SELECT id, 2::smallint, salt, row_to_json(t)::text FROM felling_ticket t WHERE id BETWEEN $1 AND $2 \
+             UNION ALL \
+             SELECT id, 3::smallint, salt, row_to_json(t)::text FROM seal_batch t WHERE id BETWEEN $1 AND $2 UNION ALL \
+             SELECT id, 4::smallint, salt, row_to_json(t)::text FROM organization t WHERE id BETWEEN $1 AND $2"
+        );
+    }
 }

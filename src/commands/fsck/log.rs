@@ -1,14 +1,17 @@
 //! Rebuilds the rows of a log from its chain: `log`, `log_seal`, `past_party`.
 
-use super::load::EventRow;
+use super::load::{EventRow, SubjectRow};
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
+use super::subject::KindCheck;
+use super::sweep::{Context, Names};
 use crate::base::error::Result;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::evidence::chain::Hash;
+use crate::evidence::idempotency::operation::OperationKind;
 use crate::timber::custody::content::{Content, LogBusiness, LogPublic};
 use crate::timber::custody::state::{LogState, Reversed, replay_from};
-use crate::timber::event::types::LogEventType;
+use crate::timber::event::types::{EventType, LogEventType};
 use crate::timber::seal::SealNumber;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
@@ -166,6 +169,95 @@ impl Fold {
     }
 }
 
+impl KindCheck for Fold {
+    fn apply(&mut self, context: &mut Context<'_, '_, '_>, id: Uuid, events: &[EventRow], _is_first: bool) {
+        let Names { hashes, rewound, .. } = &context.named;
+        self.apply_events(context.report, id, events, hashes, rewound);
+    }
+
+    fn finish(
+        &self,
+        context: &mut Context<'_, '_, '_>,
+        id: Uuid,
+        row: Option<&SubjectRow>,
+        has_events: bool,
+    ) {
+        if has_events {
+            context.counted.note(id, self.history(), row.map(|row| &row.row));
+        } else {
+            // A log that has a row but no event counts against no ticket.
+            context.counted.note_unexplained(id);
+        }
+    }
+
+    fn expected_row(
+        self: Box<Self>,
+        context: &mut Context<'_, '_, '_>,
+        id: Uuid,
+        first: &EventRow,
+    ) -> Option<Vec<(&'static str, Expected)>> {
+        let seals = context.named.seals.remove(&id).unwrap_or_default();
+        let past = context.named.past.remove(&id).unwrap_or_default();
+        let history = self.history()?;
+        compare_seals(context.report, id, Some(history), seals);
+        compare_past(context.report, id, Some(history), past);
+        let (harvest, issuer) = origin(context, id, first, history);
+        Some(expected_row(history, harvest, issuer))
+    }
+
+    fn write_requests(event: &EventRow) -> &'static [OperationKind] {
+        let Some(EventType::Log(of)) = event.event_type() else { return &[] };
+        match of {
+            LogEventType::Harvested => &[OperationKind::Harvest],
+            LogEventType::SealVoided => &[OperationKind::SealVoid],
+            // A detention is requested as such, or results from the voiding of a seal by an inspector.
+            LogEventType::Detained => &[OperationKind::CustodyEvent, OperationKind::SealVoid],
+            _ => &[OperationKind::CustodyEvent],
+        }
+    }
+
+    fn as_log(&self) -> Option<&Fold> {
+        Some(self)
+    }
+}
+
+/// The harvest and the ticket's issuer of a log, looked up from its first event.
+fn origin(
+    context: &mut Context<'_, '_, '_>,
+    log: Uuid,
+    first: &EventRow,
+    history: &History,
+) -> (Option<Uuid>, Option<Uuid>) {
+    let at = Some((log, 1));
+    let members = first.members();
+    let write_request = members.map(|members| (members.organization, members.operation));
+    let harvest = write_request.and_then(|write_request| context.named.harvests.get(&write_request)).copied();
+    match harvest {
+        None => {
+            let key = write_request
+                .map(|(organization, operation)| format!("{organization}/{operation}"))
+                .unwrap_or_default();
+            let detail = "there is no harvest for the write request of the log's first event";
+            context.report.find(Code::RowMissing, "harvest", key, at, detail);
+        }
+        Some((id, personal)) if personal != first.personal_id => {
+            let detail = format!("personal_id is not that of harvest {id}, with which it was recorded");
+            context.report.event(Code::PersonalDiffers, log, 1, detail);
+        }
+        Some(_) => {}
+    }
+    let mut issuer = None;
+    if let Some((ticket, seq, hash)) = &history.ticket {
+        issuer = context.named.issuers.get(ticket).copied().flatten();
+        if context.named.hashes.get(&(*ticket, *seq)) != Some(hash) {
+            let detail =
+                format!("event {seq} of the felling ticket {ticket}, which it names, has another hash");
+            context.report.event(Code::ReferenceDiffers, log, 1, detail);
+        }
+    }
+    (harvest.map(|(id, _)| id), issuer)
+}
+
 impl History {
     fn begin(first: &Content) -> Result<Self> {
         let state = LogState::first(first)?;
@@ -235,7 +327,7 @@ fn check_corrections(
 }
 
 /// The expected values of a log's row, except for its head.
-pub(super) fn expected_row(
+fn expected_row(
     history: &History,
     harvest: Option<Uuid>,
     issuer: Option<Uuid>,

@@ -4,6 +4,7 @@ use super::Failure;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, Stored, compare};
 use super::snapshot::Reader;
+use crate::timber::event::types::OrganizationEventType;
 use crate::timber::seal::marking_key::{MarkingKeyBusiness, MarkingKeyPublic};
 use crate::timber::seal::signing::KeyRing;
 use chrono::{DateTime, Utc};
@@ -26,7 +27,8 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     let events = sqlx::query!(
         r#"SELECT subject_id AS "subject!", seq AS "seq!", public AS "public?", business AS "business?",
                   received_at AS "received_at?: Stored"
-           FROM event WHERE region IS NULL AND type = 'marking_key_known' ORDER BY received_at, subject_id, seq"#
+           FROM event WHERE region IS NULL AND type = $1 ORDER BY received_at, subject_id, seq"#,
+        OrganizationEventType::MarkingKeyKnown.as_str()
     )
     .fetch_all(&mut *reader.db)
     .await?;

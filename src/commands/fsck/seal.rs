@@ -8,8 +8,12 @@ use super::marking_key;
 use super::report::{Code, FsckError, Report};
 use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
+use super::subject::KindCheck;
+use super::sweep::Context;
 use crate::base::ids::OrganizationId;
-use crate::timber::event::types::SealBatchEventType;
+use crate::evidence::idempotency::operation::OperationKind;
+use crate::timber::event::types::{EventType, SealBatchEventType};
+use crate::timber::seal::SealNumber;
 use crate::timber::seal::marking_code::MarkingCode;
 use crate::timber::seal::record::BatchChange;
 use crate::timber::seal::signing::{KeyRing, Signature};
@@ -28,18 +32,46 @@ const MAX_ATTEMPTS: u32 = 3;
 /// Moves per snapshot when moves without a seal are searched.
 const MOVES: i64 = 50_000;
 
-/// The expected values of a batch's row, except for its head; `None` if the event cannot be read.
-pub(super) fn expected_row(first: &EventRow) -> Option<Vec<(&'static str, Expected)>> {
-    let done = BatchChange::parse(first.business()).ok()?;
-    Some(vec![
-        ("registered_by", Expected::text(first.members()?.organization)),
-        ("allotted_to", Expected::maybe(done.to)),
-        ("quantity", done.quantity.map_or(Expected::Null, Expected::int)),
-        ("first_number", Expected::maybe(done.first)),
-        ("last_number", Expected::maybe(done.last)),
-        ("list_digest", Expected::maybe(done.digest.map(|digest| format!("\\x{digest}")))),
-        ("created_at", Expected::time(first.received())),
-    ])
+/// The check of a batch's row, which follows from its first event; [`check`] compares its seals.
+#[derive(Default)]
+pub(super) struct BatchCheck;
+
+impl KindCheck for BatchCheck {
+    fn apply(&mut self, _: &mut Context<'_, '_, '_>, _id: Uuid, _events: &[EventRow], _is_first: bool) {}
+
+    fn expected_row(
+        self: Box<Self>,
+        _context: &mut Context<'_, '_, '_>,
+        _id: Uuid,
+        first: &EventRow,
+    ) -> Option<Vec<(&'static str, Expected)>> {
+        let done = BatchChange::parse(first.business()).ok()?;
+        Some(vec![
+            ("registered_by", Expected::text(first.members()?.organization)),
+            ("allotted_to", Expected::maybe(done.to)),
+            ("quantity", done.quantity.map_or(Expected::Null, Expected::int)),
+            ("first_number", Expected::maybe(done.first)),
+            ("last_number", Expected::maybe(done.last)),
+            ("list_digest", Expected::maybe(done.digest.map(|digest| format!("\\x{digest}")))),
+            ("created_at", Expected::time(first.received())),
+        ])
+    }
+
+    fn write_requests(event: &EventRow) -> &'static [OperationKind] {
+        let Some(EventType::SealBatch(of)) = event.event_type() else { return &[] };
+        match of {
+            SealBatchEventType::Registered => &[],
+            SealBatchEventType::Transferred => &[OperationKind::SealTransfer],
+            // A seal that is replaced on its log is voided by the write request that records the replacement.
+            SealBatchEventType::Voided if is_replacement(event) => &[OperationKind::CustodyEvent],
+            SealBatchEventType::Voided => &[OperationKind::SealVoid],
+        }
+    }
+}
+
+fn is_replacement(event: &EventRow) -> bool {
+    let change = BatchChange::parse(event.business());
+    change.is_ok_and(|change| change.reason == Some(VoidReason::Replaced))
 }
 
 /// Compares all seals with the chains of their batches and logs.
@@ -343,7 +375,7 @@ struct Seal {
     row: Row,
     on_log: Option<LogOfSeal>,
     holder: Option<OrganizationId>,
-    void: Option<String>,
+    void: Option<VoidReason>,
     /// The newest event about the seal.
     event: (Uuid, i32),
 }
@@ -401,8 +433,10 @@ impl Seal {
                 self.holder = done.to;
                 self.event = at;
             }
-            Some((SealBatchEventType::Voided, done)) if done.number.as_deref() == Some(&self.number) => {
-                self.void.clone_from(&done.reason);
+            Some((SealBatchEventType::Voided, done))
+                if done.number.as_ref().map(SealNumber::as_str) == Some(&self.number) =>
+            {
+                self.void = done.reason;
                 batch.voided(seq);
                 self.event = at;
             }
@@ -432,7 +466,7 @@ impl Seal {
             Some(LogOfSeal { until: Some(_), .. }) => {}
             // Conversely, if the batch records that the seal is void because it was replaced, a log must
             // record the replacement.
-            _ if void.as_deref() == Some(VoidReason::Replaced.as_str()) => {
+            _ if *void == Some(VoidReason::Replaced) => {
                 let detail = "its batch records that another seal replaced it, but no log does";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }
@@ -452,7 +486,7 @@ impl Seal {
             ("holder_id", Expected::maybe(self.holder)),
             ("status", Expected::text(status)),
             ("log_id", Expected::maybe(self.on_log.as_ref().map(|on| on.log))),
-            ("void_reason", Expected::maybe(void.as_ref())),
+            ("void_reason", Expected::maybe(void.map(VoidReason::as_str))),
         ];
         compare(report, "seal", number, Some(event), &expected_row, &self.row);
     }

@@ -6,33 +6,76 @@
 //! chain, in the same snapshot, and compared then.
 
 use super::chain::Chain;
-use super::load::EventRow;
-use super::{key, log, ticket};
+use super::key::Keys;
+use super::load::{EventRow, SubjectRow};
+use super::log::Fold;
+use super::row::Expected;
+use super::seal::BatchCheck;
+use super::sweep::Context;
+use super::ticket::Changes;
 use crate::evidence::chain::bytes::SubjectKind;
+use crate::evidence::idempotency::operation::OperationKind;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// The result of the events so far. How its size grows with the number of events is documented at the types
-/// in the variants.
-pub(super) enum State {
-    Log(Box<log::Fold>),
-    Ticket(ticket::Changes),
-    /// The row of a batch follows from its first event; a separate pass checks its seals.
-    Batch,
-    Organization(key::Keys),
-    /// For a kind of subject that has no table of its own.
-    None,
+/// The check of a subject of one kind: the state that the events read so far result in. How its size grows with the
+/// number of events is documented at each type that implements this.
+pub(super) trait KindCheck: Send + Sync {
+    /// Applies the next events, which are the first ones of the chain if `is_first`.
+    fn apply(&mut self, context: &mut Context<'_, '_, '_>, id: Uuid, events: &[EventRow], is_first: bool);
+
+    /// Called after the last event, also if the subject has no row. `has_events` is `false` if it has no event.
+    fn finish(
+        &self,
+        _context: &mut Context<'_, '_, '_>,
+        _id: Uuid,
+        _row: Option<&SubjectRow>,
+        _has_events: bool,
+    ) {
+    }
+
+    /// The expected values of the subject's row, except for its head; `None` if the events cannot be read. Also
+    /// compares the other rows that belong to the subject.
+    fn expected_row(
+        self: Box<Self>,
+        context: &mut Context<'_, '_, '_>,
+        id: Uuid,
+        first: &EventRow,
+    ) -> Option<Vec<(&'static str, Expected)>>;
+
+    /// The kinds of write requests that record such an event; empty if they leave no row in `operation`.
+    fn write_requests(event: &EventRow) -> &'static [OperationKind]
+    where
+        Self: Sized;
+
+    /// The fold of a log, from which its reversals are computed.
+    fn as_log(&self) -> Option<&Fold> {
+        None
+    }
 }
 
-impl State {
-    fn of(kind: SubjectKind) -> Self {
-        match kind {
-            SubjectKind::Log => Self::Log(Box::default()),
-            SubjectKind::FellingTicket => Self::Ticket(ticket::Changes::default()),
-            SubjectKind::SealBatch => Self::Batch,
-            SubjectKind::Organization => Self::Organization(key::Keys::default()),
-            SubjectKind::Finding | SubjectKind::Waybill => Self::None,
-        }
+/// How subjects of one kind are checked.
+pub(super) struct KindChecks {
+    /// The check before the first event.
+    begin: fn() -> Box<dyn KindCheck>,
+    /// [`KindCheck::write_requests`].
+    pub write_requests: fn(&EventRow) -> &'static [OperationKind],
+}
+
+impl KindChecks {
+    /// The checks of a kind; `None` for a kind that has no subjects.
+    pub(super) fn of(kind: SubjectKind) -> Option<Self> {
+        Some(match kind {
+            SubjectKind::Log => Self::with::<Fold>(),
+            SubjectKind::FellingTicket => Self::with::<Changes>(),
+            SubjectKind::SealBatch => Self::with::<BatchCheck>(),
+            SubjectKind::Organization => Self::with::<Keys>(),
+            SubjectKind::Finding | SubjectKind::Waybill => return None,
+        })
+    }
+
+    fn with<T: KindCheck + Default + 'static>() -> Self {
+        Self { begin: || Box::new(T::default()), write_requests: T::write_requests }
     }
 }
 
@@ -41,12 +84,14 @@ impl State {
 pub(super) struct KindState {
     pub kind: SubjectKind,
     pub chain: Chain,
-    pub state: State,
+    /// `None` for a kind that has no subjects.
+    pub check: Option<Box<dyn KindCheck>>,
 }
 
 impl KindState {
     pub(super) fn new(subject: Uuid, kind: SubjectKind) -> Self {
-        Self { kind, chain: Chain::new(subject, kind), state: State::of(kind) }
+        let check = KindChecks::of(kind).map(|checks| (checks.begin)());
+        Self { kind, chain: Chain::new(subject, kind), check }
     }
 }
 
@@ -87,5 +132,18 @@ impl Subject {
     /// The newest event read so far, as fsck errors refer to it.
     pub(super) fn at(&self) -> Option<(Uuid, i32)> {
         self.last.as_ref().map(|last| (self.id, last.seq))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timber::event::types::EventType;
+
+    #[test]
+    fn every_kind_with_chains_is_checked() {
+        for kind in SubjectKind::ALL {
+            assert_eq!(KindChecks::of(*kind).is_some(), EventType::KINDS.contains(kind), "{}", kind.name());
+        }
     }
 }

@@ -4,18 +4,13 @@ use super::Failure;
 use super::chain::Missing;
 use super::key;
 use super::load::{self, EventRow, Loaded, Page, SubjectRow};
-use super::log::{self, Hashes, History, ReversalStates, RowsBySubject};
-use super::organization;
+use super::log::{self, Hashes, ReversalStates, RowsBySubject};
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
-use super::seal;
 use super::snapshot::{Range, Reader};
-use super::subject::{KindState, Last, State, Subject};
-use super::ticket::{self, CountedVolumes};
+use super::subject::{KindCheck, KindChecks, KindState, Last, Subject};
+use super::ticket::CountedVolumes;
 use crate::evidence::chain::Hash;
-use crate::timber::event::types::{EventType, LogEventType, SealBatchEventType};
-use crate::timber::seal::record::BatchChange;
-use crate::timber::seal::stock::VoidReason;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -41,8 +36,8 @@ pub(super) async fn check(
         let named = names(reader.db, page, &loaded, continued.as_ref()).await?;
         reader.end().await?;
         let events = loaded.events.len();
-        let sweep =
-            Sweep { page, loaded: &loaded, named, report, missing: &mut missing, counted: &mut counted };
+        let context = Context { loaded: &loaded, named, report, counted: &mut counted };
+        let sweep = Sweep { page, context, missing: &mut missing };
         continued = sweep.run(continued);
         report.progress("events", events, of);
         from = page.next();
@@ -52,26 +47,26 @@ pub(super) async fn check(
 
 /// The rows that the events of a page refer to, and after the last page of a chain also the rows that belong
 /// to the chain's subject. All of them are read in the snapshot of the page.
-struct Names {
+pub(super) struct Names {
     /// Rows of `log_seal` and `past_party`, by log.
-    seals: RowsBySubject,
-    past: RowsBySubject,
+    pub seals: RowsBySubject,
+    pub past: RowsBySubject,
     /// Rows of `api_key`, by organisation.
-    keys_of: RowsBySubject,
+    pub keys_of: RowsBySubject,
     /// The harvest of each write request: its id, and the id of its personal part.
-    harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
+    pub harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
     /// Issuers by ticket.
-    issuers: HashMap<Uuid, Option<Uuid>>,
+    pub issuers: HashMap<Uuid, Option<Uuid>>,
     /// Hashes of the ticket events that harvests were checked against, and of the events on earlier pages
     /// that this page corrects.
-    hashes: Hashes,
+    pub hashes: Hashes,
     /// For each reversal of an event on an earlier page: the state from which the reversal computes its
     /// result.
-    rewound: ReversalStates,
+    pub rewound: ReversalStates,
     /// Organisations by key.
-    keys: HashMap<Uuid, Option<Uuid>>,
+    pub keys: HashMap<Uuid, Option<Uuid>>,
     /// What is wrong with the row of an event's write request, by event: `absent`, `unnamed` or `differs`.
-    write_requests: HashMap<(Uuid, i32), &'static str>,
+    pub write_requests: HashMap<(Uuid, i32), &'static str>,
 }
 
 async fn names(
@@ -99,7 +94,7 @@ async fn names(
         }
     }
     if let Some(continued) = continued
-        && let Some(State::Log(fold)) = continued.known.as_ref().map(|known| &known.state)
+        && let Some(fold) = continued.known.as_ref().and_then(|known| known.check.as_ref()?.as_log())
     {
         corrected = log::corrected_before(&loaded.events).collect();
         rewound = fold.rewind(db, continued.id, &loaded.events).await?;
@@ -202,29 +197,10 @@ impl Names {
     }
 }
 
-/// The kind of write request that records an event of this type, or several separated by `|`; `None` if it leaves no
-/// row in `operation`.
-fn write_request_kind(event: &EventRow) -> Option<&'static str> {
-    match event.event_type()? {
-        EventType::Log(LogEventType::Harvested) => Some("harvest"),
-        EventType::SealBatch(SealBatchEventType::Transferred) => Some("seal_transfer"),
-        // A seal that is replaced on its log is voided by the write request that records the replacement.
-        EventType::SealBatch(SealBatchEventType::Voided) if is_replacement(event) => Some("custody_event"),
-        EventType::SealBatch(SealBatchEventType::Voided) | EventType::Log(LogEventType::SealVoided) => {
-            Some("seal_void")
-        }
-        // Of a detention, or of the voiding of a seal by an inspector.
-        EventType::Log(LogEventType::Detained) => Some("custody_event|seal_void"),
-        EventType::Log(_) => Some("custody_event"),
-        EventType::SealBatch(SealBatchEventType::Registered)
-        | EventType::Ticket(_)
-        | EventType::Organization(_) => None,
-    }
-}
-
-fn is_replacement(event: &EventRow) -> bool {
-    let change = BatchChange::parse(event.business());
-    change.is_ok_and(|change| change.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
+/// The kinds of write requests that record an event, separated by `|`; `None` if they leave no row in `operation`.
+fn write_request_kinds(event: &EventRow) -> Option<String> {
+    let kinds = (KindChecks::of(event.event_type()?.kind())?.write_requests)(event);
+    (!kinds.is_empty()).then(|| kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join("|"))
 }
 
 /// Compares each event with the row of its write request, and returns the errors.
@@ -241,7 +217,7 @@ async fn write_request_errors(
     for event in &loaded.events {
         let prev = last.filter(|(subject, _)| *subject == event.subject).map(|(_, at)| at);
         last = event.received().map(|at| (event.subject, at));
-        let kind = write_request_kind(event);
+        let kind = write_request_kinds(event);
         let (Some(kind), Some(members), Some(at)) = (kind, event.members(), event.received()) else {
             continue;
         };
@@ -268,7 +244,7 @@ async fn write_request_errors(
               OR o.created_at IS NULL OR GREATEST(o.created_at, u.before) <> u.received"#,
         &subjects,
         &seqs,
-        &kinds as &[&str],
+        &kinds,
         &organizations,
         &operations,
         &received,
@@ -287,23 +263,28 @@ async fn write_request_errors(
     Ok(errors.collect())
 }
 
+/// What the checks of a page read and report to.
+pub(super) struct Context<'l, 'r, 'w> {
+    pub loaded: &'l Loaded,
+    pub named: Names,
+    pub report: &'r mut Report<'w>,
+    pub counted: &'r mut CountedVolumes,
+}
+
 /// Checks one page.
 struct Sweep<'l, 'r, 'w> {
     page: Page,
-    loaded: &'l Loaded,
-    named: Names,
-    report: &'r mut Report<'w>,
+    context: Context<'l, 'r, 'w>,
     missing: &'r mut Missing,
-    counted: &'r mut CountedVolumes,
 }
 
 impl Sweep<'_, '_, '_> {
     /// Checks the page: its events, and the rows of each subject with a chain that ends on it. `continued` is
     /// the subject that this page continues. Returns the subject that the next page continues.
     fn run(mut self, continued: Option<Subject>) -> Option<Subject> {
-        for at in &self.loaded.duplicates {
+        for at in &self.context.loaded.duplicates {
             let key = format!("{}/{}", at.0, at.1);
-            self.report.find(
+            self.context.report.find(
                 Code::LeafUnexplained,
                 "leaf",
                 key,
@@ -311,45 +292,57 @@ impl Sweep<'_, '_, '_> {
                 "the event is in the register twice",
             );
         }
-        let mut by_subject: BTreeMap<Uuid, &[EventRow]> =
-            self.loaded.events.chunk_by(|a, b| a.subject == b.subject).map(|c| (c[0].subject, c)).collect();
-        for (at, leaf) in &self.loaded.leaves {
+        let mut by_subject: BTreeMap<Uuid, &[EventRow]> = self
+            .context
+            .loaded
+            .events
+            .chunk_by(|a, b| a.subject == b.subject)
+            .map(|c| (c[0].subject, c))
+            .collect();
+        for (at, leaf) in &self.context.loaded.leaves {
             let events = by_subject.get(&at.0).copied().unwrap_or_default();
             if !leaf.queued && events.binary_search_by_key(&at.1, |event| event.seq).is_err() {
                 let detail = "the register has a leaf for this event, but table event lacks it";
-                self.report.find(Code::EventMissing, "leaf", format!("{}/{}", at.0, at.1), Some(*at), detail);
+                self.context.report.find(
+                    Code::EventMissing,
+                    "leaf",
+                    format!("{}/{}", at.0, at.1),
+                    Some(*at),
+                    detail,
+                );
             }
         }
         if self.page.continues {
             let mut subject = continued.unwrap_or_else(|| Subject::new(self.page.range.low));
-            self.check_events(&mut subject, &self.loaded.events);
+            self.check_events(&mut subject, &self.context.loaded.events);
             return Some(subject);
         }
         let mut subjects: BTreeMap<Uuid, Subject> = BTreeMap::new();
         subjects.extend(continued.map(|continued| (continued.id, continued)));
-        for id in by_subject.keys().chain(self.loaded.subjects.keys()) {
+        for id in by_subject.keys().chain(self.context.loaded.subjects.keys()) {
             subjects.entry(*id).or_insert_with(|| Subject::new(*id));
         }
         for (id, mut subject) in subjects {
             self.check_events(&mut subject, by_subject.remove(&id).unwrap_or_default());
             self.finish(subject);
         }
-        let (seals, past) = (std::mem::take(&mut self.named.seals), std::mem::take(&mut self.named.past));
-        for (organization, rows) in std::mem::take(&mut self.named.keys_of) {
-            key::compare_keys(self.report, organization, key::Keys::default(), rows);
+        let (seals, past) =
+            (std::mem::take(&mut self.context.named.seals), std::mem::take(&mut self.context.named.past));
+        for (organization, rows) in std::mem::take(&mut self.context.named.keys_of) {
+            key::compare_keys(self.context.report, organization, key::Keys::default(), rows);
         }
         for (log, rows) in seals {
-            log::compare_seals(self.report, log, None, rows);
+            log::compare_seals(self.context.report, log, None, rows);
         }
         for (log, rows) in past {
-            log::compare_past(self.report, log, None, rows);
+            log::compare_past(self.context.report, log, None, rows);
         }
         None
     }
 
     /// Checks the next events of a subject.
     fn check_events(&mut self, subject: &mut Subject, events: &[EventRow]) {
-        let row = self.loaded.subjects.get(&subject.id);
+        let row = self.context.loaded.subjects.get(&subject.id);
         let is_first = subject.first.is_none();
         if is_first && subject.known.is_none() {
             let from_event = events.first().and_then(|first| first.named()?.kind());
@@ -360,30 +353,14 @@ impl Sweep<'_, '_, '_> {
         let Some(known) = &mut subject.known else {
             for event in events {
                 let detail = "the kind of its subject cannot be read";
-                self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
+                self.context.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
             }
             return;
         };
         let salt = row.and_then(|row| row.salt);
-        known.chain.check(self.report, self.loaded, salt, events, self.missing);
-        match &mut known.state {
-            State::Log(fold) => {
-                let Names { hashes, rewound, .. } = &self.named;
-                fold.apply_events(self.report, subject.id, events, hashes, rewound);
-            }
-            State::Ticket(changes) => {
-                changes.apply_events(events.get(usize::from(is_first)..).unwrap_or_default());
-            }
-            State::Organization(keys) => {
-                for event in events {
-                    if !organization::is_allowed(event) {
-                        let detail = "an organisation has no event of this type here";
-                        self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
-                    }
-                }
-                keys.apply_events(self.report, events);
-            }
-            State::Batch | State::None => {}
+        known.chain.check(self.context.report, self.context.loaded, salt, events, self.missing);
+        if let Some(check) = &mut known.check {
+            check.apply(&mut self.context, subject.id, events, is_first);
         }
         for event in events {
             self.event(event);
@@ -394,27 +371,28 @@ impl Sweep<'_, '_, '_> {
     fn finish(&mut self, subject: Subject) {
         let (id, at) = (subject.id, subject.at());
         let Subject { first, last, known: Some(known), .. } = subject else { return };
-        let row = self.loaded.subjects.get(&id);
+        let row = self.context.loaded.subjects.get(&id);
         if row.is_none() && at.is_some() {
-            self.report.find(Code::RowMissing, known.kind.name(), id, at, "there are events about it");
+            self.context.report.find(
+                Code::RowMissing,
+                known.kind.name(),
+                id,
+                at,
+                "there are events about it",
+            );
         }
         if let Some(row) = row.filter(|row| row.salt.is_none()) {
-            self.report.find(Code::StateDiffers, row.kind.name(), id, at, "salt is not 32 bytes");
+            self.context.report.find(Code::StateDiffers, row.kind.name(), id, at, "salt is not 32 bytes");
         }
-        known.chain.finish(self.report);
-        match (&known.state, &first) {
-            (State::Log(fold), Some(_)) => {
-                self.counted.note(id, fold.history(), row.map(|row| &row.row));
-            }
-            // A log that has a row but no event counts against no ticket.
-            (State::Log(_), None) => self.counted.note_unexplained(id),
-            _ => {}
+        known.chain.finish(self.context.report);
+        if let Some(check) = &known.check {
+            check.finish(&mut self.context, id, row, first.is_some());
         }
         match (row, first, last) {
-            (Some(row), Some(first), Some(last)) => self.row(id, row, known.state, &first, &last),
+            (Some(row), Some(first), Some(last)) => self.row(id, row, known.check, &first, &last),
             (Some(row), ..) => {
                 let detail = "no event is about it";
-                self.report.find(Code::RowUnexplained, row.kind.name(), id, Some((id, 1)), detail);
+                self.context.report.find(Code::RowUnexplained, row.kind.name(), id, Some((id, 1)), detail);
                 // The other tables may also have rows that belong to this subject. They have no event either,
                 // and `run` reports them at the end of the page.
             }
@@ -426,41 +404,48 @@ impl Sweep<'_, '_, '_> {
     fn event(&mut self, event: &EventRow) {
         let at = (event.subject, event.seq);
         let Some(members) = event.members() else {
-            self.report.event(Code::EventUnreadable, at.0, at.1, "its business part cannot be read");
+            self.context.report.event(Code::EventUnreadable, at.0, at.1, "its business part cannot be read");
             return;
         };
         if let Some(key) = members.key {
-            match self.named.keys.get(&key) {
+            match self.context.named.keys.get(&key) {
                 None => {
                     let detail = "an event was recorded with this key";
-                    self.report.find(Code::RowMissing, "api_key", key, Some(at), detail);
+                    self.context.report.find(Code::RowMissing, "api_key", key, Some(at), detail);
                 }
                 Some(organization) if *organization != Some(members.organization) => {
                     let detail = "organization_id is not that of the event recorded with this key";
-                    self.report.find(Code::StateDiffers, "api_key", key, Some(at), detail);
+                    self.context.report.find(Code::StateDiffers, "api_key", key, Some(at), detail);
                 }
                 Some(_) => {}
             }
         }
         let key = || format!("{}/{}", members.organization, members.operation);
-        match self.named.write_requests.get(&at) {
+        match self.context.named.write_requests.get(&at) {
             None => {}
             Some(&"absent") => {
                 let detail = "an event was recorded by this write request";
-                self.report.find(Code::RowMissing, "operation", key(), Some(at), detail);
+                self.context.report.find(Code::RowMissing, "operation", key(), Some(at), detail);
             }
             Some(&"unnamed") => {
                 let detail = "subjects and seqs do not name an event that it recorded";
-                self.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
+                self.context.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
             }
             Some(_) => {
                 let detail = "kind or created_at are not those of its events";
-                self.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
+                self.context.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
             }
         }
     }
 
-    fn row(&mut self, subject: Uuid, row: &SubjectRow, state: State, first: &EventRow, last: &Last) {
+    fn row(
+        &mut self,
+        subject: Uuid,
+        row: &SubjectRow,
+        check: Option<Box<dyn KindCheck>>,
+        first: &EventRow,
+        last: &Last,
+    ) {
         let head = [
             ("id", Expected::CheckedElsewhere),
             ("salt", Expected::CheckedElsewhere),
@@ -468,75 +453,16 @@ impl Sweep<'_, '_, '_> {
             ("head_hash", last.hash.as_deref().map_or(Expected::Null, Expected::bytes)),
             ("head_received_at", Expected::time(last.received)),
         ];
-        let state = match state {
-            State::Log(fold) => self.log(subject, &fold, first),
-            State::Ticket(changes) => ticket::expected_row(first, &changes),
-            State::Batch => seal::expected_row(first),
-            State::Organization(keys) => {
-                let rows = self.named.keys_of.remove(&subject).unwrap_or_default();
-                key::compare_keys(self.report, subject, keys, rows);
-                let personal = first.personal_id.and_then(|id| self.loaded.personal.get(&id));
-                organization::expected_row(first, personal)
-            }
-            State::None => None,
-        };
+        let state = check.and_then(|check| check.expected_row(&mut self.context, subject, first));
         let at = Some((subject, last.seq));
         let Some(state) = state else {
             // The event that cannot be read or applied has an error of its own. Without a state, no column of
             // the row is compared.
             let detail = "its events do not give a state to compare it with";
-            self.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
+            self.context.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
             return;
         };
         let expected_row: Vec<_> = head.into_iter().chain(state).collect();
-        compare(self.report, row.kind.name(), &subject, at, &expected_row, &row.row);
-    }
-
-    fn log(
-        &mut self,
-        subject: Uuid,
-        fold: &log::Fold,
-        first: &EventRow,
-    ) -> Option<Vec<(&'static str, Expected)>> {
-        let seals = self.named.seals.remove(&subject).unwrap_or_default();
-        let past = self.named.past.remove(&subject).unwrap_or_default();
-        let history = fold.history()?;
-        log::compare_seals(self.report, subject, Some(history), seals);
-        log::compare_past(self.report, subject, Some(history), past);
-        let (harvest, issuer) = self.origin(subject, first, history);
-        Some(log::expected_row(history, harvest, issuer))
-    }
-
-    /// The harvest and the ticket's issuer of a log, looked up from its first event.
-    fn origin(&mut self, log: Uuid, first: &EventRow, history: &History) -> (Option<Uuid>, Option<Uuid>) {
-        let at = Some((log, 1));
-        let members = first.members();
-        let write_request = members.map(|members| (members.organization, members.operation));
-        let harvest =
-            write_request.and_then(|write_request| self.named.harvests.get(&write_request)).copied();
-        match harvest {
-            None => {
-                let key = write_request
-                    .map(|(organization, operation)| format!("{organization}/{operation}"))
-                    .unwrap_or_default();
-                let detail = "there is no harvest for the write request of the log's first event";
-                self.report.find(Code::RowMissing, "harvest", key, at, detail);
-            }
-            Some((id, personal)) if personal != first.personal_id => {
-                let detail = format!("personal_id is not that of harvest {id}, with which it was recorded");
-                self.report.event(Code::PersonalDiffers, log, 1, detail);
-            }
-            Some(_) => {}
-        }
-        let mut issuer = None;
-        if let Some((ticket, seq, hash)) = &history.ticket {
-            issuer = self.named.issuers.get(ticket).copied().flatten();
-            if self.named.hashes.get(&(*ticket, *seq)) != Some(hash) {
-                let detail =
-                    format!("event {seq} of the felling ticket {ticket}, which it names, has another hash");
-                self.report.event(Code::ReferenceDiffers, log, 1, detail);
-            }
-        }
-        (harvest.map(|(id, _)| id), issuer)
+        compare(self.context.report, row.kind.name(), &subject, at, &expected_row, &row.row);
     }
 }

@@ -63,6 +63,12 @@ impl LockedHead {
         Ok(Self { kind, id, salt, seq: events, hash, received_at })
     }
 
+    /// Kind of the subject.
+    #[must_use]
+    pub fn kind(&self) -> SubjectKind {
+        self.kind
+    }
+
     /// Id of the subject.
     #[must_use]
     pub fn id(&self) -> Uuid {
@@ -126,9 +132,11 @@ pub struct Draft {
     pub region: Option<&'static str>,
 }
 
-/// The head after an append. The caller must write it into the subject's row.
+/// The head after an append. The caller must write it into the subject's row ([`NewHead::stored`]).
+///
+/// It is not `Clone`: [`NewHead::into_locked`] consumes it, so that only one event can follow it.
 #[must_use = "the new head must be written into the subject's row"]
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct NewHead {
     /// Kind of the subject.
     pub kind: SubjectKind,
@@ -151,12 +159,31 @@ impl NewHead {
         i32::try_from(self.seq).unwrap_or(i32::MAX)
     }
 
+    /// The columns of the subject's row.
+    #[must_use]
+    pub fn stored(&self) -> StoredHead {
+        StoredHead { id: self.id, seq: self.seq_i32(), hash: self.hash, received_at: self.received_at }
+    }
+
     /// The head for the next event in the same transaction, which still holds the lock.
     #[must_use]
     pub fn into_locked(self) -> LockedHead {
         let Self { kind, id, salt, seq, hash, received_at } = self;
         LockedHead { kind, id, salt, seq, hash, received_at }
     }
+}
+
+/// A head as the subject's row states it. No event can be appended to it.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredHead {
+    /// The subject.
+    pub id: Uuid,
+    /// Number of events.
+    pub seq: i32,
+    /// Hash of the newest event.
+    pub hash: Hash,
+    /// When the newest event was received.
+    pub received_at: DateTime<Utc>,
 }
 
 /// Maximum number of events in one statement. A connection never shrinks its buffers below the largest

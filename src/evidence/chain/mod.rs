@@ -17,7 +17,7 @@ pub mod size;
 pub mod subject;
 pub mod tx;
 
-pub use append::{Draft, LockedHead, NewHead, append};
+pub use append::{Draft, LockedHead, NewHead, StoredHead, append};
 pub use bytes::{Entry, Hash, Salt, SubjectKind};
 pub use subject::Subject;
 pub use tx::{Leaves, Tx};

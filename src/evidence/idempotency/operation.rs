@@ -13,6 +13,32 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+/// What the write request with an operation id records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationKind {
+    /// A harvest.
+    Harvest,
+    /// Events of a log.
+    CustodyEvent,
+    /// A transfer of seals.
+    SealTransfer,
+    /// The voiding of a seal.
+    SealVoid,
+}
+
+impl OperationKind {
+    /// The word in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Harvest => "harvest",
+            Self::CustodyEvent => "custody_event",
+            Self::SealTransfer => "seal_transfer",
+            Self::SealVoid => "seal_void",
+        }
+    }
+}
+
 /// Domain separator: with it, the keys of this lock differ from those for idempotency keys.
 const LOCK: &[u8] = b"ormantrace/operation\0";
 
@@ -103,12 +129,11 @@ async fn record_earlier_events(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32])
     Ok(())
 }
 
-/// Records an executed write request and its events under its operation id, for ever. `kind`: `harvest`,
-/// `custody_event`, `seal_transfer`, `seal_void`.
+/// Records an executed write request and its events under its operation id, permanently.
 pub async fn record(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
-    kind: &'static str,
+    kind: OperationKind,
     fingerprint: [u8; 32],
     made: &OperationEvents,
     now: DateTime<Utc>,
@@ -118,7 +143,7 @@ pub async fn record(
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         organization.0,
         made.operation.0,
-        kind,
+        kind.as_str(),
         fingerprint.as_slice(),
         &made.subjects,
         &made.seqs,

@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::OrganizationId;
-use crate::evidence::chain::Tx;
+use crate::evidence::chain::{SubjectKind, Tx};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -11,14 +11,10 @@ use uuid::Uuid;
 /// What a write request can make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeKind {
-    /// An organisation.
-    Organization,
+    /// A subject, or a change of one.
+    Subject(SubjectKind),
     /// An API key.
     Key,
-    /// A felling ticket, or a change of one.
-    FellingTicket,
-    /// A batch of seals.
-    SealBatch,
     /// A harvest.
     Harvest,
     /// Events of existing subjects, under the operation id of the request.
@@ -26,23 +22,26 @@ pub enum MadeKind {
 }
 
 impl MadeKind {
-    const ALL: [Self; 6] =
-        [Self::Organization, Self::Key, Self::FellingTicket, Self::SealBatch, Self::Harvest, Self::Operation];
-
     /// The word in the database.
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Organization => "organization",
+            Self::Subject(kind) => kind.name(),
             Self::Key => "key",
-            Self::FellingTicket => "felling_ticket",
-            Self::SealBatch => "seal_batch",
             Self::Harvest => "harvest",
             Self::Operation => "operation",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+        let others = [Self::Key, Self::Harvest, Self::Operation];
+        let other = others.into_iter().find(|kind| kind.as_str() == word);
+        other.or_else(|| SubjectKind::from_name(word).map(Self::Subject))
+    }
+}
+
+impl From<SubjectKind> for MadeKind {
+    fn from(kind: SubjectKind) -> Self {
+        Self::Subject(kind)
     }
 }
 
@@ -59,8 +58,8 @@ pub struct Made {
 impl Made {
     /// A record that the request made the thing of this kind with this id.
     #[must_use]
-    pub fn new(kind: MadeKind, id: impl Into<Uuid>) -> Self {
-        Self { kind, id: id.into() }
+    pub fn new(kind: impl Into<MadeKind>, id: impl Into<Uuid>) -> Self {
+        Self { kind: kind.into(), id: id.into() }
     }
 
     /// Decodes the columns of a row. In rows that the previous version of the program wrote, `kind` and `id`
@@ -202,12 +201,13 @@ mod tests {
     #[test]
     fn a_row_of_the_version_before_names_what_was_made() {
         let id = Uuid::from_u128(7);
-        for kind in MadeKind::ALL {
+        let subjects = SubjectKind::ALL.iter().copied().map(MadeKind::Subject);
+        for kind in subjects.chain([MadeKind::Key, MadeKind::Harvest, MadeKind::Operation]) {
             let made = Made::new(kind, id);
             assert_eq!(Made::stored(None, None, &made.to_string()).unwrap(), made);
             assert_eq!(Made::stored(Some(kind.as_str()), Some(id), "").unwrap(), made);
         }
-        assert_eq!(Made::new(MadeKind::FellingTicket, id).to_string(), format!("felling ticket {id}"));
+        assert_eq!(Made::new(SubjectKind::FellingTicket, id).to_string(), format!("felling ticket {id}"));
         for text in ["", "key", "key 7", "permit 00000000-0000-0000-0000-000000000007"] {
             assert!(Made::stored(None, None, text).is_err(), "{text}");
         }

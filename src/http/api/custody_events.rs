@@ -1,7 +1,6 @@
 //! Custody events: one request records what happened to up to 1,000 logs.
 
 use crate::base::error::Error;
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
@@ -23,8 +22,8 @@ use std::sync::Arc;
 /// The custody table of `docs/DOMAIN.md` defines the allowed transitions and who may record them. The error
 /// of a refused transition lists the event types that would be allowed.
 #[utoipa::path(
-    post, path = "/v1/custody-events", tag = "custody", operation_id = "create_custody_event",
-    security(("token" = [])), request_body = NewCustodyEvent,
+    post, path = "/v1/custody-events", operation_id = "create_custody_event", tag = "custody", security(("token" = [])),
+    request_body = NewCustodyEvent,
     responses(
         (status = 201, description = "Recorded", body = Receipted<CustodyResponse>),
         (status = 200, description = "Recorded before by the same write request", body = Receipted<CustodyResponse>),
@@ -64,7 +63,7 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let Some(input) = input {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = check_partial(&mut tx, caller, input, &fingerprint, &app.rulebook, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;

@@ -9,7 +9,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::Inspector;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::query;
+use crate::http::core::query::Query;
 use crate::timber::custody::search::{EventCursor, EventFilter, FoundEvent, search};
 use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
@@ -57,7 +57,8 @@ input! {
 ///
 /// For inspectors: every recorded event in the order of receipt, filtered by region, type, time and organisation.
 #[utoipa::path(
-    get, path = "/v1/events", operation_id = "list_events", tag = "logs", security(("token" = [])), params(EventQuery),
+    get, path = "/v1/events", operation_id = "list_events", tag = "logs", security(("token" = [])),
+    params(EventQuery),
     responses(
         (status = 200, description = "A page of events", body = Page<FoundEvent>),
         (status = 403, description = "Not an inspector", body = Problem, content_type = "application/problem+json"),
@@ -67,8 +68,8 @@ pub async fn list_events(
     State(app): State<App>,
     Inspector(caller): Inspector,
     OriginalUri(uri): OriginalUri,
+    Query(query): Query<EventQuery>,
 ) -> Result<Response, Problem> {
-    let query: EventQuery = query(&uri)?;
     let filter = EventFilter {
         region: query.region,
         event_type: query.r#type,
@@ -78,7 +79,7 @@ pub async fn list_events(
     };
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key::<EventCursor>(query.cursor.as_ref())?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let rows = search(&mut db, Reader::from(&caller), filter, after, Limit::probe(query.limit)).await?;
     Ok(Page::of(&cursors, rows, query.limit, |(cursor, _)| *cursor, |(_, event)| event).into_response(&uri))
 }

@@ -1,35 +1,33 @@
-//! Felling tickets: issued, extended and cancelled by the forest owner, held and released by it or an inspector.
+//! Felling tickets, issued by the forest owner. Their changes are in [`super::ticket_changes`].
 
 use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::{Plot, PlotError};
 use crate::base::ids::{LineId, TicketId};
-use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
+use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
-use crate::base::units::{Area, LocalDate, Moment, Text, Volume};
-use crate::evidence::chain::Tx;
+use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::chain::{Subject, SubjectKind};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
-use crate::http::api::proofs::subject_events;
+use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
 use crate::http::core::app::App;
-use crate::http::core::auth::{ForestOwner, Stopper};
+use crate::http::core::auth::ForestOwner;
 use crate::http::core::daily::with_bins;
 use crate::http::core::paging::{Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
-use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, WriteResponse};
-use crate::timber::custody::ticket_hold;
+use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
-use crate::timber::ticket::change::{self, ReadDates, extend};
 use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
 use crate::timber::ticket::read::{TicketView, get, list, subject, view};
 use crate::timber::ticket::vocabulary::FellingKind;
 use crate::timber::wood::species::{Species, Wood};
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -104,48 +102,9 @@ input! {
         pub volume_m3: Volume,
     }
     => no_rule as PartialLine;
-
-    /// Later dates for a ticket; at least one.
-    pub struct ExtendRequest {
-        /// New last day of felling.
-        pub felling_until: Option<LocalDate>,
-        /// New last day of removal.
-        pub removal_until: Option<LocalDate>,
-        /// Why.
-        #[schema(example = "Қар көп түсті, кесу тоқтатылды")]
-        pub reason: Text<200>,
-    }
-    => PartialExtension::check as PartialExtension;
-
-    /// Why a ticket is cancelled.
-    pub struct CancelRequest {
-        /// Why.
-        #[schema(example = "Өрт салдарынан")]
-        pub reason: Text<200>,
-        /// Whether the logs that the ticket's holder still holds are stopped for 72 hours; by default not.
-        pub hold_logs: Option<bool>,
-    }
-    => no_rule as PartialCancellation;
-
-    /// Why a ticket is held, and until when.
-    pub struct HoldRequest {
-        /// Why.
-        #[schema(example = "Жерден тексеру керек")]
-        pub reason: Text<200>,
-        /// When an inspector's hold is overdue, at most ten days from now, which is the default. The issuer's hold
-        /// always ends after 72 hours.
-        pub until: Option<Moment>,
-    }
-
-    /// Why a hold ends.
-    pub struct ReleaseRequest {
-        /// Why.
-        #[schema(example = "Құжаттары дұрыс")]
-        pub reason: Text<200>,
-    }
 }
 
-fn removal_before_felling() -> Invalid {
+pub(super) fn removal_before_felling() -> Invalid {
     Invalid::new("removal-before-felling", "Removal ends no earlier than felling.")
 }
 
@@ -225,30 +184,12 @@ impl TicketRequest {
     }
 }
 
-impl PartialExtension {
-    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
-        let (Some(felling), Some(removal)) = (self.felling_until, self.removal_until) else { return };
-        match (felling, removal) {
-            (None, None) => {
-                let detail = "Give felling_until, removal_until or both.";
-                errors.refuse(node, Invalid::new("nothing-to-extend", detail));
-            }
-            (Some(felling), Some(removal)) if removal < felling => {
-                errors.refuse_field(node, "removal_until", removal_before_felling());
-            }
-            _ => {}
-        }
-    }
-}
-
 /// Issues a ticket in the name of your organisation.
 ///
 /// The caller becomes the issuer. Series and number are unique for an issuer; each line permits a volume of one
 /// species and kind of wood.
 #[utoipa::path(
-    post,
-    path = "/v1/felling-tickets",
-    tag = "felling tickets",
+    post, path = "/v1/felling-tickets", operation_id = "create_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     request_body = TicketRequest,
     responses(
@@ -261,8 +202,8 @@ impl PartialExtension {
     )
 )]
 pub async fn create_felling_ticket(
-    ForestOwner(caller): ForestOwner,
     State(app): State<App>,
+    ForestOwner(caller): ForestOwner,
     parsed: Parsed<TicketRequest>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
@@ -281,7 +222,7 @@ pub async fn create_felling_ticket(
             issue(tx, actor, new, errors).await?;
             Ok(WriteResponse::created(
                 &view(tx, new.id, actor.at()).await?,
-                Made::new(MadeKind::FellingTicket, new.id),
+                Made::new(SubjectKind::FellingTicket, new.id),
             ))
         })
     });
@@ -300,7 +241,7 @@ async fn refuse(
         for error in crossings(input.plot.clone().flatten()).await? {
             errors.invalid.push(error);
         }
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = check(&mut tx, caller.organization, &input.claims(), &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
@@ -322,9 +263,7 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
 ///
 /// The tickets are in the order in which they were entered. Each line has its permitted and remaining volume.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets", operation_id = "list_felling_tickets", tag = "felling tickets",
     security(("token" = [])),
     params(PageQuery),
     responses(
@@ -332,14 +271,14 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
     )
 )]
 pub async fn list_felling_tickets(
-    caller: Caller,
     State(app): State<App>,
-    uri: Uri,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let rows = list(&mut db, &caller, after, Limit::probe(page.limit), app.clock.now()).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
@@ -348,9 +287,7 @@ pub async fn list_felling_tickets(
 ///
 /// Each line has its permitted volume, the volume marked so far, and the volume that remains.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets/{id}",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets/{id}", operation_id = "get_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     params(("id" = TicketId, Path, description = "The ticket")),
     responses(
@@ -360,13 +297,13 @@ pub async fn list_felling_tickets(
     )
 )]
 pub async fn get_felling_ticket(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<TicketView>, Problem> {
     let id = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     Ok(Json(get(&mut db, &caller, id, app.clock.now()).await?))
 }
 
@@ -384,9 +321,7 @@ pub struct TicketHistory {
 /// In order of receipt. With `evidence=none` the response has the hashes alone. More than 100 events are sent
 /// page by page, as those of a log.
 #[utoipa::path(
-    get,
-    path = "/v1/felling-tickets/{id}/history",
-    tag = "felling tickets",
+    get, path = "/v1/felling-tickets/{id}/history", operation_id = "get_felling_ticket_history", tag = "felling tickets",
     security(("token" = [])),
     params(("id" = TicketId, Path, description = "The ticket"), HistoryQuery),
     responses(
@@ -396,231 +331,70 @@ pub struct TicketHistory {
     )
 )]
 pub async fn get_felling_ticket_history(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let ticket = get(&mut db, &caller, id, app.clock.now()).await?;
-    let subject = subject(&mut *db, id).await?;
+    let subject = subject(&mut **db, id).await?;
     drop(db);
     // A ticket's events have no personal part, so there is none to withhold.
     let events = subject_events(&app, &caller, subject, query.omits_evidence(), |_| Disclosure::ALL).await?;
     events.respond(&TicketHistory { ticket, events: Vec::new() }).await
 }
 
-/// Extends a ticket to later dates.
-///
-/// Only the issuer may extend a ticket, and only to later days. Every extension is an event of the ticket's
-/// chain.
-#[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/extend",
-    tag = "felling tickets",
-    security(("token" = [])),
-    params(
-        ("id" = TicketId, Path, description = "The ticket"),
-    ),
-    request_body = ExtendRequest,
-    responses(
-        (status = 200, description = "Extended", body = Receipted<TicketView>),
-        (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "Absent, or you may not see it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "`ticket-cancelled`, `not-later`, `removal-before-felling`", body = Problem,
-            content_type = "application/problem+json"),
-    )
-)]
-pub async fn extend_felling_ticket(
-    ForestOwner(caller): ForestOwner,
-    State(app): State<App>,
-    Path(id): Path<String>,
-    parsed: Parsed<ExtendRequest>,
-) -> Result<Response, Problem> {
-    let ParsedWrite { input, write, .. } = match parsed {
-        Parsed::Complete(write) => write,
-        Parsed::Partial(PartialWrite { input, errors, .. }) => {
-            let dates = input.map(|input| ReadDates {
-                felling_until: input.felling_until.flatten(),
-                removal_until: input.removal_until.flatten(),
-                are_all: input.felling_until.is_some() && input.removal_until.is_some(),
-            });
-            return Err(refuse_change(&app, &caller, &id, dates, errors).await?);
-        }
-    };
-    let what = What::Extend(input.felling_until, input.removal_until);
-    changed(app, caller, &id, write, "extend_felling_ticket", what, input.reason).await
-}
-
-/// Cancels a ticket: no more timber may be felled under it.
-///
-/// Only the issuer may cancel a ticket. No timber can be recorded under a cancelled ticket; earlier records
-/// stay valid.
-#[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/cancel",
-    tag = "felling tickets",
-    security(("token" = [])),
-    params(
-        ("id" = TicketId, Path, description = "The ticket"),
-    ),
-    request_body = CancelRequest,
-    responses(
-        (status = 200, description = "Cancelled", body = Receipted<TicketView>),
-        (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "Absent, or you may not see it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "`ticket-cancelled`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn cancel_felling_ticket(
-    ForestOwner(caller): ForestOwner,
-    State(app): State<App>,
-    Path(id): Path<String>,
-    parsed: Parsed<CancelRequest>,
-) -> Result<Response, Problem> {
-    let ParsedWrite { input, write, .. } = match parsed {
-        Parsed::Complete(write) => write,
-        Parsed::Partial(PartialWrite { input, errors, .. }) => {
-            let none = ReadDates { felling_until: None, removal_until: None, are_all: true };
-            return Err(refuse_change(&app, &caller, &id, input.map(|_| none), errors).await?);
-        }
-    };
-    let what = What::Cancel { hold_logs: input.hold_logs == Some(true) };
-    changed(app, caller, &id, write, "cancel_felling_ticket", what, input.reason).await
-}
-
-/// Holds a ticket: no more timber may be felled under it, and its logs are stopped.
-///
-/// An inspector's hold stops all logs of the ticket until an inspector releases it; `until` says when that is overdue,
-/// and another hold extends it. The issuer's hold stops the logs that the ticket's holder still holds, ends by itself
-/// after 72 hours, and is possible once in 30 days.
-#[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/hold",
-    tag = "felling tickets",
-    security(("token" = [])),
-    params(
-        ("id" = TicketId, Path, description = "The ticket"),
-    ),
-    request_body = HoldRequest,
-    responses(
-        (status = 200, description = "Held", body = Receipted<TicketView>),
-        (status = 403, description = "Neither an inspector nor a forest owner, or not the issuer", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "Absent, or you may not see it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "`held`, `hold-too-soon`", body = Problem,
-            content_type = "application/problem+json"),
-    )
-)]
-pub async fn hold_felling_ticket(
-    Stopper(caller): Stopper,
-    State(app): State<App>,
-    Path(id): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<HoldRequest>,
-) -> Result<Response, Problem> {
-    changed(app, caller, &id, write, "hold_felling_ticket", What::Hold(input.until), input.reason).await
-}
-
-/// Ends the hold of a ticket, and of its logs.
-///
-/// An inspector may release every ticket, the issuer one that it holds itself. A hold that a log has of its own
-/// (`detained`) stays.
-#[utoipa::path(
-    post,
-    path = "/v1/felling-tickets/{id}/release",
-    tag = "felling tickets",
-    security(("token" = [])),
-    params(
-        ("id" = TicketId, Path, description = "The ticket"),
-    ),
-    request_body = ReleaseRequest,
-    responses(
-        (status = 200, description = "Released", body = Receipted<TicketView>),
-        (status = 403, description = "Neither an inspector nor a forest owner, or not the issuer", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "Absent, or you may not see it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "`not-held`, `held-by-inspector`", body = Problem,
-            content_type = "application/problem+json"),
-    )
-)]
-pub async fn release_felling_ticket(
-    Stopper(caller): Stopper,
-    State(app): State<App>,
-    Path(id): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<ReleaseRequest>,
-) -> Result<Response, Problem> {
-    changed(app, caller, &id, write, "release_felling_ticket", What::Release, input.reason).await
-}
-
-/// A change of a ticket, as the client sent it.
-#[derive(Clone, Copy)]
-enum What {
-    Extend(Option<LocalDate>, Option<LocalDate>),
-    Cancel { hold_logs: bool },
-    Hold(Option<Moment>),
-    Release,
-}
-
-/// All errors of a change that could not be read completely: also those that the ticket shows in the new last
-/// days of felling and removal, as far as they could be read.
-async fn refuse_change(
-    app: &App,
-    caller: &Caller,
-    id: &str,
-    dates: Option<ReadDates>,
-    mut errors: RequestErrors,
-) -> Result<Problem, Problem> {
-    if let (Some(dates), Ok(id)) = (dates, id_in_path(id)) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-        let checked = change::check(&mut tx, caller, id, dates, &mut errors).await;
-        tx.rollback().await.map_err(Error::from)?;
-        checked?;
-    }
-    Ok(errors.into_error().into())
-}
-
-async fn changed(
-    app: App,
-    caller: Caller,
-    id: &str,
-    write: WriteRequest,
-    name: &'static str,
-    what: What,
-    reason: Text<200>,
-) -> Result<Response, Problem> {
+/// The ticket in the path, with the access rule of `GET /v1/felling-tickets/{id}`.
+async fn visible_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: TicketId = id_in_path(id)?;
-    let work = Arc::new((app.clone(), caller.clone(), reason));
-    write
-        .run(&app, &caller, name, move |tx| {
-            let work = Arc::clone(&work);
-            Box::pin(async move {
-                let (app, caller, reason) = &*work;
-                let act = caller.act(app.clock.now())?;
-                match what {
-                    What::Extend(felling, removal) => {
-                        extend(tx, caller, &act, id, (felling, removal), reason).await?;
-                    }
-                    What::Cancel { hold_logs } => {
-                        ticket_hold::cancel(tx, caller, &act, id, hold_logs, reason).await?;
-                    }
-                    What::Hold(until) => {
-                        let until = (until, Location::Pointer("/until".into()));
-                        ticket_hold::hold(tx, caller, &act, id, until, reason).await?;
-                    }
-                    What::Release => ticket_hold::release(tx, caller, &act, id, reason).await?,
-                }
-                Ok::<_, Error>(WriteResponse::ok(
-                    &view(tx, id, act.at()).await?,
-                    Made::new(MadeKind::FellingTicket, id),
-                ))
-            })
-        })
-        .await
+    let mut db = app.connection(caller.organization).await?;
+    get(&mut db, caller, id, app.clock.now()).await?;
+    Ok(subject(&mut **db, id).await?)
+}
+
+/// Proof that a felling ticket's newest record is in the public register
+///
+/// For callers that may see the ticket. The same format as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/proof", operation_id = "get_felling_ticket_proof", tag = "register",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket")),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_felling_ticket_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    subject_proof_response(&app, &caller, &visible_ticket(&app, &caller, &id).await?).await
+}
+
+/// A felling ticket's history with its proofs, in one file
+///
+/// For callers that may see the ticket: every event in full, in the format of a log's export.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/export", operation_id = "export_felling_ticket", tag = "register",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_felling_ticket(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let chain = visible_ticket(&app, &caller, &id).await?;
+    // A ticket's events have no personal part, so there is none to withhold.
+    let events = subject_events(&app, &caller, chain, false, |_| Disclosure::ALL).await?;
+    exported(&app, caller.organization, chain, events, None, since).await
 }

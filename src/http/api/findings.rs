@@ -42,6 +42,7 @@ pub async fn list_findings(
     let query: FindingQuery = query(&uri)?;
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key::<FindingId>(query.cursor.as_ref())?;
-    let rows = list(&app.pool, Reader::from(&caller), after, Limit::probe(query.limit)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let rows = list(&mut **db, Reader::from(&caller), after, Limit::probe(query.limit)).await?;
     Ok(Page::of(&cursors, rows, query.limit, |finding| finding.id, |finding| finding).into_response(&uri))
 }

@@ -4,13 +4,12 @@ use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::i18n::Lang;
 use crate::base::ids::HarvestId;
 use crate::base::input::{Sheet, input};
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Harvester;
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NoQuery, query};
+use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{Envelope, Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::custody::harvest::check::check_partial;
 use crate::timber::custody::harvest::locations::Locations;
@@ -19,8 +18,8 @@ use crate::timber::custody::harvest::request::{MAX_LOGS, NewHarvest, layout};
 use crate::timber::custody::harvest::view::{Harvest, Rehearsal, is_visible, view};
 use crate::timber::party::key::Caller;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -77,9 +76,12 @@ pub enum HarvestOrRehearsal {
 /// of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
 /// decimal comma or point; UTF-8, windows-1251 or, if declared, KZ-1048). The seals become applied and the ticket's lines
 /// are decreased in the same transaction. All errors of the batch are reported at once.
+///
+/// The volume of each log must be possible for its top diameter and length (`volume-unlike-measures`), and by the method
+/// `gost_2708_75` must be in that table (`volume-unlike-table`). A stack needs `pieces`.
 #[utoipa::path(
-    post, path = "/v1/harvests", tag = "harvests", operation_id = "create_harvest",
-    security(("token" = [])), params(HarvestQuery),
+    post, path = "/v1/harvests", operation_id = "create_harvest", tag = "harvests", security(("token" = [])),
+    params(HarvestQuery),
     request_body(content((NewHarvest = "application/json"), (String = "text/csv"))),
     responses(
         (status = 201, description = "Recorded", body = Receipted<Harvest>),
@@ -102,7 +104,7 @@ pub async fn create_harvest(
     };
     let ParsedWrite { input, parameters: DryRun(dry_run), write } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, &locations).await?.into()),
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, &locations).await?),
     };
     // This frees the body as it was sent, which may have 5 MB and is not needed any more.
     drop(envelope);
@@ -152,16 +154,16 @@ async fn refuse(
     caller: &Caller,
     partial: PartialWrite<NewHarvest>,
     locations: &Locations,
-) -> Result<Error, Error> {
+) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let Some(input) = input {
-        let mut tx = Tx::begin(&app.pool).await?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked =
             check_partial(&mut tx, caller, &input, &fingerprint, locations, &app.rulebook, &mut errors).await;
         tx.rollback().await?;
         checked?;
     }
-    Ok(errors.into_error())
+    Ok(errors.into_error().into())
 }
 
 /// Records the harvest, then rolls back.
@@ -172,8 +174,7 @@ async fn rehearse(
     fingerprint: &[u8; 32],
     locations: &Locations,
 ) -> Result<Response, Problem> {
-    let _share = app.transaction(caller.organization).await?;
-    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+    let mut tx = app.begin(caller.organization).await?;
     let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.rulebook).await;
     tx.rollback().await.map_err(Error::from)?;
     let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
@@ -196,7 +197,7 @@ fn read_csv(app: &App, envelope: &Envelope) -> Result<(Parsed<NewHarvest, DryRun
 ///
 /// The logs that it created, its findings, and its ticket with the present balance.
 #[utoipa::path(
-    get, path = "/v1/harvests/{id}", tag = "harvests", operation_id = "get_harvest", security(("token" = [])),
+    get, path = "/v1/harvests/{id}", operation_id = "get_harvest", tag = "harvests", security(("token" = [])),
     params(("id" = HarvestId, Path, description = "The harvest")),
     responses(
         (status = 200, description = "The harvest", body = Harvest),
@@ -210,9 +211,9 @@ pub async fn get_harvest(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<axum::Json<Harvest>, Problem> {
-    let id: HarvestId = id.parse().map_err(|_| Problem::not_found())?;
-    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-    if !is_visible(&mut *tx, &caller, id).await? {
+    let id: HarvestId = id_in_path(&id)?;
+    let mut tx = app.begin(caller.organization).await?;
+    if !is_visible(&mut **tx, &caller, id).await? {
         return Err(Problem::not_found());
     }
     Ok(axum::Json(view(&mut tx, id, app.clock.now()).await?.ok_or_else(Problem::not_found)?))
@@ -220,9 +221,10 @@ pub async fn get_harvest(
 
 /// A table to fill in: the columns, and one example row to be replaced.
 ///
-/// In Kazakh and Russian with `;` and decimal comma, as spreadsheets there expect; in English with `,`.
+/// In Kazakh and Russian with `;` and decimal comma, as spreadsheets there expect; in English with `,`. A row of a stack
+/// needs `pieces`, and may leave the length and the top diameter empty.
 #[utoipa::path(
-    get, path = "/v1/harvests/template.csv", tag = "harvests", operation_id = "get_harvest_template",
+    get, path = "/v1/harvests/template.csv", operation_id = "get_harvest_template", tag = "harvests",
     security(("token" = [])),
     params(("lang" = Option<String>, Query, description = "`kk`, `ru` or `en`; else by Accept-Language")),
     responses(
@@ -231,11 +233,10 @@ pub async fn get_harvest(
 )]
 pub async fn get_harvest_template(
     _caller: Caller,
-    uri: Uri,
+    Query(TemplateQuery { lang: named }): Query<TemplateQuery>,
     headers: axum::http::HeaderMap,
 ) -> Result<Response, Problem> {
-    let parameters = query::<TemplateQuery>(&uri)?.lang;
-    if let Some(lang) = parameters.as_deref().filter(|lang| !["kk", "ru", "en"].contains(lang)) {
+    if let Some(lang) = named.as_deref().filter(|lang| !["kk", "ru", "en"].contains(lang)) {
         let detail = format!("There is no template in `{lang}`; there is one in kk, ru and en.");
         return Err(Problem::wrong(vec![FieldError::new(
             Location::Query("lang".into()),
@@ -244,7 +245,7 @@ pub async fn get_harvest_template(
         )]));
     }
     let accept = headers.get(axum::http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    let lang = Lang::choose(parameters.as_deref(), accept);
+    let lang = Lang::choose(named.as_deref(), accept);
     let name = if lang == Lang::En { "Yerlan Ospanov" } else { "Ерлан Оспанов" };
     let point = |text: &str| if lang == Lang::En { text.to_owned() } else { text.replace('.', ",") };
     let example = |column: &str| match column {

@@ -1,11 +1,10 @@
 //! API keys: created and revoked by the organisation itself or the operator; the token is returned once.
 
-use crate::base::error::{Error, FieldError, Location};
+use crate::base::error::{FieldError, Location};
 use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::input::{input, no_rule};
 use crate::base::token::Token;
 use crate::base::units::{Moment, Text, utc_text};
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
@@ -19,8 +18,8 @@ use crate::timber::party::key_record::{self, Revocation};
 use crate::timber::party::organization::{self, Organization};
 use crate::timber::party::role::Role;
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use std::sync::Arc;
@@ -61,9 +60,7 @@ pub struct NewKey {
 ///
 /// Keep the token safe: it is in this response only, and the server stores only its hash.
 #[utoipa::path(
-    post,
-    path = "/v1/organizations/{id}/keys",
-    tag = "organizations",
+    post, path = "/v1/organizations/{id}/keys", operation_id = "create_key", tag = "organizations",
     security(("token" = [])),
     params(
         ("id" = OrganizationId, Path, description = "The organisation that will use it"),
@@ -78,8 +75,8 @@ pub struct NewKey {
     )
 )]
 pub async fn create_key(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(organization): Path<String>,
     parsed: Parsed<KeyRequest>,
 ) -> Result<Response, Problem> {
@@ -130,9 +127,7 @@ pub async fn create_key(
 ///
 /// A token is shown only once, when its key is made.
 #[utoipa::path(
-    get,
-    path = "/v1/organizations/{id}/keys",
-    tag = "organizations",
+    get, path = "/v1/organizations/{id}/keys", operation_id = "list_keys", tag = "organizations",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation"), PageQuery),
     responses(
@@ -142,17 +137,18 @@ pub async fn create_key(
     )
 )]
 pub async fn list_keys(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(organization): Path<String>,
-    uri: Uri,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
     let organization = id_in_path(&organization)?;
-    key::check_may_manage_keys(&app.pool, &caller, organization).await?;
-    let rows = key::list(&app.pool, organization, after, Limit::probe(page.limit)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    key::check_may_manage_keys(&mut **db, &caller, organization).await?;
+    let rows = key::list(&mut **db, organization, after, Limit::probe(page.limit)).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
@@ -160,10 +156,7 @@ pub async fn list_keys(
 ///
 /// The key is invalid at once; its records stay. The operator's last valid key cannot be revoked.
 #[utoipa::path(
-    delete,
-    path = "/v1/keys/{id}",
-    tag = "organizations",
-    security(("token" = [])),
+    delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "organizations", security(("token" = [])),
     params(("id" = KeyId, Path, description = "The key")),
     responses(
         (status = 204, description = "Revoked"),
@@ -174,8 +167,8 @@ pub async fn list_keys(
     )
 )]
 pub async fn revoke_key(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<StatusCode, Problem> {
@@ -184,11 +177,11 @@ pub async fn revoke_key(
     // The revocation runs in a task of its own, to its end, even if the client disconnects and this handler
     // is cancelled. Otherwise it would be unknown after a disconnection whether the key is revoked.
     let revoking = tokio::spawn(async move {
-        let mut tx = Tx::begin(&app.pool).await?;
+        let mut tx = app.begin(caller.organization).await?;
         if key_record::revoke(&mut tx, &caller, &actor, id).await? == Revocation::LastOfOperator {
             let detail = "This is the operator's last valid key: without it, no key can be created any more.";
             let at = Location::Pointer(String::new());
-            return Err(Error::Conflict(vec![FieldError::new(at, "last-operator-key", detail)]));
+            return Err(Problem::conflict(vec![FieldError::new(at, "last-operator-key", detail)]));
         }
         Ok(tx.commit().await?)
     });
@@ -211,16 +204,14 @@ pub struct Me {
 ///
 /// The organisation and the key that the token belongs to, and the organisation's roles.
 #[utoipa::path(
-    get,
-    path = "/v1/me",
-    tag = "organizations",
-    security(("token" = [])),
+    get, path = "/v1/me", operation_id = "get_me", tag = "organizations", security(("token" = [])),
     responses(
         (status = 200, description = "You", body = Me),
     )
 )]
-pub async fn get_me(caller: Caller, State(app): State<App>, _: NoQuery) -> Result<Json<Me>, Problem> {
-    let organization = organization::get(&app.pool, &caller, caller.organization).await?;
-    let key = key::of_caller(&app.pool, &caller).await?;
+pub async fn get_me(State(app): State<App>, caller: Caller, _: NoQuery) -> Result<Json<Me>, Problem> {
+    let mut db = app.connection(caller.organization).await?;
+    let organization = organization::get(&mut **db, &caller, caller.organization).await?;
+    let key = key::of_caller(&mut **db, &caller).await?;
     Ok(Json(Me { organization, key, roles: caller.roles }))
 }

@@ -4,23 +4,26 @@ use crate::base::error::Invalid;
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::{Text, lost_letters};
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::chain::history::StoredEvent;
+use crate::evidence::chain::{Subject, SubjectKind};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
+use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization::{
-    NewOrganization, Organization, bin_taken, by_bin, get, list, register,
+    NewOrganization, Organization, bin_taken, by_bin, disclosure, get, list, register, subject,
 };
 use crate::timber::party::role::{OrganizationKind, Role};
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -86,9 +89,7 @@ impl PartialOrganization {
 /// The response for a sole trader or a farm names a person, so it is not stored: a repetition with the same
 /// `Idempotency-Key` gets 409 `already-done`, which names the organisation.
 #[utoipa::path(
-    post,
-    path = "/v1/organizations",
-    tag = "organizations",
+    post, path = "/v1/organizations", operation_id = "create_organization", tag = "organizations",
     security(("token" = [])),
     request_body = OrganizationRequest,
     responses(
@@ -98,13 +99,13 @@ impl PartialOrganization {
     )
 )]
 pub async fn create_organization(
-    Operator(caller): Operator,
     State(app): State<App>,
+    Operator(caller): Operator,
     parsed: Parsed<OrganizationRequest>,
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse(&app, partial).await?),
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial).await?),
     };
     let actor = caller.act(app.clock.now())?;
     let kind = input.legal_kind();
@@ -116,7 +117,7 @@ pub async fn create_organization(
             Box::pin(async move {
                 let (actor, id, new) = &*work;
                 let made = register(tx, actor, *id, new).await?;
-                let done = WriteResponse::created(&made, Made::new(MadeKind::Organization, *id));
+                let done = WriteResponse::created(&made, Made::new(SubjectKind::Organization, *id));
                 Ok(if new.kind == OrganizationKind::LegalEntity { done } else { done.do_not_store() })
             })
         })
@@ -124,10 +125,14 @@ pub async fn create_organization(
 }
 
 /// All errors of a registration that could not be read completely: also that its number is taken.
-async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result<Problem, Problem> {
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    partial: PartialWrite<OrganizationRequest>,
+) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(bin) = input.and_then(|input| input.bin)
-        && by_bin(&app.pool, bin).await?.is_some()
+        && by_bin(&mut **app.connection(caller.organization).await?, bin).await?.is_some()
     {
         errors.conflict.push(bin_taken());
     }
@@ -138,9 +143,7 @@ async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result
 ///
 /// The organisations are in the order of their registration.
 #[utoipa::path(
-    get,
-    path = "/v1/organizations",
-    tag = "organizations",
+    get, path = "/v1/organizations", operation_id = "list_organizations", tag = "organizations",
     security(("token" = [])),
     params(PageQuery),
     responses(
@@ -148,14 +151,15 @@ async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result
     )
 )]
 pub async fn list_organizations(
-    caller: Caller,
     State(app): State<App>,
-    uri: Uri,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
-    let rows = list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let rows = list(&mut **db, &caller, after, Limit::probe(page.limit)).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
@@ -163,9 +167,7 @@ pub async fn list_organizations(
 ///
 /// Its name, roles and identification number.
 #[utoipa::path(
-    get,
-    path = "/v1/organizations/{id}",
-    tag = "organizations",
+    get, path = "/v1/organizations/{id}", operation_id = "get_organization", tag = "organizations",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation")),
     responses(
@@ -175,10 +177,68 @@ pub async fn list_organizations(
     )
 )]
 pub async fn get_organization(
-    caller: Caller,
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<Organization>, Problem> {
-    Ok(Json(get(&app.pool, &caller, id_in_path(&id)?).await?))
+    let id = id_in_path(&id)?;
+    let mut db = app.connection(caller.organization).await?;
+    Ok(Json(get(&mut **db, &caller, id).await?))
+}
+
+/// The organisation in the path, with the access rule of `GET /v1/organizations/{id}`.
+async fn visible_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let id: OrganizationId = id_in_path(id)?;
+    let mut db = app.connection(caller.organization).await?;
+    get(&mut **db, caller, id).await?;
+    Ok(subject(&mut **db, id).await?)
+}
+
+/// Proof that an organisation's newest record is in the public register
+///
+/// For callers that may see the organisation. The same format as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/proof", operation_id = "get_organization_proof", tag = "register",
+    security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation")),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_organization_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    subject_proof_response(&app, &caller, &visible_organization(&app, &caller, &id).await?).await
+}
+
+/// An organisation's history with its proofs, in one file
+///
+/// For callers that may see the organisation: its registration, and erasures of a person's data. Events about
+/// keys are disclosed to callers that may list the keys: the organisation itself and the operator. In the
+/// format of a log's export.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/export", operation_id = "export_organization", tag = "register",
+    security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_organization(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let chain = visible_organization(&app, &caller, &id).await?;
+    let reader = caller.clone();
+    let open = move |event: &StoredEvent| disclosure(&reader, chain.id.into(), event);
+    let events = subject_events(&app, &caller, chain, false, open).await?;
+    exported(&app, caller.organization, chain, events, None, since).await
 }

@@ -1,36 +1,33 @@
 //! Proofs that a record is in the public register: of one entry for any client, of a complete
-//! history for callers that may read it.
+//! history for callers that may read it. The endpoints of logs are here; those of other subjects are with the
+//! subjects, and use the functions of this file.
 
 use crate::base::error::{Invalid, Location};
-use crate::base::ids::{OrganizationId, SealBatchId, TicketId};
+use crate::base::ids::OrganizationId;
 use crate::base::input::input;
 use crate::evidence::chain::Subject;
-use crate::evidence::chain::history::{DisclosedEvent, Disclosure, StoredEvent};
+use crate::evidence::chain::history::{ChainPages, DisclosedEvent, Disclosure, StoredEvent};
 use crate::evidence::register::published::{PublishedError, PublishedState};
 use crate::http::api::logs::{is_long, refused, visible_log};
-use crate::http::api::seal_batches::PIECE;
-use crate::http::api::seals::access;
 use crate::http::api::verify::{is_genuine, segment_before};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::Problem;
 use crate::http::core::problem_type::ProblemType;
-use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::query::{NoQuery, Query};
 use crate::http::core::response::EventList;
 use crate::services::export::{Export, ExportEvent, frame, leaves, proven};
-use crate::services::long_history::{LongHistory, subject_pages};
+use crate::services::long_history::LongHistory;
 use crate::services::register_lookup::{SubjectLeaf, newest, newest_of, proof};
 use crate::timber::custody::history::{LogEvent, up_to};
 use crate::timber::custody::log::read::Access;
 use crate::timber::party::key::Caller;
-use crate::timber::party::organization;
-use crate::timber::seal::{Code, view};
-use crate::timber::ticket;
-use axum::extract::{OriginalUri, Path, State};
+use crate::timber::seal::Code;
+use axum::extract::{OriginalUri, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -69,9 +66,8 @@ pub(in crate::http) async fn published_state(app: &App) -> Result<Option<Arc<Pub
 /// entry of the newest event that the published checkpoint covers, its index, and the inclusion proof
 /// up to the signed root. `ormantrace verify` checks it offline, and so do other programs.
 #[utoipa::path(
-    get, path = "/v1/logs/{code}/proof", operation_id = "get_log_proof", tag = "register",
+    get, path = "/v1/logs/{code}/proof", operation_id = "get_log_proof", tag = "register", security((), ("token" = [])),
     params(("code" = String, Path, description = "Seal number or marking code, percent-encoded")),
-    security((), ("token" = [])),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "Not on a log; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
@@ -97,7 +93,7 @@ pub async fn get_log_proof(
     let published_state = published_state(&app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
     let leaf = match Code::parse_public(&code) {
-        Ok(read) => match (newest(&app.pool, &read, &app.key_ring, size).await?, read.other_reading(&code)) {
+        Ok(read) => match (newest(&app.pool, &read, &app.key_ring, size).await?, read.other_reading()) {
             (SubjectLeaf::Unknown, Some(other)) => newest(&app.pool, &other, &app.key_ring, size).await?,
             (leaf, _) => leaf,
         },
@@ -128,95 +124,15 @@ async fn proof_response(
 }
 
 /// The proof of the newest event of a subject. The caller's access is checked before.
-async fn subject_proof_response(app: &App, subject: &Subject) -> Result<Response, Problem> {
+pub(in crate::http) async fn subject_proof_response(
+    app: &App,
+    caller: &Caller,
+    subject: &Subject,
+) -> Result<Response, Problem> {
     let published_state = published_state(app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
-    let leaf = newest_of(&app.pool, subject.id, size).await?;
+    let leaf = newest_of(&mut **app.connection(caller.organization).await?, subject.id, size).await?;
     proof_response(app, leaf, published_state).await
-}
-
-/// The ticket in the path, with the access rule of `GET /v1/felling-tickets/{id}`.
-async fn visible_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
-    let id: TicketId = id_in_path(id)?;
-    let mut db = app.pool.acquire().await?;
-    ticket::read::get(&mut db, caller, id, app.clock.now()).await?;
-    Ok(ticket::read::subject(&mut *db, id).await?)
-}
-
-/// The organisation in the path, with the access rule of `GET /v1/organizations/{id}`.
-async fn visible_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
-    let id: OrganizationId = id_in_path(id)?;
-    organization::get(&app.pool, caller, id).await?;
-    Ok(organization::subject(&app.pool, id).await?)
-}
-
-/// The batch in the path, if the caller may see one of its seals.
-async fn visible_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
-    let subject = view::batch_subject(&app.pool, id_in_path(id)?, access(caller)).await?;
-    subject.ok_or_else(Problem::not_found)
-}
-
-/// Proof that a felling ticket's newest record is in the public register
-///
-/// For callers that may see the ticket. The same format as a log's proof.
-#[utoipa::path(
-    get, path = "/v1/felling-tickets/{id}/proof", operation_id = "get_felling_ticket_proof", tag = "register",
-    params(("id" = TicketId, Path, description = "The ticket")),
-    security(("token" = [])),
-    responses(
-        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn get_felling_ticket_proof(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    _: NoQuery,
-) -> Result<Response, Problem> {
-    subject_proof_response(&app, &visible_ticket(&app, &caller, &id).await?).await
-}
-
-/// Proof that a seal batch's newest record is in the public register
-///
-/// For the operator, inspectors, and holders of one of its seals. The same format as a log's proof.
-#[utoipa::path(
-    get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
-    params(("id" = SealBatchId, Path, description = "The batch")),
-    security(("token" = [])),
-    responses(
-        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn get_seal_batch_proof(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    _: NoQuery,
-) -> Result<Response, Problem> {
-    subject_proof_response(&app, &visible_batch(&app, &caller, &id).await?).await
-}
-
-/// Proof that an organisation's newest record is in the public register
-///
-/// For callers that may see the organisation. The same format as a log's proof.
-#[utoipa::path(
-    get, path = "/v1/organizations/{id}/proof", operation_id = "get_organization_proof", tag = "register",
-    params(("id" = OrganizationId, Path, description = "The organisation")),
-    security(("token" = [])),
-    responses(
-        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn get_organization_proof(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    _: NoQuery,
-) -> Result<Response, Problem> {
-    subject_proof_response(&app, &visible_organization(&app, &caller, &id).await?).await
 }
 
 input! {
@@ -251,9 +167,9 @@ pub async fn export_log(
 ) -> Result<Response, Problem> {
     let Query(ExportQuery { since }) = match query {
         Ok(query) => query,
-        Err(problem) => return Err(refused(&app, unresolved, problem).await),
+        Err(problem) => return Err(refused(&app, &unresolved, problem).await),
     };
-    let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
+    let (reader, row, access) = visible_log(&app, &unresolved, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
     let events = if is_long(&row, access)? {
         let permit = app.reads.memory_permits(up_to(&row, access)?, reader.organization).await?;
@@ -265,16 +181,17 @@ pub async fn export_log(
         EventList::of(disclosed(app.reads.history(&row, access, reader).await?.events), EVENT_BYTES)
     };
     let until = matches!(access, Access::Partial { .. }).then_some(events.events);
-    exported(&app, subject, events, until, since).await
+    exported(&app, reader.organization, subject, events, until, since).await
 }
 
 fn disclosed(events: Vec<LogEvent>) -> Vec<DisclosedEvent> {
     events.into_iter().map(LogEvent::into_disclosed).collect()
 }
 
-/// The export file of a chain. `until` is set for a past party: the last event that it may see.
-async fn exported(
+/// The export file of a chain. The caller's access is checked before. `until` is set for a past party: the last event that it may see.
+pub(in crate::http) async fn exported(
     app: &App,
+    reader: OrganizationId,
     subject: Subject,
     list: EventList<DisclosedEvent>,
     until: Option<u32>,
@@ -292,13 +209,14 @@ async fn exported(
     let published = app.register.clone();
     let frame = reading(move || frame(&subject, until, &published, &state, since)).await?;
     let EventList { events, event_bytes, pages, permit } = list;
-    let pages = pages.then(page_proofs(app, subject.id, size));
+    let pages = pages.then(page_proofs(app, reader, subject.id, size));
     EventList { events, event_bytes, pages: Box::pin(pages), permit }.respond(&frame).await
 }
 
 /// Adds the proofs to each page of events.
 fn page_proofs(
     app: &App,
+    reader: OrganizationId,
     subject: Uuid,
     size: u64,
 ) -> impl FnMut(Result<Vec<DisclosedEvent>, Problem>) -> ProvenPage + Send + 'static {
@@ -308,7 +226,9 @@ fn page_proofs(
         Box::pin(async move {
             let events = page?;
             let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(Vec::new()) };
-            let leaves = leaves(&app.pool, subject, [first.seq(), last.seq()], size).await?;
+            let leaves =
+                leaves(&mut **app.connection(reader).await?, subject, [first.seq(), last.seq()], size)
+                    .await?;
             let published = app.register.clone();
             reading(move || proven(events, &leaves, &published, size)).await
         })
@@ -330,93 +250,17 @@ pub(in crate::http) async fn subject_events(
     open: impl Fn(&StoredEvent) -> Disclosure + Send + Sync + 'static,
 ) -> Result<EventList<DisclosedEvent>, Problem> {
     let permit = app.reads.memory_permits(subject.events, caller.organization).await?;
-    let pages = subject_pages(app.pool.clone(), subject, open).map(move |page| {
-        let events = page?.into_iter();
-        Ok(if bare { events.map(DisclosedEvent::without_evidence).collect() } else { events.collect() })
+    let state = (app.clone(), caller.organization, ChainPages::of(subject), open);
+    // No connection is held between two pages, whatever time the client takes to read one.
+    let pages = stream::try_unfold(state, move |(app, reader, mut pages, open)| async move {
+        let mut db = app.connection(reader).await?;
+        let events = pages.next(&mut db, &open).await?;
+        drop(db);
+        let shown = events.into_iter();
+        let shown: Vec<_> =
+            if bare { shown.map(DisclosedEvent::without_evidence).collect() } else { shown.collect() };
+        Ok((!shown.is_empty()).then_some((shown, (app, reader, pages, open))))
     });
     let event_bytes = if bare { 512 } else { EVENT_BYTES };
     Ok(EventList { events: subject.events, event_bytes, pages: Box::pin(pages), permit })
-}
-
-/// A felling ticket's history with its proofs, in one file
-///
-/// For callers that may see the ticket: every event in full, in the format of a log's export.
-#[utoipa::path(
-    get, path = "/v1/felling-tickets/{id}/export", operation_id = "export_felling_ticket", tag = "register",
-    security(("token" = [])),
-    params(("id" = TicketId, Path, description = "The ticket"), ExportQuery),
-    responses(
-        (status = 200, description = "The file", body = Export),
-        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn export_felling_ticket(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Query(ExportQuery { since }): Query<ExportQuery>,
-) -> Result<Response, Problem> {
-    let subject = visible_ticket(&app, &caller, &id).await?;
-    // A ticket's events have no personal part, so there is none to withhold.
-    let events = subject_events(&app, &caller, subject, false, |_| Disclosure::ALL).await?;
-    exported(&app, subject, events, None, since).await
-}
-
-/// A seal batch's history with its proofs, in one file
-///
-/// For the operator and inspectors, every event in full. For a holder of one of its seals, every event, but
-/// disclosed only if it concerns a seal that this holder has. In the format of a log's export; it contains
-/// no marking code.
-#[utoipa::path(
-    get, path = "/v1/seal-batches/{id}/export", operation_id = "export_seal_batch", tag = "register",
-    security(("token" = [])),
-    params(("id" = SealBatchId, Path, description = "The batch"), ExportQuery),
-    responses(
-        (status = 200, description = "The file", body = Export),
-        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn export_seal_batch(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Query(ExportQuery { since }): Query<ExportQuery>,
-) -> Result<Response, Problem> {
-    let subject = visible_batch(&app, &caller, &id).await?;
-    let mut db = app.pool.acquire().await?;
-    let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
-    drop(db);
-    let open = move |event: &StoredEvent| match &concerning {
-        Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
-        _ => Disclosure::BUSINESS,
-    };
-    let events = subject_events(&app, &caller, subject, false, open).await?;
-    exported(&app, subject, events, None, since).await
-}
-
-/// An organisation's history with its proofs, in one file
-///
-/// For callers that may see the organisation: its registration, and erasures of a person's data. Events about
-/// keys are disclosed to callers that may list the keys: the organisation itself and the operator. In the
-/// format of a log's export.
-#[utoipa::path(
-    get, path = "/v1/organizations/{id}/export", operation_id = "export_organization", tag = "register",
-    security(("token" = [])),
-    params(("id" = OrganizationId, Path, description = "The organisation"), ExportQuery),
-    responses(
-        (status = 200, description = "The file", body = Export),
-        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn export_organization(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Query(ExportQuery { since }): Query<ExportQuery>,
-) -> Result<Response, Problem> {
-    let subject = visible_organization(&app, &caller, &id).await?;
-    let reader = caller.clone();
-    let open = move |event: &StoredEvent| organization::disclosure(&reader, subject.id.into(), event);
-    let events = subject_events(&app, &caller, subject, false, open).await?;
-    exported(&app, subject, events, None, since).await
 }

@@ -4,15 +4,20 @@ use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::SealBatchId;
 use crate::base::input::{Errors, Layout, RequestErrors, Sheet, input, no_rule};
 use crate::base::units::whole;
-use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{Made, MadeKind};
+use crate::evidence::chain::history::{Disclosure, StoredEvent};
+use crate::evidence::chain::{Subject, SubjectKind};
+use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
+use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
+use crate::http::api::seals::access;
 use crate::http::core::accept::rank;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::problem::Problem;
-use crate::http::core::query::NoQuery;
+use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::response::Aborted;
 use crate::http::core::write::{Envelope, Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -25,9 +30,10 @@ use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use tracing::Span;
 
 /// Maximum seals of one registration.
 const MAX_REGISTERED: usize = 10_000;
@@ -136,16 +142,17 @@ fn all_claims(input: &Registration) -> Vec<SealClaim<'_>> {
 /// the checks (of the signatures and against the database) find in the seals that could be parsed.
 async fn refuse(
     app: &App,
+    caller: &Caller,
     partial: PartialWrite<Registration>,
-    holder_at: Location,
+    at: [Location; 2],
 ) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(input) = input {
         let input = Arc::new(input);
         errors.invalid.append(faults(app, &input, read_claims).await?);
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let (holder, claims) = (input.holder_bin.as_ref(), read_claims(&input).into_iter());
-        let checked = batch::check(&mut tx, holder, holder_at, claims, &mut errors).await;
+        let checked = batch::check(&mut tx, holder, at, claims, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
     }
@@ -173,33 +180,32 @@ pub async fn register_seals(
     Operator(caller): Operator,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let holder_at = if envelope.is_csv() {
-        Location::Query("holder_bin".into())
+    let at = if envelope.is_csv() {
+        [Location::Cell { line: 1, column: String::new() }, Location::Query("holder_bin".into())]
     } else {
-        Location::Pointer("/holder_bin".into())
+        [Location::Pointer(String::new()), Location::Pointer("/holder_bin".into())]
     };
     let ParsedWrite { input, write, .. } = match read(&app, &envelope)? {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse(&app, partial, holder_at).await?),
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, at).await?),
     };
     let input = Arc::new(input);
     let faults = faults(&app, &input, all_claims).await?;
     let (task_app, task_caller) = (app.clone(), caller.clone());
     write
         .run(&app, &caller, "register_seals", move |tx| {
-            let (input, faults, holder_at) = (Arc::clone(&input), faults.clone(), holder_at.clone());
+            let (input, faults, at) = (Arc::clone(&input), faults.clone(), at.clone());
             let act = task_caller.act(task_app.clock.now());
             Box::pin(async move {
                 let act = act?;
                 let mut errors = RequestErrors::after(faults);
                 let claims = all_claims(&input).into_iter();
-                let holder =
-                    batch::check(tx, Some(&input.holder_bin), holder_at, claims, &mut errors).await?;
+                let holder = batch::check(tx, Some(&input.holder_bin), at, claims, &mut errors).await?;
                 let Some(holder) = holder.filter(|_| errors.is_empty()) else {
                     return Err(errors.into_error());
                 };
                 let made = batch::register(tx, &act, holder, &input.seals).await?;
-                Ok(WriteResponse::created(&made, Made::new(MadeKind::SealBatch, made.id)))
+                Ok(WriteResponse::created(&made, Made::new(SubjectKind::SealBatch, made.id)))
             })
         })
         .await
@@ -224,7 +230,7 @@ pub async fn make_seals(
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse_order(&app, partial).await?),
+        Parsed::Partial(partial) => return Err(refuse_order(&app, &caller, partial).await?),
     };
     let input = Arc::new(input);
     let (task_app, task_caller) = (app.clone(), caller.clone());
@@ -244,7 +250,7 @@ pub async fn make_seals(
                 let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
                 let made = batch::make(tx, &act, holder, input.quantity.0, mint, &key).await?;
-                Ok(WriteResponse::created(&made, Made::new(MadeKind::SealBatch, made.id)))
+                Ok(WriteResponse::created(&made, Made::new(SubjectKind::SealBatch, made.id)))
             })
         })
         .await
@@ -255,10 +261,10 @@ fn order_holder_at() -> Location {
 }
 
 /// All errors of an order that could not be read completely: also that of its holder.
-async fn refuse_order(app: &App, partial: PartialWrite<Order>) -> Result<Problem, Problem> {
+async fn refuse_order(app: &App, caller: &Caller, partial: PartialWrite<Order>) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(bin) = input.and_then(|input| input.holder_bin) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let holder = receiver(&mut tx, &bin, order_holder_at()).await;
         tx.rollback().await.map_err(Error::from)?;
         errors.invalid.push_some(holder?.err());
@@ -334,25 +340,90 @@ pub async fn list_batch_seals(
     headers: HeaderMap,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
+    let id: SealBatchId = id_in_path(&id)?;
     // Marking codes are for the holder, which applies the seals, and for the operator, which ordered them; an
     // inspector reads seals one by one.
     let access =
         if caller.is(Role::Operator) { view::Access::All } else { view::Access::Own(caller.organization) };
     let form = Form::of(&headers);
-    let rows = view::of_batch(&app.pool, id, access, "", PIECE).await?;
+    let rows =
+        view::of_batch(&mut **app.connection(caller.organization).await?, id, access, "", PIECE).await?;
     if rows.is_empty() {
         return Err(Problem::not_found());
     }
     let first = form.write(&rows, true);
     let last = rows.last().map(|(number, _)| number.clone());
-    let pieces = stream::try_unfold((app, last), move |(app, after)| async move {
-        let Some(after) = after else { return Ok::<_, Error>(None) };
-        let rows = view::of_batch(&app.pool, id, access, &after, PIECE).await?;
+    let pieces = stream::try_unfold((app, caller, last), move |(app, caller, after)| async move {
+        let Some(after) = after else { return Ok::<_, Problem>(None) };
+        let mut db = app.connection(caller.organization).await?;
+        let rows = view::of_batch(&mut **db, id, access, &after, PIECE).await?;
+        drop(db);
         let last = rows.last().map(|(number, _)| number.clone());
-        Ok((!rows.is_empty()).then(|| (form.write(&rows, false), (app, last))))
+        Ok((!rows.is_empty()).then(|| (form.write(&rows, false), (app, caller, last))))
     });
+    let span = Span::current();
+    let pieces = pieces.map_err(move |problem| Aborted::after(&problem, &span));
     let body = Body::from_stream(stream::StreamExt::chain(stream::iter([Ok(first)]), pieces));
     let headers = [(CONTENT_TYPE, form.media_type()), (VARY, HeaderValue::from_static("accept"))];
     Ok((headers, body).into_response())
+}
+
+/// The batch in the path, if the caller may see one of its seals.
+async fn visible_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let mut db = app.connection(caller.organization).await?;
+    let subject = view::batch_subject(&mut **db, id_in_path(id)?, access(caller)).await?;
+    subject.ok_or_else(Problem::not_found)
+}
+
+/// Proof that a seal batch's newest record is in the public register
+///
+/// For the operator, inspectors, and holders of one of its seals. The same format as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch")),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_batch_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    subject_proof_response(&app, &caller, &visible_batch(&app, &caller, &id).await?).await
+}
+
+/// A seal batch's history with its proofs, in one file
+///
+/// For the operator and inspectors, every event in full. For a holder of one of its seals, every event, but
+/// disclosed only if it concerns a seal that this holder has. In the format of a log's export; it contains
+/// no marking code.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/export", operation_id = "export_seal_batch", tag = "register",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_seal_batch(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let subject = visible_batch(&app, &caller, &id).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
+    drop(db);
+    let open = move |event: &StoredEvent| match &concerning {
+        Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
+        _ => Disclosure::BUSINESS,
+    };
+    let events = subject_events(&app, &caller, subject, false, open).await?;
+    exported(&app, caller.organization, subject, events, None, since).await
 }

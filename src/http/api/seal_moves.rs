@@ -4,7 +4,6 @@ use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::OperationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::Text;
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::operation::is_free;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
@@ -126,8 +125,7 @@ impl PartialVoid {
 /// Seals that are on timber already cannot be transferred. The operator may transfer any seal, a holder its
 /// own to another enterprise or forest owner.
 #[utoipa::path(
-    post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals",
-    security(("token" = [])),
+    post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals", security(("token" = [])),
     request_body = SealTransfer,
     responses(
         (status = 200, description = "Transferred", body = Receipted<Transferred>),
@@ -185,7 +183,7 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let Some(input) = input {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = async {
             let operation = input.operation_id.flatten();
             if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
@@ -211,7 +209,7 @@ async fn refuse_void(
 ) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let (Some(name), Some(input)) = (name, input) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = async {
             let operation = input.operation_id.flatten();
             if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
@@ -230,8 +228,7 @@ async fn refuse_void(
 ///
 /// This cannot be undone. A log with a void seal needs a new seal.
 #[utoipa::path(
-    post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
-    security(("token" = [])),
+    post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals", security(("token" = [])),
     params(("number" = String, Path, description = "Seal number or marking code", example = "KZ-0000417")),
     request_body = SealVoid,
     responses(

@@ -7,7 +7,6 @@
 pub mod assets;
 pub mod docs;
 pub mod problems;
-pub mod reference;
 pub mod routes;
 mod view;
 

@@ -7,19 +7,20 @@ use super::json::Json;
 use super::report::{Check, Report};
 use crate::evidence::chain::bytes::{SubjectKind, commit};
 use crate::timber::event::types::LogEventType;
+use crate::timber::seal::Code;
+use uuid::Uuid;
 
-/// Adds the line `about` to the report, for an export of a subject of the kind `kind`.
-pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Event]) {
+/// Adds the line `about` to the report, for an export of the subject of the kind `kind` with the id `id`.
+pub(super) fn check(report: &mut Report, trust: &Trust, (kind, id): (SubjectKind, Uuid), events: &[Event]) {
     let texts: Vec<[Option<Json>; 3]> = events.iter().map(texts).collect();
     let seals = seals(&texts);
     let void = void(&texts, &seals);
     let name = match kind {
-        _ if kind == SubjectKind::Log.name() => log(&texts, &seals, void),
-        _ if kind == SubjectKind::FellingTicket.name() => {
-            texts.iter().find_map(|[public, ..]| ticket(public.as_ref()?))
-        }
-        _ if kind == SubjectKind::SealBatch.name() => texts.iter().find_map(batch),
-        _ => texts.iter().find_map(organization),
+        SubjectKind::Log => log(&texts, &seals, void),
+        SubjectKind::FellingTicket => texts.iter().find_map(|[public, ..]| ticket(public.as_ref()?)),
+        SubjectKind::SealBatch => texts.iter().find_map(batch),
+        SubjectKind::Organization => texts.iter().find_map(organization),
+        _ => Some(format!("{} {id}", kind.name().replace('_', " "))),
     };
     let Some(asked) = &trust.seal else {
         return match name {
@@ -108,22 +109,24 @@ struct Seal<'t> {
 }
 
 impl Seal<'_> {
+    /// Whether `asked` names this seal: its number or its marking code, in every spelling that the server takes.
     fn is(&self, asked: &str) -> bool {
-        normal(self.number) == normal(asked)
-            || self.identification.is_some_and(|identification| {
-                // `asked` may be a complete marking code, in which a group separator follows the
-                // identification.
+        let Ok(code) = Code::parse_public(asked) else {
+            return self.identification.is_some_and(|identification| {
+                // `asked` has elements that cannot be parsed: only the identification before a group separator counts.
                 let rest = asked.trim_matches(BLANK).strip_prefix(identification);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\u{1d}'))
-            })
+                rest.is_some_and(|rest| rest.starts_with('\u{1d}'))
+            });
+        };
+        let other = code.other_reading();
+        [Some(code), other].into_iter().flatten().any(|code| match code {
+            Code::SealNumber(number) => number.as_str() == self.number,
+            code => code.identification().is_some_and(|asked| Some(asked.as_str()) == self.identification),
+        })
     }
 }
 
 const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
-
-fn normal(number: &str) -> String {
-    number.replace(BLANK, "").to_ascii_uppercase()
-}
 
 fn seals(texts: &[[Option<Json>; 3]]) -> Vec<Seal<'_>> {
     (1..)

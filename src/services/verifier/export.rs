@@ -8,6 +8,7 @@ use super::json::{FormatError, Json};
 use crate::evidence::chain::bytes::{ENTRY_LEN, Entry, Hash, Part, Salt, SubjectKind, subject_ref};
 use crate::evidence::tlog::VerifierKey;
 use crate::evidence::tlog::note::Kind;
+use crate::timber::event::types::EventType;
 use uuid::Uuid;
 
 /// The name and version of the format that is written.
@@ -15,16 +16,12 @@ pub const FORMAT: &str = "ormantrace/export/2";
 /// The name and version of the earlier format, which has neither `kind` nor `until`. Files in it remain
 /// valid.
 pub const FORMER: &str = "ormantrace/export/1";
-/// The kinds of chains that the format provides for. A file of a kind that is not in [`KINDS`] is refused.
+/// The kinds of chains that the format provides for. A file of a kind that is not in [`EventType::KINDS`] is refused.
 const CHAIN_KINDS: std::ops::RangeInclusive<u64> = 1..=7;
 
 /// The three parts by their names in the file, in the order of their numbers.
 pub const PARTS: [(&str, Part); 3] =
     [("public", Part::Public), ("business", Part::Business), ("personal", Part::Personal)];
-
-/// The kinds of subjects that have an export.
-pub const KINDS: [SubjectKind; 4] =
-    [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::SealBatch, SubjectKind::Organization];
 
 /// A parsed export.
 #[derive(Clone, Debug)]
@@ -34,8 +31,8 @@ pub struct Export {
     /// The last event that the file's reader may see, as the file claims; nothing proves it. `None` if the
     /// file claims that the reader may see the chain to its end.
     pub until: Option<u64>,
-    /// Name of the subject's kind.
-    pub kind: String,
+    /// The subject's kind.
+    pub kind: SubjectKind,
     /// Id of the subject.
     pub id: Uuid,
     /// The subject's ref, which every entry must have.
@@ -98,12 +95,10 @@ impl Export {
         };
         let chain = file.get("kind").map(chain_kind).transpose()?;
         let subject = file.need("subject")?.members(&["kind", "id", "salt"], &[])?;
-        let kind = subject.need("kind")?.text()?;
-        let number = KINDS
-            .into_iter()
-            .find(|known| known.name() == kind)
+        let kind = SubjectKind::from_name(subject.need("kind")?.text()?)
+            .filter(|kind| EventType::KINDS.contains(kind))
             .ok_or_else(|| FormatError::new("a subject of a kind that is not known here"))?;
-        if chain.is_some_and(|chain| chain != number) {
+        if chain.is_some_and(|chain| chain != kind) {
             return Err(FormatError::new("the chain is of another kind than its subject"));
         }
         let id =
@@ -135,9 +130,9 @@ impl Export {
         Ok(Self {
             format,
             until,
-            kind: kind.to_owned(),
+            kind,
             id,
-            subject: subject_ref(number, id, &salt),
+            subject: subject_ref(kind, id, &salt),
             checkpoint,
             keys,
             witnesses,
@@ -155,7 +150,7 @@ fn chain_kind(json: &Json) -> Result<SubjectKind, FormatError> {
         return Err(FormatError(format!("{number} is not the number of a kind of chain")));
     }
     let kind = u8::try_from(number).ok().and_then(SubjectKind::from_byte);
-    kind.filter(|kind| KINDS.contains(kind)).ok_or_else(|| {
+    kind.filter(|kind| EventType::KINDS.contains(kind)).ok_or_else(|| {
         let name = kind.map_or_else(String::new, |kind| format!(", {}", kind.name()));
         FormatError(format!("a chain of kind {number}{name}, which is not known here: use a newer verifier"))
     })

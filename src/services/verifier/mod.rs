@@ -73,6 +73,13 @@ pub fn verify(data: &[u8], trust: &Trust) -> Verified {
         return proof(data, trust);
     }
     let first = data.iter().find(|byte| !b" \t\r\n".contains(byte));
+    if let Some(what) = decode::foreign(data) {
+        let mut report = Report::new(Kind::Checkpoint);
+        let detail =
+            "but not an export, a proof, a receipt or a checkpoint: save what the link downloads, unchanged";
+        report.failed(Check::Format, format!("this is {what}, {detail}"));
+        return Verified { report, checkpoint: None };
+    }
     if first != Some(&b'{') {
         return checkpoint(data, trust);
     }
@@ -105,7 +112,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     if !report.holds() {
         return Verified { report, checkpoint: None };
     }
-    let form = format!("{}, {} {}, {} events", file.format, file.kind, file.id, events.len());
+    let form = format!("{}, {} {}, {} events", file.format, file.kind.name(), file.id, events.len());
     report.ok(Check::Format, form);
     let claims = FileClaims {
         keys: &file.keys,
@@ -115,7 +122,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     };
     let checkpoint = checkpoint::check(&mut report, trust, file.checkpoint.as_bytes(), claims);
     chain::check(&mut report, file.subject, &events);
-    about::check(&mut report, trust, &file.kind, &events);
+    about::check(&mut report, trust, (file.kind, file.id), &events);
     included(&mut report, &events, checkpoint.as_ref());
     complete::check(&mut report, trust, claims, file.format, file.until, &events, checkpoint.as_ref());
     Verified { report, checkpoint: Some(file.checkpoint.into_bytes()) }

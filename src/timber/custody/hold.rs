@@ -33,16 +33,6 @@ pub(super) fn detained(mut state: LogState, head: NewHead, why: Detention<'_>) -
         },
     };
     state.apply(&content)?;
-    let draft = Draft {
-        head: head.into_locked(),
-        public: canonical::text(&content.public),
-        business: canonical::text(&content.business),
-        personal: None,
-        event_type: LogEventType::Detained.as_str(),
-        organization: act.organization.0,
-        operation: act.operation.0,
-        occurred_at: act.at(),
-        region: None,
-    };
-    Ok((draft, state))
+    let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
+    Ok((act.draft(head.into_locked(), LogEventType::Detained, public, business, None), state))
 }

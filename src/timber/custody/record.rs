@@ -15,14 +15,13 @@ use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
-use crate::base::region::Region;
 use crate::base::units::{Moment, Text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::device;
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::log::write::{LockedLog, save};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{LocalTime, PositionPart};
@@ -309,17 +308,8 @@ impl<'r> Recorder<'r> {
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
             }
-            decided.drafts.push(Draft {
-                head,
-                public,
-                business,
-                personal: None,
-                event_type: self.request.r#type.as_str(),
-                organization: self.caller.organization.0,
-                operation: self.operation.0,
-                occurred_at: self.request.occurred_at.instant(),
-                region: content.public.region.map(Region::as_str),
-            });
+            let (of, region) = (self.request.r#type, content.public.region);
+            decided.drafts.push(self.at_its_time().draft(head, of, public, business, region));
             decided.steps.push(Step { log, before, after });
         }
         Ok(decided)
@@ -351,12 +341,7 @@ impl<'r> Recorder<'r> {
             rows.push((after, head));
         }
         if let Some(outcome) = self.detaining_outcome() {
-            let act = Actor::at_moment(
-                self.caller.organization,
-                self.caller.key,
-                self.operation,
-                self.request.occurred_at,
-            );
+            let act = self.at_its_time();
             let (mut drafts, mut states) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
             for (state, head) in rows {
                 let reason = outcome.as_str().to_owned();
@@ -372,6 +357,7 @@ impl<'r> Recorder<'r> {
                 hash: head.hash,
             }));
         }
+        let rows: Vec<_> = rows.into_iter().map(|(state, head)| (state, head.stored())).collect();
         save(tx, &rows, &past).await?;
         let mut subjects: Vec<Uuid> = events.iter().map(|event| event.log.0).collect();
         let mut seqs: Vec<i32> =
@@ -393,8 +379,15 @@ impl<'r> Recorder<'r> {
         }
         let findings = store(tx, organization, findings, self.now).await?;
         let made = OperationEvents { operation, subjects, seqs };
-        operation::record(tx, organization, "custody_event", *fingerprint, &made, self.now).await?;
+        operation::record(tx, organization, OperationKind::CustodyEvent, *fingerprint, &made, self.now)
+            .await?;
         Ok(CustodyResponse { operation_id: operation, events, findings })
+    }
+
+    /// The common fields of an event that happened at the time that the request states.
+    fn at_its_time(&self) -> Actor {
+        let Caller { organization, key, .. } = *self.caller;
+        Actor::at_moment(organization, key, self.operation, self.request.occurred_at)
     }
 
     /// The official whom the request names, as a personal part.

@@ -6,8 +6,8 @@ use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
 use crate::base::input::RequestErrors;
 use crate::base::units::Text;
-use crate::evidence::chain::{self, Draft, NewHead, Tx};
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::chain::{NewHead, StoredHead, Tx, append, canonical};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::log::write;
 use crate::timber::custody::state::LogState;
 use crate::timber::custody::table::{self, CallerRoles, Refused};
@@ -70,13 +70,13 @@ pub async fn record(
     cause: &VoidCause,
     fingerprint: [u8; 32],
 ) -> Result<Voided> {
-    let number = numbers_of(&mut **tx, &[name]).await?.pop().flatten().ok_or(Error::NotFound)?;
+    let number = numbers_of(tx, &[name]).await?.pop().flatten().ok_or(Error::NotFound)?;
     let organization = caller.organization;
     if let Some(earlier) = operation::reserve(tx, organization, cause.operation_id, &fingerprint).await? {
         return response(tx, &number, &earlier).await;
     }
     let made = void(tx, caller, act, (&number, name), cause).await?;
-    operation::record(tx, organization, "seal_void", fingerprint, &made, act.at()).await?;
+    operation::record(tx, organization, OperationKind::SealVoid, fingerprint, &made, act.at()).await?;
     response(tx, &number, &made).await
 }
 
@@ -100,8 +100,8 @@ async fn void(
         .pop()
         .ok_or_else(|| Error::CorruptRow(format!("seal.batch_id of {number}: no such batch")))?;
     let done = BatchChange {
-        number: Some(number.to_string()),
-        reason: Some(cause.reason.as_str().to_owned()),
+        number: Some(number.clone()),
+        reason: Some(cause.reason),
         note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
         ..BatchChange::default()
     };
@@ -122,7 +122,7 @@ async fn void(
     if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log) {
         for head in on_applied_seal_voided(tx, caller, act, log, cause).await? {
             subjects.push(head.id);
-            seqs.push(head.seq_i32());
+            seqs.push(head.seq);
         }
     }
     Ok(OperationEvents { operation: act.operation, subjects, seqs })
@@ -140,7 +140,7 @@ pub async fn check(
     now: DateTime<Utc>,
     errors: &mut RequestErrors,
 ) -> Result<()> {
-    let Some(number) = numbers_of(&mut **tx, &[name]).await?.pop().flatten() else { return Ok(()) };
+    let Some(number) = numbers_of(tx, &[name]).await?.pop().flatten() else { return Ok(()) };
     let seal = match lock_visible(tx, caller, &number).await {
         Ok(seal) if seal.differs(name) => return Ok(()),
         Ok(seal) => seal,
@@ -206,7 +206,7 @@ async fn on_applied_seal_voided(
     act: &Actor,
     log: LogId,
     cause: &VoidCause,
-) -> Result<Vec<NewHead>> {
+) -> Result<Vec<StoredHead>> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
     if let Some(error) = refusal(caller, &row.state, act.at()) {
@@ -222,32 +222,22 @@ async fn on_applied_seal_voided(
         ..content::LogBusiness::bare(log, act.occurred, act.organization, act.key, act.operation)
     };
     let content = content::Content { seq: row.head.next_seq(), public, business };
-    let draft = Draft {
-        public: chain::canonical::text(&content.public),
-        business: chain::canonical::text(&content.business),
-        head: row.head,
-        personal: None,
-        event_type: LogEventType::SealVoided.as_str(),
-        organization: act.organization.0,
-        operation: act.operation.0,
-        occurred_at: act.at(),
-        region: None,
-    };
-    let mut heads = chain::append(tx, act.at(), vec![draft]).await?;
+    let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
+    let draft = act.draft(row.head, LogEventType::SealVoided, public, business, None);
+    let no_event = || Error::CorruptRow(format!("log {log}: no event was added"));
+    let mut head = append(tx, act.at(), vec![draft]).await?.pop().ok_or_else(no_event)?;
+    let mut recorded = vec![head.stored()];
     let mut state = row.state;
     state.apply(&content)?;
-    if cause.reason.is_of_inspector()
-        && let Some(head) = heads.last().cloned()
-    {
+    if cause.reason.is_of_inspector() {
         let reason = cause.reason.as_str().to_owned();
         let (draft, after) = hold::detained(state, head, Detention { act, reason })?;
+        head = append(tx, act.at(), vec![draft]).await?.pop().ok_or_else(no_event)?;
+        recorded.push(head.stored());
         state = after;
-        heads.extend(chain::append(tx, act.at(), vec![draft]).await?);
     }
-    let last = heads.last().cloned();
-    let last = last.ok_or_else(|| Error::CorruptRow(format!("log {log}: no event was added")))?;
-    write::save(tx, &[(state, last)], &[]).await?;
-    Ok(heads)
+    write::save(tx, &[(state, head.stored())], &[]).await?;
+    Ok(recorded)
 }
 
 /// Builds the response to a void from the events that the void recorded.

@@ -2,9 +2,12 @@
 //! key, the time, and the write request.
 
 use super::parts::LocalTime;
+use super::types::EventType;
 use crate::base::error::Result;
 use crate::base::ids::{KeyId, OperationId, OrganizationId};
+use crate::base::region::Region;
 use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
+use crate::evidence::chain::{Draft, LockedHead};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
@@ -58,6 +61,33 @@ impl Actor {
         moment: Moment,
     ) -> Self {
         Self { key, occurred: LocalTime::of(moment), operation, organization, moment }
+    }
+
+    /// The draft of an event of the type `of` that follows `head`, without a personal part.
+    ///
+    /// # Panics
+    /// If subjects of the kind of `head` have no such events.
+    pub(in crate::timber) fn draft(
+        &self,
+        head: LockedHead,
+        of: impl Into<EventType>,
+        public: String,
+        business: String,
+        region: Option<Region>,
+    ) -> Draft {
+        let of = of.into();
+        assert_eq!(of.kind(), head.kind(), "{} on a chain of another kind", of.as_str());
+        Draft {
+            head,
+            public,
+            business,
+            personal: None,
+            event_type: of.as_str(),
+            organization: self.organization.0,
+            operation: self.operation.0,
+            occurred_at: self.at(),
+            region: region.map(Region::as_str),
+        }
     }
 
     /// The day.

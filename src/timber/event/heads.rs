@@ -50,11 +50,11 @@ macro_rules! chain_heads {
             drafts: Vec<$crate::evidence::chain::Draft>,
         ) -> $crate::base::error::Result<Vec<$crate::evidence::chain::NewHead>> {
             let heads = $crate::evidence::chain::append(tx, now, drafts).await?;
-            let ids: Vec<uuid::Uuid> = heads.iter().map(|head| head.id).collect();
-            let seqs: Vec<i32> = heads.iter().map($crate::evidence::chain::NewHead::seq_i32).collect();
-            let hashes: Vec<Vec<u8>> = heads.iter().map(|head| head.hash.0.to_vec()).collect();
-            let times: Vec<chrono::DateTime<chrono::Utc>> =
-                heads.iter().map(|head| head.received_at).collect();
+            let stored = || heads.iter().map($crate::evidence::chain::NewHead::stored);
+            let ids: Vec<uuid::Uuid> = stored().map(|head| head.id).collect();
+            let seqs: Vec<i32> = stored().map(|head| head.seq).collect();
+            let hashes: Vec<Vec<u8>> = stored().map(|head| head.hash.0.to_vec()).collect();
+            let times: Vec<chrono::DateTime<chrono::Utc>> = stored().map(|head| head.received_at).collect();
             sqlx::query!(
                 "UPDATE "
                     + $table

@@ -3,7 +3,7 @@
 //! The words are hashed and stored; a word never changes its meaning. Each kind of subject has an enum of its
 //! own, so that a `match` in the custody rules must handle every event type of a log, and no type of another
 //! kind. [`EventType`] is for code that handles every kind, such as `fsck`. A new kind of subject gets a new
-//! enum, and a new variant of [`EventType`].
+//! enum, and a line in the list `subjects!`.
 
 use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::SubjectKind;
@@ -103,77 +103,84 @@ vocabulary! {
     }
 }
 
-/// The type of an event of any subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventType {
+/// One line for each kind of subject that has chains: the variant of [`EventType`] with the enum of its types, the
+/// kind, and the type that the first event of a chain has. The reserved kinds have no chains yet.
+macro_rules! subjects {
+    (
+        reserved [$($reserved:ident),*];
+        $( $(#[$doc:meta])* $variant:ident($types:ident) = $kind:ident, first $first:ident; )+
+    ) => {
+        /// The type of an event of any subject.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum EventType {
+            $( $(#[$doc])* $variant($types), )+
+        }
+
+        impl EventType {
+            /// The kinds of subjects that have chains, in the order of their numbers.
+            pub const KINDS: &'static [SubjectKind] = &[$(SubjectKind::$kind),+];
+
+            /// The words of each of these kinds.
+            pub const WORDS: &'static [&'static [&'static str]] = &[$($types::WORDS),+];
+
+            /// The event type `word` of chains of the kind `kind`; `None` if chains of this kind have no such type.
+            #[must_use]
+            pub fn parse(kind: SubjectKind, word: &str) -> Option<Self> {
+                match kind {
+                    $( SubjectKind::$kind => $types::parse(word).ok().map(Self::$variant), )+
+                    $( SubjectKind::$reserved => None, )*
+                }
+            }
+
+            /// The word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Self::$variant(of) => of.as_str(), )+ }
+            }
+
+            /// The kind of subject that has such events.
+            #[must_use]
+            pub const fn kind(self) -> SubjectKind {
+                match self { $( Self::$variant(_) => SubjectKind::$kind, )+ }
+            }
+
+            /// Whether this is the type that the first event of a chain has, and no later event.
+            #[must_use]
+            pub const fn begins_chain(self) -> bool {
+                matches!(self, $( Self::$variant($types::$first) )|+)
+            }
+        }
+
+        $(
+            impl From<$types> for EventType {
+                fn from(of: $types) -> Self {
+                    Self::$variant(of)
+                }
+            }
+        )+
+    };
+}
+
+subjects! {
+    reserved [Finding, Waybill];
     /// Of a log or a stack.
-    Log(LogEventType),
+    Log(LogEventType) = Log, first Harvested;
     /// Of a felling ticket.
-    Ticket(TicketEventType),
+    Ticket(TicketEventType) = FellingTicket, first Issued;
     /// Of a batch of seals.
-    SealBatch(SealBatchEventType),
+    SealBatch(SealBatchEventType) = SealBatch, first Registered;
     /// Of an organisation.
-    Organization(OrganizationEventType),
+    Organization(OrganizationEventType) = Organization, first Registered;
 }
 
 impl EventType {
-    /// The event type `word` of chains of the kind `kind`; `None` if chains of this kind have no such type.
+    /// The kind of subject that the member `subject` of a public part names; `None` if such subjects have no chains.
     #[must_use]
-    pub fn parse(kind: SubjectKind, word: &str) -> Option<Self> {
-        match kind {
-            SubjectKind::Log => LogEventType::parse(word).ok().map(Self::Log),
-            SubjectKind::FellingTicket => TicketEventType::parse(word).ok().map(Self::Ticket),
-            SubjectKind::SealBatch => SealBatchEventType::parse(word).ok().map(Self::SealBatch),
-            SubjectKind::Organization => OrganizationEventType::parse(word).ok().map(Self::Organization),
-            SubjectKind::Finding | SubjectKind::Waybill => None,
+    pub fn subject_kind(word: &str) -> Option<SubjectKind> {
+        match word {
+            "stack" => Some(SubjectKind::Log),
+            _ => SubjectKind::from_name(word).filter(|kind| Self::KINDS.contains(kind)),
         }
-    }
-
-    /// The word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Log(of) => of.as_str(),
-            Self::Ticket(of) => of.as_str(),
-            Self::SealBatch(of) => of.as_str(),
-            Self::Organization(of) => of.as_str(),
-        }
-    }
-
-    /// Whether this is the type that the first event of a chain has, and no later event.
-    #[must_use]
-    pub const fn begins_chain(self) -> bool {
-        matches!(
-            self,
-            Self::Log(LogEventType::Harvested)
-                | Self::Ticket(TicketEventType::Issued)
-                | Self::SealBatch(SealBatchEventType::Registered)
-                | Self::Organization(OrganizationEventType::Registered)
-        )
-    }
-}
-
-impl From<LogEventType> for EventType {
-    fn from(of: LogEventType) -> Self {
-        Self::Log(of)
-    }
-}
-
-impl From<TicketEventType> for EventType {
-    fn from(of: TicketEventType) -> Self {
-        Self::Ticket(of)
-    }
-}
-
-impl From<SealBatchEventType> for EventType {
-    fn from(of: SealBatchEventType) -> Self {
-        Self::SealBatch(of)
-    }
-}
-
-impl From<OrganizationEventType> for EventType {
-    fn from(of: OrganizationEventType) -> Self {
-        Self::Organization(of)
     }
 }
 
@@ -183,20 +190,28 @@ mod tests {
 
     #[test]
     fn no_word_belongs_to_two_kinds() {
-        let words = [
-            LogEventType::WORDS,
-            TicketEventType::WORDS,
-            SealBatchEventType::WORDS,
-            OrganizationEventType::WORDS,
-        ]
-        .concat();
+        let words = EventType::WORDS.concat();
         let distinct: std::collections::BTreeSet<_> = words.iter().collect();
         assert_eq!(distinct.len(), words.len());
-        let kinds =
-            [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::SealBatch, SubjectKind::Organization];
         for word in words {
-            let read: Vec<_> = kinds.iter().filter_map(|kind| EventType::parse(*kind, word)).collect();
+            let read: Vec<_> =
+                EventType::KINDS.iter().filter_map(|kind| EventType::parse(*kind, word)).collect();
             assert_eq!(read.iter().map(|of| of.as_str()).collect::<Vec<_>>(), [word]);
+        }
+    }
+
+    #[test]
+    fn every_kind_is_named_in_its_events_and_begins_with_one_type() {
+        for kind in SubjectKind::ALL {
+            let named = EventType::subject_kind(kind.name());
+            assert_eq!(named, EventType::KINDS.contains(kind).then_some(*kind));
+        }
+        assert_eq!(EventType::subject_kind("stack"), Some(SubjectKind::Log));
+        for kind in EventType::KINDS {
+            let types: Vec<_> =
+                EventType::WORDS.concat().iter().filter_map(|word| EventType::parse(*kind, word)).collect();
+            assert!(types.iter().all(|of| of.kind() == *kind));
+            assert_eq!(types.iter().filter(|of| of.begins_chain()).count(), 1);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::head;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, canonical};
+use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, canonical};
 use crate::timber::event::actor::desk_moment;
 use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::OrganizationEventType;
@@ -125,7 +125,7 @@ async fn add(
     let organization = head.id();
     let public = ErasurePublic {
         v: 1,
-        subject: "organization",
+        subject: SubjectKind::Organization.name(),
         event_type: OrganizationEventType::PersonalErased,
         on: moment.day().day(),
     };

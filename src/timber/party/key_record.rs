@@ -9,7 +9,7 @@ use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, canonical};
+use crate::evidence::chain::{Hash, LockedHead, NewHead, SubjectKind, canonical};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::OrganizationEventType;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -149,17 +149,8 @@ async fn add(
     event_type: OrganizationEventType,
     business: &KeyBusiness<'_>,
 ) -> Result<NewHead> {
-    let public = KeyPublic { v: 1, subject: "organization", event_type, on: act.on() };
-    let draft = Draft {
-        head,
-        public: canonical::text(&public),
-        business: canonical::text(business),
-        personal: None,
-        event_type: event_type.as_str(),
-        organization: act.organization.0,
-        operation: act.operation.0,
-        occurred_at: act.at(),
-        region: None,
-    };
+    let public = KeyPublic { v: 1, subject: SubjectKind::Organization.name(), event_type, on: act.on() };
+    let (public, business) = (canonical::text(&public), canonical::text(business));
+    let draft = act.draft(head, event_type, public, business, None);
     head::add(tx, act.at(), draft).await
 }

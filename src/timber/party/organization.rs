@@ -92,7 +92,7 @@ pub async fn register(
     roles.sort_unstable();
     let public = OrganizationPublic {
         v: 1,
-        subject: "organization",
+        subject: SubjectKind::Organization.name(),
         event_type: OrganizationEventType::Registered,
         on: act.on(),
         roles: &roles,
@@ -101,17 +101,10 @@ pub async fn register(
     let person = OrganizationPersonal { v: 1, bin: new.bin, name: new.name.as_str() };
     let personal = Personal { id: id.0, text: canonical::text(&person), secret: Secret::random() };
     let personal = personal.store(tx, act.organization.0, act.at()).await?;
-    let draft = Draft {
-        head: LockedHead::fresh(SubjectKind::Organization, id.0),
-        public: canonical::text(&public),
-        business: canonical::text(&OrganizationBusiness { v: 1, act }),
-        personal: Some(personal),
-        event_type: OrganizationEventType::Registered.as_str(),
-        organization: act.organization.0,
-        operation: act.operation.0,
-        occurred_at: act.at(),
-        region: None,
-    };
+    let head = LockedHead::fresh(SubjectKind::Organization, id.0);
+    let (public, business) = (canonical::text(&public), canonical::text(&OrganizationBusiness { v: 1, act }));
+    let draft = act.draft(head, OrganizationEventType::Registered, public, business, None);
+    let draft = Draft { personal: Some(personal), ..draft };
     for head in append(tx, act.at(), vec![draft]).await? {
         sqlx::query!(
             "INSERT INTO organization (id, salt, head_seq, head_hash, head_received_at, bin, name, kind, roles, created_at)

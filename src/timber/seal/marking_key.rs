@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, canonical};
+use crate::evidence::chain::{Draft, SubjectKind, canonical};
 use crate::timber::event::actor::desk_moment;
 use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::OrganizationEventType;
@@ -106,7 +106,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
         }
         let public = MarkingKeyPublic {
             v: 1,
-            subject: "organization".to_owned(),
+            subject: SubjectKind::Organization.name().to_owned(),
             event_type: OrganizationEventType::MarkingKeyKnown,
             on: moment.day().day(),
             marking_key,
@@ -150,7 +150,8 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
 /// The keys that events record, in hex.
 async fn recorded(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
     let texts = sqlx::query_scalar!(
-        "SELECT public FROM event WHERE region IS NULL AND type = 'marking_key_known' ORDER BY received_at"
+        "SELECT public FROM event WHERE region IS NULL AND type = $1 ORDER BY received_at",
+        OrganizationEventType::MarkingKeyKnown.as_str()
     )
     .fetch_all(db)
     .await?;

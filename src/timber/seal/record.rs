@@ -3,6 +3,8 @@
 //! The subject is the batch, not the seal, so that a million seals need only one chain. Table
 //! `seal_move` lists which events of the chain, after the registration, concern which seal.
 
+use super::number::SealNumber;
+use super::stock::VoidReason;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
 use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, Tx, canonical};
@@ -62,10 +64,10 @@ pub struct BatchChange {
     pub marking_key: Option<String>,
     /// The seal (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub number: Option<String>,
+    pub number: Option<SealNumber>,
     /// Reason (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
+    pub reason: Option<VoidReason>,
     /// A remark (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
@@ -119,19 +121,10 @@ pub(in crate::timber) fn drafts(
     events
         .into_iter()
         .map(|(head, change)| {
-            let public = BatchPublic { v: 1, subject: "seal_batch", event_type, on: act.on() };
+            let public =
+                BatchPublic { v: 1, subject: SubjectKind::SealBatch.name(), event_type, on: act.on() };
             let business = BatchBusiness { v: 1, batch: head.id().into(), act, change };
-            Draft {
-                head,
-                public: canonical::text(&public),
-                business: canonical::text(&business),
-                personal: None,
-                event_type: event_type.as_str(),
-                organization: act.organization.0,
-                operation: act.operation.0,
-                occurred_at: act.at(),
-                region: None,
-            }
+            act.draft(head, event_type, canonical::text(&public), canonical::text(&business), None)
         })
         .collect()
 }
@@ -198,9 +191,11 @@ pub(in crate::timber) async fn made(
         .map(|row| {
             let hash = Hash::from_slice(&row.hash)
                 .ok_or_else(|| Error::CorruptRow(format!("event.hash of {} {}", row.subject_id, row.seq)))?;
-            let batch = row.subject_kind == i16::from(SubjectKind::SealBatch.byte());
-            let subject = if batch { "seal_batch" } else { "log" };
-            Ok((MadeEvent { subject, id: row.subject_id, seq: row.seq, hash }, row.business))
+            let kind =
+                u8::try_from(row.subject_kind).ok().and_then(SubjectKind::from_byte).ok_or_else(|| {
+                    Error::CorruptRow(format!("event.subject_kind of {} {}", row.subject_id, row.seq))
+                })?;
+            Ok((MadeEvent { subject: kind.name(), id: row.subject_id, seq: row.seq, hash }, row.business))
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
 use crate::evidence::chain::{NewHead, Tx};
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::SealBatchEventType;
 use crate::timber::party::bin::Bin;
@@ -101,7 +101,7 @@ impl SealSelection {
         match self {
             Self::Names(names) => {
                 let codes: Vec<&SealName> = names.iter().map(|(_, name)| name).collect();
-                let numbers = numbers_of(&mut **tx, &codes).await?;
+                let numbers = numbers_of(tx, &codes).await?;
                 let mut seen = HashSet::with_capacity(names.len());
                 let mut selected = Vec::with_capacity(names.len());
                 for ((position, name), number) in names.iter().zip(numbers) {
@@ -118,7 +118,7 @@ impl SealSelection {
                 Ok(selected)
             }
             Self::Range { first, last } => {
-                let mut ends = numbers_of(&mut **tx, &[first, last]).await?.into_iter();
+                let mut ends = numbers_of(tx, &[first, last]).await?.into_iter();
                 let mut end = |at: SealPlace, name: &SealName| {
                     let number = ends.next().flatten();
                     if number.is_none() {
@@ -250,7 +250,7 @@ pub async fn record(
         return response(tx, &earlier).await;
     }
     let made = transfer(tx, caller, act, &new.selection, &new.to, at).await?;
-    operation::record(tx, organization, "seal_transfer", fingerprint, &made, act.at()).await?;
+    operation::record(tx, organization, OperationKind::SealTransfer, fingerprint, &made, act.at()).await?;
     response(tx, &made).await
 }
 

@@ -8,7 +8,7 @@ use crate::base::ids::TicketId;
 use crate::base::input::RequestErrors;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, LockedHead, NewHead, append};
+use crate::evidence::chain::{LockedHead, NewHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::key::Caller;
@@ -125,7 +125,7 @@ pub async fn record(
     let held = change.held();
     let public = TicketPublic {
         v: 1,
-        subject: "felling_ticket",
+        subject: SubjectKind::FellingTicket.name(),
         event_type: change.event_type(),
         on: act.on(),
         region: locked.region,
@@ -143,17 +143,7 @@ pub async fn record(
     };
     let request_texts = [(Location::Pointer("/reason".into()), reason.as_str())];
     let (public, business) = texts(&public, &business, &request_texts)?;
-    let draft = Draft {
-        head,
-        public,
-        business,
-        personal: None,
-        event_type: change.event_type().as_str(),
-        organization: act.organization.0,
-        operation: act.operation.0,
-        occurred_at: act.at(),
-        region: Some(locked.region.as_str()),
-    };
+    let draft = act.draft(head, change.event_type(), public, business, Some(locked.region));
     let head = append(tx, act.at(), vec![draft]).await?.pop();
     let head = head.ok_or_else(|| Error::CorruptRow(format!("felling_ticket {}: no event", locked.id)))?;
     let cancelled_at = matches!(change, Change::Cancel(_)).then(|| act.at());

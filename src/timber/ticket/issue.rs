@@ -9,7 +9,7 @@ use crate::base::input::RequestErrors;
 use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append};
+use crate::evidence::chain::{LockedHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
@@ -155,7 +155,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,
-        subject: "felling_ticket",
+        subject: SubjectKind::FellingTicket.name(),
         event_type: TicketEventType::Issued,
         on: act.on(),
         region: new.region,
@@ -199,17 +199,8 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
     let origin_texts = origin_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
     let (public, business) =
         texts(&public, &business, &request_texts.chain(origin_texts).collect::<Vec<_>>())?;
-    let draft = Draft {
-        head: LockedHead::fresh(SubjectKind::FellingTicket, new.id.0),
-        public,
-        business,
-        personal: None,
-        event_type: TicketEventType::Issued.as_str(),
-        organization: act.organization.0,
-        operation: act.operation.0,
-        occurred_at: act.at(),
-        region: Some(new.region.as_str()),
-    };
+    let head = LockedHead::fresh(SubjectKind::FellingTicket, new.id.0);
+    let draft = act.draft(head, TicketEventType::Issued, public, business, Some(new.region));
     for head in append(tx, act.at(), vec![draft]).await? {
         sqlx::query!(
             "INSERT INTO felling_ticket (id, salt, head_seq, head_hash, head_received_at, issuer_id, holder_id, series,

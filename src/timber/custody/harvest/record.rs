@@ -18,15 +18,16 @@ use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append, canonical};
 use crate::evidence::idempotency::device;
-use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::content::{Content, LogBusiness, LogPublic, TicketHead};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::state::LogState;
+use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Rulebook, VolumeBounds};
 use crate::timber::party::key::Caller;
 use crate::timber::seal::stock::{self, SealRow};
 use crate::timber::ticket::{self, TicketForHarvest};
@@ -122,17 +123,10 @@ pub async fn record(
             size::check(&public, MAX_PUBLIC_BYTES, &[(locations.ticket(), &ticket.row.forestry)])
                 .map_err(Error::Invalid)?;
             size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Invalid)?;
-            drafts.push(Draft {
-                head: LockedHead::fresh(SubjectKind::Log, id.0),
-                public,
-                business,
-                personal: Some(Arc::clone(&personal)),
-                event_type: LogEventType::Harvested.as_str(),
-                organization: organization.0,
-                operation: operation.0,
-                occurred_at: request.logs[*index].occurred_at.instant(),
-                region: Some(ticket.row.region.as_str()),
-            });
+            let act = Actor::at_moment(organization, caller.key, operation, request.logs[*index].occurred_at);
+            let head = LockedHead::fresh(SubjectKind::Log, id.0);
+            let draft = act.draft(head, LogEventType::Harvested, public, business, Some(ticket.row.region));
+            drafts.push(Draft { personal: Some(Arc::clone(&personal)), ..draft });
             contents.push(content);
         }
         let heads = append(tx, now, drafts).await?;
@@ -173,7 +167,7 @@ pub async fn record(
         let recorded_at = device.recorded_at.instant();
         device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
-    let mut findings = maker.findings(&logs, now);
+    let mut findings = maker.findings(&logs, now, VolumeBounds::new(rulebook.parameters()));
     findings.extend(marked.findings.into_iter().map(|draft| NewFinding {
         draft,
         log: None,
@@ -183,7 +177,7 @@ pub async fn record(
     let findings = store(tx, organization, findings, now).await?;
     let subjects = logs.iter().map(|log| log.id.0).collect();
     let made = OperationEvents { operation, subjects, seqs: vec![1; logs.len()] };
-    operation::record(tx, organization, "harvest", *fingerprint, &made, now).await?;
+    operation::record(tx, organization, OperationKind::Harvest, *fingerprint, &made, now).await?;
     let ticket = ticket::view(tx, ticket.row.id, now).await?;
     Ok(Recorded::New(Harvest {
         id: harvest,
@@ -249,12 +243,20 @@ impl Maker<'_> {
         Content { seq: 1, public, business }
     }
 
-    fn findings(&self, logs: &[HarvestedLog], now: DateTime<Utc>) -> Vec<NewFinding> {
+    fn findings(
+        &self,
+        logs: &[HarvestedLog],
+        now: DateTime<Utc>,
+        mut bounds: VolumeBounds,
+    ) -> Vec<NewFinding> {
         let mut findings = Vec::new();
         for (log, made) in self.request.logs.iter().zip(logs) {
             let (d, l) = (log.top_diameter_cm, log.length_m);
+            let (measures, bounds) = (log.measures(), bounds.on(log.occurred_at.day().day()));
             let drafts = [
-                rules::volume_unlike_table(log.kind, log.measurement_method, d, l, log.volume_m3),
+                rules::volume_unlike_table(&measures, &bounds),
+                rules::table_not_covered(&measures),
+                rules::logs_as_stack(&measures, log.wood, &bounds),
                 rules::commercial_as_firewood(log.kind, log.wood, d, l),
                 rules::small_piece(log.kind, d, l),
                 log.position.and_then(|position| rules::outside(position, self.ticket.row.plot.as_ref())),

@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Pieces, Volume};
-use crate::evidence::chain::{LockedHead, NewHead, SubjectKind, Tx};
+use crate::evidence::chain::{LockedHead, NewHead, StoredHead, SubjectKind, Tx};
 use crate::timber::custody::log::find::Key;
 use crate::timber::custody::state::{Hold, LastEvent, LogState, PendingTransfer};
 use crate::timber::event::types::LogEventType;
@@ -286,7 +286,7 @@ pub struct NewLog {
 pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     let mut columns = Columns::default();
     for log in logs {
-        columns.push(&log.state, &log.head);
+        columns.push(&log.state, log.head.stored());
     }
     let salts: Vec<Vec<u8>> = logs.iter().map(|log| log.head.salt.0.to_vec()).collect();
     let harvests: Vec<Uuid> = logs.iter().map(|log| log.harvest.0).collect();
@@ -353,12 +353,12 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
 /// seq of the event with which the organisation ceased to hold or own it.
 pub async fn save(
     tx: &mut Tx<'_>,
-    logs: &[(LogState, NewHead)],
+    logs: &[(LogState, StoredHead)],
     past: &[(LogId, OrganizationId, u32)],
 ) -> Result<()> {
     let mut columns = Columns::default();
     for (state, head) in logs {
-        columns.push(state, head);
+        columns.push(state, *head);
     }
     let stored = sqlx::query!(
         "UPDATE log SET head_seq = new.head_seq, head_hash = new.head_hash, head_received_at = new.head_received_at,
@@ -483,9 +483,9 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn push(&mut self, state: &LogState, head: &NewHead) {
+    pub(crate) fn push(&mut self, state: &LogState, head: StoredHead) {
         self.id.push(head.id);
-        self.head_seq.push(head.seq_i32());
+        self.head_seq.push(head.seq);
         self.head_hash.push(head.hash.0.to_vec());
         self.head_received_at.push(head.received_at);
         self.species.push(state.species);

@@ -30,9 +30,7 @@ pub struct RegionList {
 ///
 /// Each species has its code, its names and its group.
 #[utoipa::path(
-    get,
-    path = "/v1/species",
-    tag = "reference",
+    get, path = "/v1/species", operation_id = "list_species", tag = "reference",
     responses(
         (status = 200, description = "All species", body = SpeciesList),
     )
@@ -45,9 +43,7 @@ pub async fn list_species(_caller: Option<Caller>, _: NoQuery) -> Json<SpeciesLi
 ///
 /// Each region has its code and its names in Kazakh, Russian and English.
 #[utoipa::path(
-    get,
-    path = "/v1/regions",
-    tag = "reference",
+    get, path = "/v1/regions", operation_id = "list_regions", tag = "reference",
     responses(
         (status = 200, description = "All regions", body = RegionList),
     )

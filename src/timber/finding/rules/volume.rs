@@ -1,0 +1,110 @@
+//! Rules about declared volumes that are possible but odd. Impossible ones are refused, by
+//! [`crate::timber::wood::bounds`].
+
+use super::{Draft, Rule, Severity};
+use crate::timber::wood::bounds::{Bounds, Measures, TableSums};
+use crate::timber::wood::species::Wood;
+use crate::timber::wood::volume_table::{self, deviation_percent};
+
+/// L14.
+pub const VOLUME_UNLIKE_TABLE: Rule = Rule {
+    id: "L14",
+    version: 2,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "A log's declared volume is more than 1.5 times the volume that GOST 2708-75 gives for its diameter and length; or it is declared to be from that table and is that of a neighbouring cell; or the logs of a ticket, from 100 on, are declared to have less than 0.97 of the table's volume in sum.",
+};
+
+/// A volume declared to be from a table that does not have it.
+pub const TABLE_NOT_COVERED: Rule = Rule {
+    id: "table-not-covered",
+    version: 1,
+    severity: Severity::Notice,
+    legal_basis: None,
+    about: "A log's volume is declared to be from GOST 2708-75, but the copy of that table which this program has does not cover its diameter and length.",
+};
+
+/// Logs that were not sealed one by one.
+pub const LOGS_AS_STACK: Rule = Rule {
+    id: "logs-as-stack",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "The pieces of a stack of commercial wood have more than 0.12 m³ on average, which is the size of logs; by GOST 2292-88 each of these bears its own seal.",
+};
+
+/// L14: a volume that is possible, but far above the table's; or one declared to be from the table that is not
+/// of the log's own cell.
+#[must_use]
+pub fn volume_unlike_table(measures: &Measures, bounds: &Bounds) -> Option<Draft> {
+    let table = measures.table()?;
+    let severity = if measures.exceed_table(bounds.table_remarkable) {
+        Severity::Warning
+    } else if measures.table_if_its_method().is_some_and(|own| !measures.are_of_cell(own, bounds)) {
+        Severity::Notice
+    } else {
+        return None;
+    };
+    let deviation = deviation_percent(measures.volume, table)?;
+    Some(VOLUME_UNLIKE_TABLE.draft(
+        severity,
+        format!(
+            "{} m³ are declared by {}; {} has {table} m³ ({deviation:+} %).",
+            measures.volume,
+            measures.method,
+            volume_table::VERSION
+        ),
+    ))
+}
+
+/// L14: with a harvest or correction, the logs of a ticket become lower in sum than the table gives.
+#[must_use]
+pub fn sums_below_table(before: TableSums, after: TableSums, bounds: &Bounds) -> Option<Draft> {
+    if before.are_low(bounds) || !after.are_low(bounds) {
+        return None;
+    }
+    let deviation = deviation_percent(after.declared, after.table)?;
+    Some(VOLUME_UNLIKE_TABLE.draft(
+        Severity::Warning,
+        format!(
+            "{} logs of this ticket have {} m³, declared to be from the table; {} has {} m³ for them \
+             ({deviation:+} %).",
+            after.logs,
+            after.declared,
+            volume_table::VERSION,
+            after.table
+        ),
+    ))
+}
+
+/// A volume declared to be from the table for a log that the table does not cover.
+#[must_use]
+pub fn table_not_covered(measures: &Measures) -> Option<Draft> {
+    let (diameter, length) = (measures.top_diameter?, measures.length?);
+    measures.lacks_table().then(|| {
+        TABLE_NOT_COVERED.draft(
+            Severity::Notice,
+            format!(
+                "{} m³ are declared by {}; {} has no value for {diameter} cm and {length} m.",
+                measures.volume,
+                measures.method,
+                volume_table::VERSION
+            ),
+        )
+    })
+}
+
+/// A stack of commercial wood in pieces as large as logs.
+#[must_use]
+pub fn logs_as_stack(measures: &Measures, wood: Wood, bounds: &Bounds) -> Option<Draft> {
+    let pieces = measures.pieces?;
+    measures.are_logs_as_stack(wood, bounds).then(|| {
+        LOGS_AS_STACK.draft(
+            Severity::Warning,
+            format!(
+                "{} m³ of commercial wood in {pieces} pieces are more than {} m³ a piece.",
+                measures.volume, bounds.commercial_piece_max_m3
+            ),
+        )
+    })
+}
