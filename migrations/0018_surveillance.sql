@@ -43,7 +43,6 @@ CREATE TABLE surveillance_finding (
     organization_id uuid     NOT NULL,
     ticket_id       uuid,
     inputs          text     NOT NULL,
-    detail          text     NOT NULL,
     evidence        text     NOT NULL,
     finding_id      uuid,
     PRIMARY KEY (trial, rule, subject_kind, subject_id, key)
@@ -56,3 +55,14 @@ COMMENT ON COLUMN surveillance_finding.key IS 'What in the subject: events, a mo
 COMMENT ON COLUMN surveillance_finding.inputs IS 'The figures, as JSON';
 COMMENT ON COLUMN surveillance_finding.evidence IS 'Subject and seq of the events that show it, as JSON';
 COMMENT ON COLUMN surveillance_finding.finding_id IS 'Its row of table finding; null in a replay';
+
+CREATE TABLE seal_check (
+    hour        timestamptz NOT NULL,
+    seal_number text        COLLATE "C" NOT NULL,
+    block       bytea       NOT NULL CHECK (octet_length(block) = 8),
+    count       integer     NOT NULL CHECK (count > 0),
+    PRIMARY KEY (hour, seal_number, block)
+) WITH (fillfactor = 90);
+COMMENT ON TABLE seal_check IS 'How often buyers checked a seal; for 90 days. No event says so, and a kill loses up to a minute';
+COMMENT ON COLUMN seal_check.hour IS 'Begin of the hour';
+COMMENT ON COLUMN seal_check.block IS 'Keyed hash of a block of addresses; the key is in memory only, and a new one every day';

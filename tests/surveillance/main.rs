@@ -116,7 +116,7 @@ fn score(world: &World, folded: &Folded, scores: &mut BTreeMap<&'static str, Sco
         } else {
             score.wrong += 1;
             if std::env::var_os("ORMANTRACE_SHOW").is_some() {
-                println!("wrong: {} {} {} {}", finding.at.rule, finding.at.key, finding.severity, finding.detail);
+                println!("wrong: {} {} {} {}", finding.at.rule, finding.at.key, finding.severity, finding.inputs.to_text());
             }
         }
         found.extend(labels);
@@ -182,7 +182,7 @@ fn an_honest_year_has_no_serious_finding() {
     for finding in folded.findings.values() {
         *counts.entry((finding.at.rule, finding.severity)).or_default() += 1;
         if std::env::var_os("ORMANTRACE_SHOW").is_some() {
-            println!("{} {} {} {}", finding.at.rule, finding.at.key, finding.severity, finding.detail);
+            println!("{} {} {} {}", finding.at.rule, finding.at.key, finding.severity, finding.inputs.to_text());
         }
     }
     println!("an honest year: {} logs, {} events: {counts:?}", world.logs, world.leaves.len());

@@ -121,9 +121,11 @@ async fn stored(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<
     let rows = sqlx::query!(
         r#"SELECT s.rule, s.subject_kind, s.subject_id, s.key, s.version, s.severity, s.organization_id, s.ticket_id,
                   f.id AS "finding?",
-                  f.rule = s.rule AND f.severity = s.severity AND f.organization_id = s.organization_id
-                      AND f.detail = s.detail AND f.ticket_id IS NOT DISTINCT FROM s.ticket_id
-                      AND f.log_id IS NOT DISTINCT FROM CASE WHEN s.subject_kind = 1 THEN s.subject_id END
+                  f.rule = s.rule AND f.organization_id = s.organization_id
+                      AND f.subject_kind = s.subject_kind AND f.subject_id = s.subject_id
+                      AND (f.key = s.key OR starts_with(f.key, s.key || '~'))
+                      AND (f.count > 1 OR f.severity = s.severity AND f.inputs = s.inputs)
+                      AND f.ticket_id IS NOT DISTINCT FROM s.ticket_id
                       AS "same?"
            FROM surveillance_finding s LEFT JOIN finding f ON f.id = s.finding_id
            WHERE NOT s.trial"#

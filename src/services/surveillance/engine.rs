@@ -102,6 +102,9 @@ impl Engine {
     /// Folds one leaf. Returns whether its texts could be read.
     pub fn step(&mut self, leaf: &Leaf, windows: &mut impl Windows, out: &mut Vec<Change>) -> bool {
         self.sweep(leaf.received_at, windows, out);
+        if !matches!(leaf.kind, SubjectKind::Log | SubjectKind::FellingTicket | SubjectKind::SealBatch) {
+            return true;
+        }
         let Some(facts) = leaf.facts() else { return false };
         let t = self.thresholds(day_of(facts.occurred));
         match leaf.kind {

@@ -1,8 +1,12 @@
 //! What the engine finds.
 
 use crate::evidence::chain::SubjectKind;
+use crate::base::error::{Error, Result};
+use crate::timber::finding::draft::{Draft, EvidenceEvent, FindingSubject};
+use crate::timber::finding::inputs::Inputs;
+use crate::timber::finding::rules::surveillance::SURVEILLANCE;
 use crate::timber::finding::rules::{Rule, Severity};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// What a finding is about, and under which key. There is one finding for each of these values.
@@ -31,12 +35,31 @@ pub struct EngineFinding {
     pub organization: Uuid,
     /// The ticket that it is about.
     pub ticket: Option<Uuid>,
-    /// The figures from which the rule has concluded it.
-    pub inputs: Map<String, Value>,
-    /// One English sentence with the figures; no personal data.
-    pub detail: String,
+    /// The figures of its sentence (`locales/*/finding.ftl`); no personal data.
+    pub inputs: Inputs,
     /// The events that show it: subject and seq.
     pub evidence: Vec<(Uuid, u32)>,
+}
+
+impl EngineFinding {
+    /// The finding as it is stored for inspectors, under `key`.
+    ///
+    /// # Errors
+    /// [`Error::CorruptRow`] for a rule or kind of subject that surveillance does not have.
+    pub(super) fn draft(&self, key: &str) -> Result<Draft> {
+        let corrupt = || Error::CorruptRow(format!("a finding of {} about kind {}", self.at.rule, self.at.kind));
+        let rule = SURVEILLANCE.iter().find(|rule| rule.id == self.at.rule).ok_or_else(corrupt)?;
+        let kinds = [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::Organization];
+        let kind = kinds.into_iter().find(|kind| kind.byte() == self.at.kind).ok_or_else(corrupt)?;
+        let subject = FindingSubject { kind, id: self.at.subject };
+        let mut draft = rule.found(self.severity).key(key).about(subject);
+        draft.inputs.clone_from(&self.inputs);
+        for (subject, seq) in &self.evidence {
+            let kind = if self.ticket == Some(*subject) { SubjectKind::FellingTicket } else { SubjectKind::Log };
+            draft = draft.shown_by(EvidenceEvent::of(FindingSubject { kind, id: *subject }, *seq));
+        }
+        Ok(draft)
+    }
 }
 
 /// A change of the set of findings.
@@ -58,25 +81,33 @@ pub(super) struct About {
 }
 
 impl About {
-    /// A finding of `rule`. `inputs` is an object.
+    /// A finding of `rule`. `inputs` is an object of whole numbers, texts and nulls; nulls are left out.
     pub(super) fn finding(
         self,
         rule: &'static Rule,
         severity: Severity,
         key: String,
         inputs: Value,
-        detail: String,
         evidence: Vec<(Uuid, u32)>,
     ) -> EngineFinding {
-        let inputs = if let Value::Object(inputs) = inputs { inputs } else { Map::new() };
+        let mut figures = Inputs::default();
+        for (name, value) in inputs.as_object().into_iter().flatten() {
+            match value {
+                Value::Null => {}
+                Value::String(text) => figures.set(name, text),
+                other => match other.as_i64() {
+                    Some(number) => figures.set_number(name, number),
+                    None => figures.set(name, other),
+                },
+            }
+        }
         EngineFinding {
             at: FindingKey { rule: rule.id, kind: self.kind.byte(), subject: self.subject, key },
             version: rule.version,
             severity,
             organization: self.organization,
             ticket: self.ticket,
-            inputs,
-            detail,
+            inputs: figures,
             evidence,
         }
     }
@@ -100,7 +131,7 @@ pub(super) fn changes(
         if now.iter().any(|finding| named(finding, name)) {
             continue;
         }
-        let rule = crate::timber::finding::rules::surveillance::SURVEILLANCE.iter().find(|rule| rule.id == name.0);
+        let rule = SURVEILLANCE.iter().find(|rule| rule.id == name.0);
         if let Some(rule) = rule {
             let (kind, subject) = (about.kind.byte(), about.subject);
             out.push(Change::Withdrawn(FindingKey { rule: rule.id, kind, subject, key: name.1.clone() }));

@@ -127,11 +127,10 @@ impl Case<'_> {
                 rule,
                 severity,
                 format!("{}-{}", before.seq, event.seq),
-                json!({"km": km.round(), "hours": (hours * 10.0).round() / 10.0, "kmh": self.t.journey_kmh}),
-                format!(
-                    "Events {} and {} are at least {km:.0} km and only {hours:.1} h apart.",
-                    before.seq, event.seq
-                ),
+                json!({
+                    "case": "far", "first": before.seq, "second": event.seq, "distance_km": format!("{km:.0}"),
+                    "hours": format!("{hours:.1}"), "limit_kmh": self.t.journey_kmh.to_string(),
+                }),
                 self.evidence(&[before, event]),
             ));
         }
@@ -153,8 +152,10 @@ impl Case<'_> {
             &rules::CODE_CLONED,
             Severity::Warning,
             format!("closed-{}", closed.seq),
-            json!({"closed": closed.event, "days": (seen.at - closed.at) / 86_400_000_000}),
-            format!("Its seal was checked after the log was recorded as {}.", closed.event),
+            json!({
+                "case": "closed", "event": closed.event,
+                "days": (seen.at - closed.at) / (24 * super::threshold::HOUR),
+            }),
             self.evidence(&[closed, seen]),
         ));
     }
@@ -186,11 +187,15 @@ impl Case<'_> {
                 severity,
                 event.seq.to_string(),
                 json!({
+                    "case": match (other_species, other_length || other_diameter) {
+                        (true, true) => "both",
+                        (true, false) => "species",
+                        _ => "measures",
+                    },
                     "species": self.log.species, "seen_species": species,
                     "length_cm": self.log.length, "seen_length_cm": length,
                     "diameter_mm": self.log.diameter, "seen_diameter_mm": diameter,
                 }),
-                "An inspector saw the seal on wood with other measures or of another species.".to_owned(),
                 self.evidence(&[event]),
             ));
         }
@@ -208,8 +213,7 @@ impl Case<'_> {
                     &rules::REMOVED_LATE,
                     if serious { Severity::Serious } else { Severity::Warning },
                     moved.seq.to_string(),
-                    json!({"removal_until": day_text(until), "removed_on": day_text(day)}),
-                    format!("It left the forest on {}; the term ended on {}.", day_text(day), day_text(until)),
+                    json!({"case": "removed", "removal_until": day_text(until), "removed_on": day_text(day)}),
                     self.evidence(&[moved]),
                 ));
             }
@@ -222,7 +226,6 @@ impl Case<'_> {
                     if serious { Severity::Serious } else { Severity::Warning },
                     moved.seq.to_string(),
                     json!({"cancelled_on": day_text(day_of(at)), "removed_on": day_text(day)}),
-                    format!("It left the forest on {}, after its ticket was cancelled.", day_text(day)),
                     evidence,
                 ));
             }
@@ -245,9 +248,9 @@ impl Case<'_> {
             felled.seq.to_string(),
             json!({
                 "felled_on": day_text(day_of(felled.at)), "felling_from": day_text(ticket.felling_from),
-                "felling_until": until.map(day_text), "cancelled": cancelled,
+                "felling_until": until.map(day_text),
+                "case": if cancelled { "cancelled" } else if before { "before" } else { "after" },
             }),
-            format!("It was felled on {}, when the ticket was not in force.", day_text(day_of(felled.at))),
             self.evidence(&[felled]),
         ));
     }
@@ -286,8 +289,7 @@ impl Case<'_> {
                 &rules::WITHOUT_STOCK,
                 Severity::Warning,
                 event.seq.to_string(),
-                json!({"event": event.event, "owner": owner, "holder": holder}),
-                format!("`{}` was recorded by an organisation that did not have the log then.", event.event),
+                json!({"case": "log", "event": event.event, "owner": owner, "holder": holder}),
                 self.evidence(&[event]),
             ));
         }
@@ -299,13 +301,12 @@ impl Case<'_> {
         // The event that put the present seal on.
         let number = self.log.seal.as_deref();
         let Some(put) = order.iter().find(|event| event.seal.as_deref() == number) else { return };
-        let mut misused = |severity, key: &str, detail: String, events: &[&Past]| {
+        let mut misused = |severity, key: &str, events: &[&Past]| {
             found.push(self.about(put.organization).finding(
                 &rules::SEAL_MISUSED,
                 severity,
                 format!("{key}-{}", put.seq),
-                json!({"seal": number, "void": seal.void.as_ref().map(|(_, reason, ..)| reason)}),
-                detail,
+                json!({"case": key, "seal": number, "reason": seal.void.as_ref().map(|(_, reason, ..)| reason)}),
                 self.evidence(events),
             ));
         };
@@ -317,35 +318,31 @@ impl Case<'_> {
                     && event.at - slack(event, self.t) > *at
             });
             if put.at - slack_of_put > *at {
-                let detail = format!("Its seal was void ({reason}) before it was put on.");
-                misused(Severity::Serious, "void", detail, &[put]);
+                misused(Severity::Serious, "void", &[put]);
             } else if let Some(seen) = seen {
                 let severity = match reason.as_str() {
                     "stolen" | "annulled" => Severity::Serious,
                     _ => Severity::Warning,
                 };
-                let detail = format!("Its seal was found on it after it was recorded as {reason}.");
-                misused(severity, "seen", detail, &[put, seen]);
+                misused(severity, "seen", &[put, seen]);
             }
         }
         let elsewhere = seal.logs.iter().find(|(log, at, _)| {
             *log != self.about.subject && (*at, *log) < (put.at, self.about.subject)
         });
         if let Some((other, _, seq)) = elsewhere {
-            misused(Severity::Serious, "twice", "Its seal was on another log before.".to_owned(), &[put]);
+            misused(Severity::Serious, "twice", &[put]);
             if let Some(finding) = found.last_mut() {
                 finding.evidence.push((*other, *seq));
             }
         } else if let Some((owners, number)) = self.batch.zip(number)
             && [put.at, put.received].iter().all(|at| !owners.may_use(number, put.organization, *at, slack_of_put))
         {
-            let detail = "Its seal was in the stock of another organisation.".to_owned();
             found.push(self.about(put.organization).finding(
                 &rules::SEAL_MISUSED,
                 Severity::Serious,
                 format!("stock-{}", put.seq),
-                json!({"seal": number}),
-                detail,
+                json!({"case": "stock", "seal": number}),
                 self.evidence(&[put]),
             ));
         }

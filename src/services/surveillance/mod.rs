@@ -7,6 +7,7 @@
 //! neither the database nor the clock, so that a test folds a year of events in memory. [`runner`] runs it on
 //! the database, exactly once for each leaf, and `replay` runs a new version of the rules over all leaves.
 
+pub mod checks;
 pub mod engine;
 pub mod finding;
 mod judge;

@@ -82,8 +82,7 @@ impl StockWindow {
             &rules::WITHOUT_STOCK,
             Severity::Warning,
             format!("{}-{month}", self.species),
-            json!({"species": self.species, "balance_m3": cubic(self.balance)}),
-            format!("Its stock of {} is {} m³: more went out than came in.", self.species, cubic(self.balance)),
+            json!({"case": "stock", "species": self.species, "balance_m3": cubic(self.balance)}),
             self.evidence.clone(),
         ))));
     }
@@ -115,12 +114,6 @@ impl BackWindow {
                     "corrections": self.down.0, "given_back_m3": cubic(self.down.1),
                     "raised_m3": cubic(self.up.1), "harvested_m3": cubic(self.harvested),
                 }),
-                format!(
-                    "{} corrections gave back {} m³ of {} m³.",
-                    self.down.0,
-                    cubic(self.down.1),
-                    cubic(self.harvested)
-                ),
                 self.evidence.clone(),
             )
         });

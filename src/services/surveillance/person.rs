@@ -132,13 +132,12 @@ impl PersonMonth {
     ) {
         let month = month_text(self.first);
         let mut now: Vec<EngineFinding> = Vec::new();
-        let mut find = |rule, facet: &str, inputs, detail: String| {
+        let mut find = |rule, facet: &str, inputs| {
             now.push(about.finding(
                 rule,
                 Severity::Warning,
                 format!("{month}-{facet}-{tag}"),
                 inputs,
-                detail,
                 self.evidence.clone(),
             ));
         };
@@ -146,16 +145,17 @@ impl PersonMonth {
             find(
                 &rules::COPIED_MEASURES,
                 "digits",
-                json!({"logs": self.logs, "excess_percent": (excess * 100.0).round()}),
-                format!("Of {} logs, {:.0} % more have a round diameter than the diameters beside it.", self.logs, excess * 100.0),
+                json!({"case": "digits", "logs": self.logs, "excess_percent": format!("{:.0}", excess * 100.0)}),
             );
         }
         if let Some(share) = self.copied(t) {
             find(
                 &rules::COPIED_MEASURES,
                 "series",
-                json!({"logs": self.logs, "repeats": self.repeats}),
-                format!("Of {} logs, {:.0} % repeat the measures of eight logs behind each other.", self.logs, share * 100.0),
+                json!({
+                    "case": "series", "logs": self.logs, "repeats": self.repeats,
+                    "share_percent": format!("{:.0}", share * 100.0),
+                }),
             );
         }
         let nights = self.nights.iter().filter(|(_, logs)| *logs >= t.night_seals).count();
@@ -163,16 +163,14 @@ impl PersonMonth {
             find(
                 &rules::MARKED_TOO_FAST,
                 "night",
-                json!({"nights": nights}),
-                format!("Logs were marked between 22:00 and 04:00 in {nights} nights of the month."),
+                json!({"case": "night", "nights": nights}),
             );
         }
         if self.at_yard >= t.yard_seals {
             find(
                 &rules::MARKED_TOO_FAST,
                 "yard",
-                json!({"logs": self.at_yard}),
-                format!("{} logs were marked at a yard where the organisation takes wood over.", self.at_yard),
+                json!({"case": "yard", "logs": self.at_yard}),
             );
         }
         let too_fast = format!("{month}-rate-{tag}");
@@ -180,8 +178,7 @@ impl PersonMonth {
             find(
                 &rules::MARKED_TOO_FAST,
                 "rate",
-                json!({"day": day_text(day), "logs_an_hour": rate.round()}),
-                format!("On {} {rate:.0} logs were marked in an hour.", day_text(day)),
+                json!({"case": "rate", "day": day_text(day), "logs_an_hour": format!("{rate:.0}")}),
             );
         }
         // That a day was too fast stays true on the next day.

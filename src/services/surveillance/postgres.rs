@@ -7,7 +7,8 @@ use super::window::{Key, Memory, Window};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{FindingId, LogId, OrganizationId, TicketId};
 use crate::evidence::chain::{SubjectKind, Tx};
-use crate::timber::finding::rules::Draft;
+use crate::timber::finding::chain;
+use crate::timber::finding::content::RecordedBy;
 use crate::timber::finding::write::{self, NewFinding};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -254,16 +255,14 @@ pub async fn write_changes(tx: &mut Tx<'_>, trial: bool, changes: Vec<Change>, n
         }
     }
     for key in withdrawn {
-        withdraw(tx, trial, &key).await?;
+        withdraw(tx, trial, &key, now).await?;
     }
-    let mut new = Vec::new();
     for finding in found.into_values() {
-        let json = |value: serde_json::Result<String>| value.map_err(|error| Error::CorruptRow(error.to_string()));
+        let evidence = serde_json::to_string(&finding.evidence).map_err(|error| Error::CorruptRow(error.to_string()))?;
         let added = sqlx::query!(
             "INSERT INTO surveillance_finding
-                 (trial, rule, subject_kind, subject_id, key, version, severity, organization_id, ticket_id, inputs,
-                  detail, evidence)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+                 (trial, rule, subject_kind, subject_id, key, version, severity, organization_id, ticket_id, inputs, evidence)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
             trial,
             finding.at.rule,
             i16::from(finding.at.kind),
@@ -273,25 +272,28 @@ pub async fn write_changes(tx: &mut Tx<'_>, trial: bool, changes: Vec<Change>, n
             finding.severity.as_str(),
             finding.organization,
             finding.ticket,
-            json(serde_json::to_string(&finding.inputs))?,
-            finding.detail,
-            json(serde_json::to_string(&finding.evidence))?
+            finding.inputs.to_text(),
+            evidence
         )
         .execute(&mut **tx)
         .await?;
         if added.rows_affected() == 1 && !trial {
-            new.push(finding);
+            file(tx, &finding, now).await?;
         }
-    }
-    for finding in new {
-        file(tx, &finding, now).await?;
     }
     Ok(())
 }
 
-/// Makes a finding's row of table `finding`, and notes its id.
+/// Makes a finding's row of table `finding`, which inspectors see, and notes its id.
 pub(super) async fn file(tx: &mut Tx<'_>, finding: &EngineFinding, now: DateTime<Utc>) -> Result<()> {
-    let id = report(tx, finding, now).await?;
+    let key = free_key(tx, finding).await?;
+    let new = NewFinding {
+        draft: finding.draft(&key)?,
+        log: (finding.at.kind == SubjectKind::Log.byte()).then_some((LogId(finding.at.subject), 0)),
+        ticket: finding.ticket.map(TicketId),
+        party: Some(OrganizationId(finding.organization)),
+    };
+    let stored = write::store(tx, OrganizationId(finding.organization), vec![new], now).await?;
     sqlx::query!(
         "UPDATE surveillance_finding SET finding_id = $5
          WHERE NOT trial AND rule = $1 AND subject_kind = $2 AND subject_id = $3 AND key = $4",
@@ -299,41 +301,36 @@ pub(super) async fn file(tx: &mut Tx<'_>, finding: &EngineFinding, now: DateTime
         i16::from(finding.at.kind),
         finding.at.subject,
         finding.at.key,
-        id.map(|id| id.0)
+        stored.first().map(|stored| stored.id.0)
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Makes the row of table `finding`, which inspectors see. It names the log without an event: an event's own
-/// findings are those of its response.
-async fn report(
-    tx: &mut Tx<'_>,
-    finding: &EngineFinding,
-    now: DateTime<Utc>,
-) -> Result<Option<FindingId>> {
-    let is_log = finding.at.kind == SubjectKind::Log.byte();
-    let new = NewFinding {
-        draft: Draft {
-            rule: finding.at.rule,
-            version: finding.version,
-            severity: finding.severity,
-            detail: finding.detail.clone(),
-        },
-        log: is_log.then_some((LogId(finding.at.subject), u32::MAX)),
-        ticket: finding.ticket.map(TicketId),
-        party: Some(OrganizationId(finding.organization)),
-    };
-    let stored = write::store(tx, OrganizationId(finding.organization), vec![new], now).await?;
-    Ok(stored.first().map(|stored| stored.id))
+/// The finding's key; with a number behind it if the row of this key is superseded. So a finding that was
+/// explained and comes back is a new row, which the lists show.
+async fn free_key(tx: &mut Tx<'_>, finding: &EngineFinding) -> Result<String> {
+    let key = &finding.at.key;
+    let superseded = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM finding
+           WHERE rule = $1 AND subject_id = $2 AND superseded_at IS NOT NULL
+             AND (key = $3 OR key LIKE replace(replace($3, '_', '\_'), '%', '\%') || '~%')"#,
+        finding.at.rule,
+        finding.at.subject,
+        key
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(if superseded == 0 { key.clone() } else { format!("{key}~{}", superseded + 1) })
 }
 
-/// Takes a finding back that later leaves have explained.
-async fn withdraw(tx: &mut Tx<'_>, trial: bool, key: &FindingKey) -> Result<()> {
-    let gone = sqlx::query_scalar!(
+/// Takes a finding back that later leaves have explained. One that an inspector has decided stays.
+async fn withdraw(tx: &mut Tx<'_>, trial: bool, key: &FindingKey, now: DateTime<Utc>) -> Result<()> {
+    let gone = sqlx::query!(
         "DELETE FROM surveillance_finding
-         WHERE trial = $1 AND rule = $2 AND subject_kind = $3 AND subject_id = $4 AND key = $5 RETURNING finding_id",
+         WHERE trial = $1 AND rule = $2 AND subject_kind = $3 AND subject_id = $4 AND key = $5
+         RETURNING finding_id, organization_id, version",
         trial,
         key.rule,
         i16::from(key.kind),
@@ -342,10 +339,21 @@ async fn withdraw(tx: &mut Tx<'_>, trial: bool, key: &FindingKey) -> Result<()> 
     )
     .fetch_optional(&mut **tx)
     .await?;
-    if let Some(id) = gone.flatten() {
-        sqlx::query!("DELETE FROM finding WHERE id = $1", id).execute(&mut **tx).await?;
-    }
-    Ok(())
+    let Some(gone) = gone else { return Ok(()) };
+    let Some(id) = gone.finding_id else { return Ok(()) };
+    supersede(tx, FindingId(id), gone.organization_id, gone.version, now).await
+}
+
+/// Marks a finding as superseded.
+pub(super) async fn supersede(
+    tx: &mut Tx<'_>,
+    id: FindingId,
+    party: Uuid,
+    version: i16,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let by = RecordedBy::server(OrganizationId(party), now)?;
+    chain::supersede(tx, by, id, u16::try_from(version).unwrap_or(1)).await.map(drop)
 }
 
 #[cfg(test)]

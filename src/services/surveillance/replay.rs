@@ -11,6 +11,8 @@ use super::runner::{BATCH, Batch, Runner, lock};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::evidence::chain::Tx;
+use crate::base::ids::FindingId;
+use crate::timber::finding::inputs::Inputs;
 use crate::timber::finding::rules::Severity;
 use crate::timber::finding::rules::surveillance::SURVEILLANCE;
 use crate::timber::parameter::Rulebook;
@@ -109,22 +111,30 @@ pub async fn apply(db: &mut PgConnection, clock: &Clock) -> Result<bool> {
     if !lock(db).await? {
         return Ok(false);
     }
+    let now = clock.now();
     let mut tx = Tx::on(db).await?;
     sqlx::query!(
         "UPDATE surveillance_finding t SET finding_id = l.finding_id
          FROM surveillance_finding l
          WHERE t.trial AND NOT l.trial AND l.rule = t.rule AND l.subject_kind = t.subject_kind
-           AND l.subject_id = t.subject_id AND l.key = t.key"
+           AND l.subject_id = t.subject_id AND l.key = t.key AND l.severity = t.severity"
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!(
-        "DELETE FROM finding f USING surveillance_finding l
-         WHERE NOT l.trial AND f.id = l.finding_id
-           AND NOT EXISTS (SELECT FROM surveillance_finding t WHERE t.trial AND t.finding_id = f.id)"
+    let gone = sqlx::query!(
+        r#"SELECT l.finding_id AS "id!", l.organization_id, COALESCE(t.version, l.version) AS "version!"
+           FROM surveillance_finding l
+           LEFT JOIN (SELECT rule, max(version) AS version FROM surveillance_finding WHERE trial GROUP BY rule) t
+               ON t.rule = l.rule
+           WHERE NOT l.trial AND l.finding_id IS NOT NULL
+             AND NOT EXISTS (SELECT FROM surveillance_finding t WHERE t.trial AND t.finding_id = l.finding_id)
+           ORDER BY l.finding_id"#
     )
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
+    for row in gone {
+        postgres::supersede(&mut tx, FindingId(row.id), row.organization_id, row.version, now).await?;
+    }
     sqlx::query!("DELETE FROM surveillance_finding WHERE NOT trial").execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM surveillance_state WHERE NOT trial").execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM surveillance WHERE NOT trial").execute(&mut *tx).await?;
@@ -133,12 +143,11 @@ pub async fn apply(db: &mut PgConnection, clock: &Clock) -> Result<bool> {
     sqlx::query!("UPDATE surveillance SET trial = false").execute(&mut *tx).await?;
     let new = sqlx::query!(
         r#"SELECT rule, subject_kind, subject_id, key, version, severity AS "severity: Severity", organization_id,
-                  ticket_id, detail
+                  ticket_id, inputs, evidence
            FROM surveillance_finding WHERE finding_id IS NULL ORDER BY rule, subject_kind, subject_id, key"#
     )
     .fetch_all(&mut *tx)
     .await?;
-    let now = clock.now();
     for row in new {
         let corrupt = || Error::CorruptRow(format!("surveillance_finding of {}", row.rule));
         let rule = SURVEILLANCE.iter().find(|rule| rule.id == row.rule).ok_or_else(corrupt)?;
@@ -153,9 +162,8 @@ pub async fn apply(db: &mut PgConnection, clock: &Clock) -> Result<bool> {
             severity: row.severity,
             organization: row.organization_id,
             ticket: row.ticket_id,
-            inputs: serde_json::Map::new(),
-            detail: row.detail,
-            evidence: Vec::new(),
+            inputs: Inputs::parse(&row.inputs),
+            evidence: serde_json::from_str(&row.evidence).map_err(|_| corrupt())?,
         };
         postgres::file(&mut tx, &finding, now).await?;
     }

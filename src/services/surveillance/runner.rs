@@ -5,13 +5,14 @@
 //! locked in each transaction. Lock order: that row, then windows, then findings; no request locks these.
 
 use super::engine::{Engine, VERSION};
+use super::checks;
 use super::postgres::{self, Loaded, PersonSecret};
 use super::threshold::HOUR;
 use crate::base::clock::Clock;
 use crate::base::error::Result;
 use crate::evidence::chain::Tx;
 use crate::timber::parameter::Rulebook;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use crate::evidence::idempotency::secret;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -196,6 +197,10 @@ impl Runner {
         };
         postgres::write_changes(&mut tx, trial, changes, now).await?;
         postgres::write_windows(&mut tx, trial, &mut memory).await?;
+        if caught_up && hours && !trial {
+            let until = DateTime::from_timestamp_micros(until).unwrap_or(now);
+            checks::sweep(&mut tx, &self.rulebook.parameters(), until, now).await?;
+        }
         let folded = i64::try_from(leaves.len()).unwrap_or(i64::MAX);
         sqlx::query!(
             "UPDATE surveillance SET cursor = cursor + $2, swept = $3, skipped = skipped + $4 WHERE trial = $1",
@@ -219,6 +224,7 @@ impl Runner {
 pub async fn serve(pool: PgPool, rulebook: Rulebook, clock: Clock, options: PgConnectOptions) {
     describe_gauge!(LAG, "Leaves of the register that surveillance has not read yet.");
     describe_counter!(LEAVES, "Leaves that surveillance has read.");
+    describe_counter!(checks::UNCOUNTED, "Checks by buyers that were not counted.");
     describe_counter!(FAILURES, "Batches of surveillance that failed.");
     let secret = loop {
         match secret::shared(&pool, "surveillance").await {

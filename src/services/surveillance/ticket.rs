@@ -63,7 +63,6 @@ impl TicketWindow {
                 Severity::Warning,
                 seq.to_string(),
                 json!({"until": day_text(super::leaf::day_of(end))}),
-                "The hold was neither extended nor released in time.".to_owned(),
                 vec![(ticket, seq)],
             ))));
         }
@@ -74,8 +73,7 @@ impl TicketWindow {
                 &rules::REMOVED_LATE,
                 Severity::Notice,
                 format!("left-{}", day_text(day)),
-                json!({"removal_until": day_text(day), "logs": self.left}),
-                format!("{} logs were still in the forest when the term of removal ended.", self.left),
+                json!({"case": "left", "removal_until": day_text(day), "logs": self.left}),
                 vec![(ticket, 1)],
             ))));
         }

@@ -76,6 +76,12 @@ vocabulary! {
         StockGraceHours = "stock-grace-hours",
         /// Corrections of a month that give volume back, from which they are judged.
         GivenBackCount = "given-back-count",
+        /// Checks of a closed or void code on one day from which there is a notice.
+        ChecksClosed = "checks-closed",
+        /// Checks of any code on one day from which there is a notice.
+        ChecksBurst = "checks-burst",
+        /// Blocks of addresses from which a code with so many checks must be checked.
+        ChecksBlocks = "checks-blocks",
         /// Share of a month's harvested volume that corrections give back on balance, from which there is a finding.
         GivenBackShare = "given-back-share",
     }
@@ -256,6 +262,18 @@ impl ParameterName {
             Self::GivenBackCount => {
                 let about = "Corrections of a month that give volume back, from which they are judged";
                 definition((about, ""), 0, 8, (2, 1000))
+            }
+            Self::ChecksClosed => {
+                let about = "Checks of a closed or void code on one day from which there is a notice";
+                definition((about, "checks"), 0, 3, (2, 1000))
+            }
+            Self::ChecksBurst => {
+                let about = "Checks of any code on one day from which there is a notice";
+                definition((about, "checks"), 0, 50, (5, 100_000))
+            }
+            Self::ChecksBlocks => {
+                let about = "Blocks of addresses from which a code with so many checks must be checked";
+                definition((about, "blocks"), 0, 5, (2, 1000))
             }
             Self::GivenBackShare => {
                 let about = "Share of a month's harvested volume that corrections give back on balance, from which there is a finding";
