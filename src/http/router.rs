@@ -47,7 +47,9 @@ use utoipa_axum::routes;
         crate::http::core::query::EvidenceLevel,
         crate::http::api::events::OrganizationFilter,
         crate::http::api::logs::HolderFilter,
-        crate::http::api::logs::TicketFilter
+        crate::http::api::logs::TicketFilter,
+        crate::http::api::findings::LogFilter,
+        crate::http::api::findings::TicketFilter
     )),
     modifiers(&BearerToken)
 )]
@@ -141,7 +143,10 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(logs::list_logs),
         routes!(proofs::get_log_proof),
         routes!(events::list_events),
+        // findings
         routes!(findings::list_findings),
+        routes!(findings::get_finding),
+        routes!(findings::list_rules),
         // verification
         routes!(verify::verify_codes).layer(batch_body()),
     ]

@@ -93,7 +93,8 @@ impl<'t> Balance<'t> {
                 continue;
             };
             marked.changes.push((line.id, change));
-            marked.findings.extend(rules::over_permitted(line.marked, after, line.permitted, self.on));
+            let found = rules::over_permitted(line.marked, after, line.permitted, self.on);
+            marked.findings.extend(found.map(|draft| draft.key_within(line.id)));
         }
         marked
     }

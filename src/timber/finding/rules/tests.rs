@@ -1,6 +1,7 @@
 use super::MeasurementMethod::{Gost2708_75, Harvester};
 use super::*;
 use crate::base::geo::position;
+use crate::base::i18n::Lang;
 use proptest::prelude::*;
 
 fn volume(text: &str) -> Volume {
@@ -38,7 +39,7 @@ fn every_rule_has_its_own_id() {
 fn a_line_that_fills_is_told_once_per_mark() {
     let finding = |before: &str, after: &str| {
         let before = if before == "0" { Volume::ZERO } else { volume(before) };
-        over_permitted(before, volume(after), volume("100"), on()).map(|draft| (draft.severity, draft.detail))
+        over_permitted(before, volume(after), volume("100"), on()).map(|draft| (draft.severity, draft.sentence(Lang::En)))
     };
     assert_eq!(finding("0", "79.9999"), None);
     assert_eq!(
@@ -72,7 +73,7 @@ fn saw_logs_are_no_firewood() {
 fn a_volume_is_compared_by_its_method() {
     let detail = |method, declared| {
         volume_unlike_table(LogKind::Log, method, cm("24"), m("6"), volume(declared))
-            .map(|draft| draft.detail)
+            .map(|draft| draft.sentence(Lang::En))
     };
     assert_eq!(detail(Gost2708_75, "0.33"), None);
     assert_eq!(detail(Gost2708_75, "0.34"), None);
@@ -96,7 +97,7 @@ fn a_volume_is_compared_by_its_method() {
 #[test]
 fn small_pieces_go_in_stacks() {
     let detail =
-        |kind, diameter, length| small_piece(kind, cm(diameter), m(length)).map(|draft| draft.detail);
+        |kind, diameter, length| small_piece(kind, cm(diameter), m(length)).map(|draft| draft.sentence(Lang::En));
     assert_eq!(detail(LogKind::Log, "14", "2"), None);
     assert_eq!(
         detail(LogKind::Log, "13.9", "4").as_deref(),
@@ -129,7 +130,7 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
     );
     let norway = outside(position("60.92401", "9.30683", Some("5")), Some(&plot)).unwrap();
     assert_eq!(norway.severity, Severity::Serious);
-    assert_eq!(norway.detail, "60.92401,9.30683,5 lies outside Kazakhstan by more than 12 km.");
+    assert_eq!(norway.sentence(Lang::En), "The position 60.92401, 9.30683 lies outside Kazakhstan by more than 12 km.");
 }
 
 #[test]

@@ -1,0 +1,29 @@
+### Findings: one sentence with the figures for each version of a rule.
+
+finding-L6-v1 = { $case ->
+    [reached] { $marked_m3 } m³ are marked on a line of { $permitted_m3 } m³: { $reached_percent } % is reached.
+   *[over] { $marked_m3 } m³ are marked on a line of { $permitted_m3 } m³; the tolerance is { $tolerance_percent } % ({ $tolerance_table }).
+}
+finding-L8-v1 = { $case ->
+    [country] The position { $position } lies outside Kazakhstan by more than { $margin_km } km.
+   *[plot] The position { $position } lies { $distance_m } m outside the ticket's plot; its accuracy is { $accuracy_m } m.
+}
+finding-L13-v1 = A log of { $diameter_cm } cm and { $length_m } m is declared firewood.
+finding-L14-v1 = { $declared_m3 } m³ are declared by { $method }; { $table } has { $table_m3 } m³ ({ $deviation } %).
+finding-L23-v1 = { $days ->
+    [one] It was recorded { $days } day after it happened ({ $occurred_at }).
+   *[other] It was recorded { $days } days after it happened ({ $occurred_at }).
+}
+finding-small-piece-v1 = { $case ->
+    [both] A single piece is { $diameter_cm } cm thin and { $length_m } m short; below 14 cm or 2 m it goes in a stack.
+    [thin] A single piece is { $diameter_cm } cm thin; below 14 cm or 2 m it goes in a stack.
+   *[short] A single piece is { $length_m } m short; below 14 cm or 2 m it goes in a stack.
+}
+finding-out-of-order-v1 = It happened { $occurred_at }, before the last event recorded of this log.
+finding-inspection-mismatch-v1 = An inspector found another log than the one recorded.
+finding-seal-missing-v1 = An inspector found no seal on the log.
+finding-seal-damaged-v1 = An inspector found the seal damaged.
+finding-lost-while-held-v1 = { $event ->
+    [destroyed] The log was recorded as destroyed while it was held.
+   *[lost] The log was recorded as lost while it was held.
+}

@@ -1,0 +1,29 @@
+### Ескертулер: ереженің әр нұсқасына сандары бар бір сөйлем.
+
+finding-L6-v1 = { $case ->
+    [reached] Билеттің { $permitted_m3 } м³ жолында { $marked_m3 } м³ таңбаланған: { $reached_percent } %-ға жетті.
+   *[over] Билеттің { $permitted_m3 } м³ жолында { $marked_m3 } м³ таңбаланған; рұқсат етілген ауытқу { $tolerance_percent } % ({ $tolerance_table }).
+}
+finding-L8-v1 = { $case ->
+    [country] { $position } нүктесі Қазақстаннан { $margin_km } км-ден астам тыс жатыр.
+   *[plot] { $position } нүктесі билеттің кеспеағаш шегінен { $distance_m } м тыс жатыр; оның дәлдігі { $accuracy_m } м.
+}
+finding-L13-v1 = Диаметрі { $diameter_cm } см, ұзындығы { $length_m } м бөрене отын деп жарияланған.
+finding-L14-v1 = { $declared_m3 } м³ { $method } тәсілімен мәлімделген; { $table } бойынша { $table_m3 } м³ ({ $deviation } %).
+finding-L23-v1 = { $days ->
+    [one] Оқиғадан { $days } күн өткен соң жазылған ({ $occurred_at }).
+   *[other] Оқиғадан { $days } күн өткен соң жазылған ({ $occurred_at }).
+}
+finding-small-piece-v1 = { $case ->
+    [both] Жеке кесектің жуандығы { $diameter_cm } см, ұзындығы { $length_m } м; 14 см-ден жіңішке немесе 2 м-ден қысқасы қатарға салынады.
+    [thin] Жеке кесектің жуандығы { $diameter_cm } см; 14 см-ден жіңішке немесе 2 м-ден қысқасы қатарға салынады.
+   *[short] Жеке кесектің ұзындығы { $length_m } м; 14 см-ден жіңішке немесе 2 м-ден қысқасы қатарға салынады.
+}
+finding-out-of-order-v1 = Бұл { $occurred_at } болған, яғни осы бөрене туралы соңғы жазбадан бұрын.
+finding-inspection-mismatch-v1 = Инспектор жазылғаннан басқа бөрене тапты.
+finding-seal-missing-v1 = Инспектор бөренеден пломба таппады.
+finding-seal-damaged-v1 = Инспектор пломбаның зақымданғанын тапты.
+finding-lost-while-held-v1 = { $event ->
+    [destroyed] Бөрене тоқтатылып тұрғанда жойылған деп жазылды.
+   *[lost] Бөрене тоқтатылып тұрғанда жоғалған деп жазылды.
+}

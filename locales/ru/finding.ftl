@@ -1,0 +1,30 @@
+### Замечания: предложение с цифрами для каждой версии правила.
+
+finding-L6-v1 = { $case ->
+    [reached] По строке билета на { $permitted_m3 } м³ замаркировано { $marked_m3 } м³: достигнуто { $reached_percent } %.
+   *[over] По строке билета на { $permitted_m3 } м³ замаркировано { $marked_m3 } м³; допуск { $tolerance_percent } % ({ $tolerance_table }).
+}
+finding-L8-v1 = { $case ->
+    [country] Точка { $position } лежит за пределами Казахстана более чем на { $margin_km } км.
+   *[plot] Точка { $position } лежит в { $distance_m } м за границей лесосеки билета; её точность { $accuracy_m } м.
+}
+finding-L13-v1 = Бревно { $diameter_cm } см и { $length_m } м объявлено дровами.
+finding-L14-v1 = Заявлено { $declared_m3 } м³ способом { $method }; { $table } даёт { $table_m3 } м³ ({ $deviation } %).
+finding-L23-v1 = { $days ->
+    [one] Записано через { $days } день после события ({ $occurred_at }).
+    [few] Записано через { $days } дня после события ({ $occurred_at }).
+   *[other] Записано через { $days } дней после события ({ $occurred_at }).
+}
+finding-small-piece-v1 = { $case ->
+    [both] Одиночный кусок толщиной { $diameter_cm } см и длиной { $length_m } м; тоньше 14 см или короче 2 м идёт в штабель.
+    [thin] Одиночный кусок толщиной { $diameter_cm } см; тоньше 14 см или короче 2 м идёт в штабель.
+   *[short] Одиночный кусок длиной { $length_m } м; тоньше 14 см или короче 2 м идёт в штабель.
+}
+finding-out-of-order-v1 = Это произошло { $occurred_at }, раньше последней записи об этом бревне.
+finding-inspection-mismatch-v1 = Инспектор нашёл не то бревно, которое записано.
+finding-seal-missing-v1 = Инспектор не нашёл на бревне пломбы.
+finding-seal-damaged-v1 = Инспектор нашёл пломбу повреждённой.
+finding-lost-while-held-v1 = { $event ->
+    [destroyed] Бревно записано уничтоженным, пока оно было задержано.
+   *[lost] Бревно записано утраченным, пока оно было задержано.
+}
