@@ -27,3 +27,8 @@ finding-lost-while-held-v1 = { $event ->
     [destroyed] The log was recorded as destroyed while it was held.
    *[lost] The log was recorded as lost while it was held.
 }
+finding-decision-reversed-v1 =
+    The decision on a finding of rule { $rule } was changed from confirmed to { $state ->
+        [explained] explained
+       *[false] false
+    }.

@@ -3,7 +3,7 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
+    custody_events, events, felling_tickets, finding_decisions, findings, harvests, keys, logs, organizations, proofs,
     reference, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
@@ -47,9 +47,7 @@ use utoipa_axum::routes;
         crate::http::core::query::EvidenceLevel,
         crate::http::api::events::OrganizationFilter,
         crate::http::api::logs::HolderFilter,
-        crate::http::api::logs::TicketFilter,
-        crate::http::api::findings::LogFilter,
-        crate::http::api::findings::TicketFilter
+        crate::http::api::logs::TicketFilter
     )),
     modifiers(&BearerToken)
 )]
@@ -147,6 +145,11 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(findings::list_findings),
         routes!(findings::get_finding),
         routes!(findings::list_rules),
+        routes!(finding_decisions::explain_finding),
+        routes!(finding_decisions::decide_finding),
+        routes!(finding_decisions::get_finding_history),
+        routes!(finding_decisions::get_finding_proof),
+        routes!(finding_decisions::export_finding),
         // verification
         routes!(verify::verify_codes).layer(batch_body()),
     ]

@@ -1,6 +1,7 @@
 //! Services that use several domain modules and no HTTP: batched reads, long histories, the public check,
-//! exports and proofs, the offline verifier, the group commit of custody events.
+//! exports and proofs, the offline verifier, the group commit of custody events, decisions on findings.
 
+pub mod decisions;
 pub mod export;
 pub mod group_commit;
 pub mod long_history;

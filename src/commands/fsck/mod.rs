@@ -18,6 +18,7 @@ mod chain;
 pub mod console;
 pub mod coverage;
 mod erasure;
+mod finding;
 pub mod guards;
 mod harvest;
 mod key;

@@ -93,7 +93,7 @@ pub enum SubjectKind {
     SealBatch = 3,
     /// An organisation.
     Organization = 4,
-    /// Reserved: a finding.
+    /// A finding.
     Finding = 5,
     /// Reserved: a waybill.
     Waybill = 6,

@@ -23,11 +23,6 @@ use utoipa::{IntoParams, ToSchema};
 pub struct OrganizationFilter(OrganizationId);
 
 impl OrganizationFilter {
-    /// The id.
-    pub(in crate::http) fn id(self) -> OrganizationId {
-        self.0
-    }
-
     fn parse(text: &str) -> Result<Self, Invalid> {
         text.parse().map(Self).map_err(|_| Invalid::new("bad-id", "An id is a UUID."))
     }

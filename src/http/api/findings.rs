@@ -1,16 +1,14 @@
 //! Findings: records that look suspicious. Lists with filters, one finding, and the registry of rules.
 
-use crate::base::error::Invalid;
 use crate::base::i18n::Lang;
-use crate::base::ids::{FindingId, LogId, TicketId};
+use crate::base::ids::{FindingId, LogId, OrganizationId, TicketId};
 use crate::base::input::{Sheet, input};
 use crate::base::units::{Moment, Text};
-use crate::http::api::events::OrganizationFilter;
 use crate::http::core::accept::rank;
 use crate::http::core::app::App;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NoQuery, id_in_path, query};
+use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::timber::event::actor::desk_moment;
 use crate::timber::finding::read::{
     FindingCursor, FindingDetail, FindingFilter, FindingOrder, ListedFinding, get, list,
@@ -30,34 +28,6 @@ use futures_util::stream;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// The id of a log in a query.
-#[derive(Clone, Copy, Debug, ToSchema)]
-#[schema(as = FindingLogFilter, value_type = uuid::Uuid)]
-pub struct LogFilter(LogId);
-
-/// The id of a felling ticket in a query.
-#[derive(Clone, Copy, Debug, ToSchema)]
-#[schema(as = FindingTicketFilter, value_type = uuid::Uuid)]
-pub struct TicketFilter(TicketId);
-
-fn id<T: std::str::FromStr>(text: &str) -> Result<T, Invalid> {
-    text.parse().map_err(|_| Invalid::new("bad-id", "An id is a UUID."))
-}
-
-impl LogFilter {
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        id(text).map(Self)
-    }
-}
-
-impl TicketFilter {
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        id(text).map(Self)
-    }
-}
-
-crate::base::input::parse_text!(LogFilter, TicketFilter);
-
 input! {
     /// Filters and order of the findings.
     #[derive(IntoParams)]
@@ -71,11 +41,11 @@ input! {
         /// Only findings in this state.
         pub state: Option<FindingState>,
         /// Only findings that question this organisation.
-        pub organization: Option<OrganizationFilter>,
+        pub organization: Option<OrganizationId>,
         /// Only findings about this log, or shown by one of its events.
-        pub log: Option<LogFilter>,
+        pub log: Option<LogId>,
         /// Only findings about this felling ticket, or about a log of it.
-        pub ticket: Option<TicketFilter>,
+        pub ticket: Option<TicketId>,
         /// Made at this time or later.
         pub from: Option<Moment>,
         /// Made before this time.
@@ -117,9 +87,9 @@ pub async fn list_findings(
     State(app): State<App>,
     caller: Caller,
     OriginalUri(uri): OriginalUri,
+    Query(query): Query<FindingQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query: FindingQuery = query(&uri)?;
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key::<FindingCursor>(query.cursor.as_ref())?;
     let (lang, order) = (sentence_language(&headers), query.order.unwrap_or(FindingOrder::Time));
@@ -127,9 +97,9 @@ pub async fn list_findings(
         rule: query.rule.map(|rule| rule.as_str().to_owned()),
         severity: query.severity,
         state: query.state,
-        organization: query.organization.map(OrganizationFilter::id),
-        log: query.log.map(|log| log.0),
-        ticket: query.ticket.map(|ticket| ticket.0),
+        organization: query.organization,
+        log: query.log,
+        ticket: query.ticket,
         from: query.from.map(Moment::instant),
         to: query.to.map(Moment::instant),
     };
@@ -239,14 +209,14 @@ pub async fn get_finding(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
     _: NoQuery,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
-    let FindingDetail { finding, legal_basis, evidence } = get(&mut db, Reader::from(&caller), id).await?;
-    let finding = finding.in_language(sentence_language(&headers));
-    Ok(varied(Json(FindingDetail { finding, legal_basis, evidence }).into_response()))
+    let detail = get(&mut db, Reader::from(&caller), id).await?;
+    let finding = detail.finding.in_language(sentence_language(&headers));
+    Ok(varied(Json(FindingDetail { finding, ..detail }).into_response()))
 }
 
 /// A figure of a rule's findings.
@@ -309,7 +279,11 @@ pub struct RuleList {
     get, path = "/v1/rules", operation_id = "list_rules", tag = "findings", security(("token" = [])),
     responses((status = 200, description = "All rules", body = RuleList))
 )]
-pub async fn list_rules(State(app): State<App>, _caller: Caller, _: NoQuery) -> Result<Json<RuleList>, Problem> {
+pub async fn list_rules(
+    State(app): State<App>,
+    _caller: Caller,
+    _: NoQuery,
+) -> Result<Json<RuleList>, Problem> {
     let parameters = app.rulebook.parameters();
     let today = desk_moment(app.clock.now())?.day().day();
     let items = registry::all().map(|(rule, notes)| {

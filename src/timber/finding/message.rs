@@ -42,13 +42,7 @@ impl FindingMessage {
 /// The sentence of a finding. `detail` is the stored English sentence: it stands in every language for a rule or a
 /// version without a sentence in `locales/`, and for findings that were made before there were figures.
 #[must_use]
-pub fn sentence(
-    lang: Lang,
-    rule: &str,
-    version: u16,
-    inputs: Option<&str>,
-    detail: Option<&str>,
-) -> String {
+pub fn sentence(lang: Lang, rule: &str, version: u16, inputs: Option<&str>, detail: Option<&str>) -> String {
     if let Some(detail) = detail {
         return detail.to_owned();
     }
@@ -69,7 +63,8 @@ fn value(lang: Lang, name: &str, figure: &Figure) -> Value<'static> {
     match figure {
         Figure::Number(number) => (*number).into(),
         Figure::Text(text) => {
-            let decimal = || text.parse::<Decimal>().ok().filter(|_| UNITS.iter().any(|unit| name.ends_with(unit)));
+            let decimal =
+                || text.parse::<Decimal>().ok().filter(|_| UNITS.iter().any(|unit| name.ends_with(unit)));
             let time = || text.parse::<DateTime<Utc>>().ok().filter(|_| name.ends_with("_at"));
             if let Some(decimal) = decimal() {
                 lang.decimal(decimal).into()

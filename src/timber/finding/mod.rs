@@ -5,6 +5,9 @@
 //! from its figures in the language of the reader. Severity, score and rank are those of its making and never change,
 //! so a list in the order of rank has no gaps while it is read.
 
+pub mod chain;
+pub mod content;
+pub mod decide;
 pub mod draft;
 pub mod inputs;
 pub mod message;

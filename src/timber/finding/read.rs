@@ -1,11 +1,14 @@
 //! Reading findings.
 
+use super::content::FindingPersonal;
 use super::row::{Finding, FindingRow, FindingState, finding_rows};
 use super::rules::{RULES, Severity};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{FindingId, LogId, OrganizationId, TicketId};
+use crate::base::units::utc_text;
 use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::SubjectKind;
+use crate::timber::event::types::FindingEventType;
 use crate::timber::party::reader::Reader;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -177,6 +180,56 @@ pub struct FindingDetail {
     pub legal_basis: Option<&'static str>,
     /// The events from which it was concluded; at most the first 1,000.
     pub evidence: Vec<EvidenceView>,
+    /// What the questioned organisation said, in order.
+    pub explanations: Vec<ExplanationView>,
+    /// What inspectors decided, in order; the last one stands.
+    pub decisions: Vec<DecisionView>,
+}
+
+/// What the questioned organisation said.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ExplanationView {
+    /// Seq of its event in the finding's chain.
+    pub seq: i32,
+    /// When it was received; UTC with microseconds.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: String,
+    /// The organisation.
+    pub organization: OrganizationId,
+    /// The text; null once it was erased.
+    pub text: Option<String>,
+    /// Whether it asks for another decision.
+    pub appeal: bool,
+}
+
+/// What an inspector decided.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DecisionView {
+    /// Seq of its event in the finding's chain.
+    pub seq: i32,
+    /// When it was received; UTC with microseconds.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: String,
+    /// The organisation of the inspector.
+    pub organization: OrganizationId,
+    /// The state since.
+    pub state: FindingState,
+    /// Why; null once it was erased.
+    pub reason: Option<String>,
+    /// The official who decided, for inspectors.
+    pub official: Option<OfficialView>,
+    /// Whether the same request stopped the log or ticket.
+    pub hold: bool,
+}
+
+/// An official.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FindingOfficial)]
+pub struct OfficialView {
+    /// Name.
+    pub name: String,
+    /// Post.
+    pub post: Option<String>,
 }
 
 /// Maximum number of events in the evidence of a response.
@@ -188,10 +241,14 @@ const MAX_EVIDENCE: i64 = 1_000;
 /// Not found, also for a finding that the reader may not see; database errors.
 pub async fn row(db: impl PgExecutor<'_>, reader: Reader, id: FindingId) -> Result<FindingRow> {
     let own = (!reader.inspector).then_some(reader.organization.0);
-    finding_rows!("FROM finding f WHERE f.id = $1 AND ($2::uuid IS NULL OR f.organization_id = $2)", id.0, own)
-        .fetch_optional(db)
-        .await?
-        .ok_or(Error::NotFound)
+    finding_rows!(
+        "FROM finding f WHERE f.id = $1 AND ($2::uuid IS NULL OR f.organization_id = $2)",
+        id.0,
+        own
+    )
+    .fetch_optional(db)
+    .await?
+    .ok_or(Error::NotFound)
 }
 
 /// A finding with its evidence.
@@ -202,7 +259,62 @@ pub async fn get(db: &mut sqlx::PgConnection, reader: Reader, id: FindingId) -> 
     let row = row(&mut *db, reader, id).await?;
     let evidence = evidence(&mut *db, id).await?;
     let legal_basis = RULES.iter().find(|rule| rule.id == row.rule).and_then(|rule| rule.legal_basis);
-    Ok(FindingDetail { finding: row.view()?, legal_basis, evidence })
+    let (explanations, decisions) =
+        if row.is_opened() { said(&mut *db, reader, id).await? } else { (vec![], vec![]) };
+    Ok(FindingDetail { finding: row.view()?, legal_basis, evidence, explanations, decisions })
+}
+
+/// The members of an event's parts that explanations and decisions show.
+#[derive(Deserialize)]
+struct Said {
+    organization: OrganizationId,
+    #[serde(default)]
+    appeal: bool,
+    #[serde(default)]
+    hold: bool,
+}
+
+/// The explanations and decisions of a finding.
+async fn said(
+    db: impl PgExecutor<'_>,
+    reader: Reader,
+    id: FindingId,
+) -> Result<(Vec<ExplanationView>, Vec<DecisionView>)> {
+    let rows = sqlx::query!(
+        r#"SELECT e.seq, e.type AS event_type, e.received_at, e.public, e.business, p.text AS "personal?", t.text AS "long?"
+           FROM event e LEFT JOIN personal p ON p.id = e.personal_id
+           LEFT JOIN finding_text t ON t.finding_id = e.subject_id AND t.seq = e.seq
+           WHERE e.subject_id = $1 AND e.type IN ('explained', 'decided') ORDER BY e.seq"#,
+        id.0
+    )
+    .fetch_all(db)
+    .await?;
+    let (mut explanations, mut decisions) = (Vec::new(), Vec::new());
+    for row in rows {
+        let corrupt = |_| Error::CorruptRow(format!("event {} of {id}", row.seq));
+        let said: Said = serde_json::from_str(&row.business).map_err(corrupt)?;
+        let personal = row.personal.as_deref().map(serde_json::from_str::<FindingPersonal>);
+        let personal = personal.transpose().map_err(corrupt)?;
+        // The long text is shown only while the personal part that has its digest is there.
+        let text = personal.as_ref().and_then(|part| part.text.clone().or(row.long));
+        let (seq, at, organization) = (row.seq, utc_text(row.received_at), said.organization);
+        if row.event_type == FindingEventType::Explained.as_str() {
+            explanations.push(ExplanationView { seq, at, organization, text, appeal: said.appeal });
+            continue;
+        }
+        let public: StateMember = serde_json::from_str(&row.public).map_err(corrupt)?;
+        let official = personal
+            .filter(|_| reader.inspector)
+            .and_then(|part| part.name.map(|name| OfficialView { name, post: part.post }));
+        let (state, hold) = (public.state, said.hold);
+        decisions.push(DecisionView { seq, at, organization, state, reason: text, official, hold });
+    }
+    Ok((explanations, decisions))
+}
+
+#[derive(Deserialize)]
+struct StateMember {
+    state: FindingState,
 }
 
 async fn evidence(db: impl PgExecutor<'_>, id: FindingId) -> Result<Vec<EvidenceView>> {

@@ -39,9 +39,17 @@ pub static NOTES: &[Notes] = &[
         "A held log that disappears without a record.",
     ),
     notes(
+        "decision-reversed",
+        &[("rule", "rule of the finding that was decided"), ("state", "the new state of that finding")],
+        "Findings that were never confirmed although they should have been.",
+    ),
+    notes(
         "L6",
         &[
-            ("case", "`reached`: a share of the line was reached; `over`: more than the line permits is marked"),
+            (
+                "case",
+                "`reached`: a share of the line was reached; `over`: more than the line permits is marked",
+            ),
             ("marked_m3", "volume marked on the line, in m³"),
             ("permitted_m3", "volume that the line permits, in m³"),
             ("reached_percent", "share that was reached, in percent"),

@@ -148,12 +148,22 @@ pub const LOST_WHILE_HELD: Rule = Rule {
     about: "A log was recorded as lost or destroyed while it was held.",
 };
 
+/// An inspector changed a decision that had confirmed a finding.
+pub const DECISION_REVERSED: Rule = Rule {
+    id: "decision-reversed",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "A decision that had confirmed a finding was changed.",
+};
+
 /// Every rule.
-pub static RULES: [Rule; 11] = [
+pub static RULES: [Rule; 12] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
+    DECISION_REVERSED,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
@@ -299,7 +309,8 @@ pub const PLOT_MARGIN_M: f64 = 30.0;
 #[must_use]
 pub fn outside(position: Position, plot: Option<&Plot>) -> Option<Draft> {
     if !within_kazakhstan(position) {
-        let draft = OUTSIDE.found(Severity::Serious).input("case", "country").input("position", place(position));
+        let draft =
+            OUTSIDE.found(Severity::Serious).input("case", "country").input("position", place(position));
         return Some(draft.input("margin_km", OUTLINE_MARGIN_M / 1_000.0));
     }
     let away = plot?.distance_outside_m(position);

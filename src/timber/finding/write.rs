@@ -1,5 +1,7 @@
 //! Stores the findings of the rules, in the transaction of the record that they are about.
 
+use super::chain;
+use super::content::RecordedBy;
 use super::draft::{Draft, EvidenceEvent, FindingSubject, Scope};
 pub use super::row::Finding;
 use super::row::{FindingRow, FindingState, finding_rows};
@@ -121,6 +123,10 @@ pub async fn store(
         rows.insert((row.rule.clone(), row.subject_id, row.key.clone()), row);
     }
     add_evidence(tx, &sorted, &rows, now).await?;
+    let opened: Vec<FindingId> = rows.values().filter(|row| row.is_opened()).map(|row| row.id).collect();
+    if !opened.is_empty() {
+        chain::evidence_added(tx, RecordedBy::server(organization, now)?, &opened).await?;
+    }
     order
         .iter()
         .map(|identity| {
@@ -153,8 +159,7 @@ async fn insert(tx: &mut Tx<'_>, new: &[Prepared], now: DateTime<Utc>) -> Result
         new.iter().map(|one| i16::try_from(one.draft.version).unwrap_or(i16::MAX)).collect();
     let severities: Vec<&str> = new.iter().map(|one| one.draft.severity.as_str()).collect();
     let scores: Vec<i16> = new.iter().map(|one| i16::from(one.draft.score)).collect();
-    let ranks: Vec<i32> =
-        new.iter().map(|one| rank(one.draft.severity, one.draft.score, None)).collect();
+    let ranks: Vec<i32> = new.iter().map(|one| rank(one.draft.severity, one.draft.score, None)).collect();
     let volumes: Vec<Option<Decimal>> =
         new.iter().map(|one| one.draft.at_stake.map(|volume| volume.decimal())).collect();
     let parties: Vec<Uuid> = new.iter().map(|one| one.party.0).collect();
@@ -227,7 +232,6 @@ async fn insert(tx: &mut Tx<'_>, new: &[Prepared], now: DateTime<Utc>) -> Result
     Ok(rows)
 }
 
-/// Stores the evidence, and records on the chains of the findings that have one that there is more.
 async fn add_evidence(
     tx: &mut Tx<'_>,
     new: &[Prepared],

@@ -39,7 +39,8 @@ fn every_rule_has_its_own_id() {
 fn a_line_that_fills_is_told_once_per_mark() {
     let finding = |before: &str, after: &str| {
         let before = if before == "0" { Volume::ZERO } else { volume(before) };
-        over_permitted(before, volume(after), volume("100"), on()).map(|draft| (draft.severity, draft.sentence(Lang::En)))
+        over_permitted(before, volume(after), volume("100"), on())
+            .map(|draft| (draft.severity, draft.sentence(Lang::En)))
     };
     assert_eq!(finding("0", "79.9999"), None);
     assert_eq!(
@@ -96,8 +97,9 @@ fn a_volume_is_compared_by_its_method() {
 
 #[test]
 fn small_pieces_go_in_stacks() {
-    let detail =
-        |kind, diameter, length| small_piece(kind, cm(diameter), m(length)).map(|draft| draft.sentence(Lang::En));
+    let detail = |kind, diameter, length| {
+        small_piece(kind, cm(diameter), m(length)).map(|draft| draft.sentence(Lang::En))
+    };
     assert_eq!(detail(LogKind::Log, "14", "2"), None);
     assert_eq!(
         detail(LogKind::Log, "13.9", "4").as_deref(),
@@ -130,7 +132,10 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
     );
     let norway = outside(position("60.92401", "9.30683", Some("5")), Some(&plot)).unwrap();
     assert_eq!(norway.severity, Severity::Serious);
-    assert_eq!(norway.sentence(Lang::En), "The position 60.92401, 9.30683 lies outside Kazakhstan by more than 12 km.");
+    assert_eq!(
+        norway.sentence(Lang::En),
+        "The position 60.92401, 9.30683 lies outside Kazakhstan by more than 12 km."
+    );
 }
 
 #[test]
