@@ -519,6 +519,49 @@ fn only_http_and_input_make_locations() {
     assert!(left.is_empty(), "LOCATION_EXCEPTIONS allows more than there are: {left:?}");
 }
 
+/// Uses of the pool in http that take no organisation's share ([`crate::http::core::share`] in src), and their
+/// number per file: for public responses, before the caller is known, and in the functions that take the share.
+const WITHOUT_SHARE: [(&str, usize); 5] = [
+    ("src/http/api/proofs.rs", 2),
+    ("src/http/api/verify.rs", 1),
+    ("src/http/core/app.rs", 2),
+    ("src/http/core/share.rs", 2),
+    ("src/http/router.rs", 1),
+];
+
+#[test]
+fn every_connection_of_an_organisation_is_of_its_share() {
+    let mut problems = Vec::new();
+    for source in TODAY.sources.iter().filter(|source| source.path.starts_with("src/http/")) {
+        let uses = source.tokens.windows(2).filter(|two| {
+            two[0].is('.') && two[1].is_word("pool") || two[0].is_word("pub") && two[1].is_word("pool")
+        });
+        let lines: Vec<usize> = uses.map(|two| two[1].line).collect();
+        let allowed =
+            WITHOUT_SHARE.iter().find(|(path, _)| *path == source.path).map_or(0, |(_, count)| *count);
+        if lines.len() != allowed {
+            problems.push(format!(
+                "{} uses the pool in lines {lines:?}, expected {allowed} uses: take `App::connection` or `App::begin`",
+                source.path
+            ));
+        }
+    }
+    report("a connection of the pool is taken by an organisation's share", &problems);
+}
+
+#[test]
+fn one_function_makes_days() {
+    let mut problems = Vec::new();
+    for source in TODAY.sources.iter().filter(|source| source.path != "src/base/units/time.rs") {
+        let named =
+            source.tokens.iter().filter(|token| token.is_word("date_naive") || token.is_word("date_utc"));
+        problems.extend(named.map(|token| {
+            format!("{}:{} makes a day of an instant: use `LocalDate::of`", source.path, token.line)
+        }));
+    }
+    report("the day of a rule is the day in Kazakhstan", &problems);
+}
+
 #[test]
 fn endpoints_have_one_form() {
     report("endpoints have an operation_id, and State comes first", &endpoint_problems(&TODAY));

@@ -570,6 +570,14 @@ const POWERS: &[(&str, &str)] = &[
         "CREATE ROLE forester; GRANT pg_read_all_data TO forester; GRANT forester TO ormantrace_publisher",
         "role-unexpected pg_roles ormantrace_publisher",
     ),
+    (
+        "CREATE ROLE forester LOGIN; GRANT ormantrace_owner TO forester",
+        "grant-unexpected pg_class event: forester may change it, as a member of the owner",
+    ),
+    (
+        "CREATE ROLE forester; CREATE ROLE keeper; GRANT ormantrace_owner TO keeper; GRANT keeper TO forester",
+        "grant-unexpected pg_class leaf: forester may change it, as a member of the owner",
+    ),
     ("GRANT ormantrace_service TO ormantrace_publisher", "role-unexpected pg_roles ormantrace_publisher"),
     ("ALTER TABLE event OWNER TO ormantrace_service", "owner-unexpected pg_class event"),
     ("ALTER SCHEMA public OWNER TO ormantrace_service", "owner-unexpected pg_namespace public"),

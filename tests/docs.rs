@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Sources with kebab-case words that are not error codes of a client's request: the command line and its
-/// messages, texts and headers of pages, slugs of problems, names of rules and roles, checks of a verdict.
-const OTHER_THINGS: [&str; 17] = [
+/// messages, texts and headers of pages, slugs of problems, names of rules, roles and parameters, checks of a
+/// verdict.
+const OTHER_THINGS: [&str; 19] = [
     "base/config.rs",
     "base/i18n/",
     "commands/",
@@ -27,6 +28,8 @@ const OTHER_THINGS: [&str; 17] = [
     "services/reads.rs",
     "services/verification/answer.rs",
     "timber/finding/rules.rs",
+    "timber/finding/rules/",
+    "timber/parameter/name.rs",
 ];
 
 /// Kebab-case words elsewhere that are not error codes: headers, examples, and codes that only the

@@ -23,6 +23,7 @@ use uuid::Uuid;
 const NAME: &str = "Жүнісбеков Ерлан";
 const IIN: &str = "850101300006";
 const TRADER: &str = "ЖК «Сүлейменова Айгүл»";
+const ENTITY: &str = "Жұмабаева Сәуле";
 const OTHER: &str = "Ахметов Бауыржан";
 
 fn now() -> DateTime<Utc> {
@@ -153,6 +154,9 @@ async fn an_erased_name_is_in_no_file() {
     let person_iin = number(&IIN[..11]);
     let owner = organization(&served, &number("04064000200"), "«Семей орманы» МОТР", "legal_entity").await;
     let trader = organization(&served, &trader_iin, TRADER, "sole_trader").await;
+    // Earlier versions accepted a person's number for a legal entity.
+    let entity_iin = number("88060740012");
+    organization(&served, &entity_iin, ENTITY, "legal_entity").await;
     let ticket = ticket(&served, owner).await;
     let first = harvest(&served, owner, ticket, NAME, &person_iin).await;
     let second = harvest(&served, trader, ticket, NAME, &person_iin).await;
@@ -164,7 +168,7 @@ async fn an_erased_name_is_in_no_file() {
     let mut maintenance = served.maintenance().await.expect("connects");
     sqlx::query("CHECKPOINT").execute(&mut maintenance).await.expect("done");
     let printed = fingerprint(NAME, &person_iin);
-    for word in [NAME, &person_iin, TRADER, &trader_iin, OTHER, &printed] {
+    for word in [NAME, &person_iin, TRADER, &trader_iin, OTHER, &printed, ENTITY, &entity_iin] {
         assert!(!files_with(data.path(), word).is_empty(), "{word}");
     }
 
@@ -192,9 +196,19 @@ async fn an_erased_name_is_in_no_file() {
     let erased = erase::erase(&task, &whose, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 0, organizations: 1, responses: 1, left: None });
     assert_eq!(erase::erase(&task, &whose, &clock).await.expect("again"), Erased::default());
+    let registered = ErasureTarget::Iin(Bin::parse(&entity_iin).expect("valid"));
+    let erased = erase::erase(&task, &registered, &clock).await.expect("erased");
+    assert_eq!(erased, Erased { parts: 0, organizations: 1, responses: 0, left: None });
+    let owned = ErasureTarget::Iin(Bin::parse(&number("04064000200")).expect("valid"));
+    assert_eq!(
+        erase::erase(&task, &owned, &clock).await.expect("kept"),
+        Erased::default(),
+        "no person's number"
+    );
 
     let dumped = dump(data.path());
-    for word in [NAME, person_iin.as_str(), TRADER, trader_iin.as_str(), printed.as_str()] {
+    let erased = [NAME, &person_iin, TRADER, &trader_iin, &printed, ENTITY, &entity_iin];
+    for word in erased {
         assert!(!dumped.contains(word), "{word} is in the dump");
         assert_eq!(files_with(data.path(), word), Vec::<PathBuf>::new(), "{word}");
     }

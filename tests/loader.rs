@@ -160,7 +160,8 @@ async fn consistent(pool: &PgPool) {
         ),
         (
             "balances",
-            "SELECT count(*) FROM ticket_line t WHERE marked_m3 <> (SELECT sum(volume_m3) FROM log WHERE line_id = t.id)",
+            "SELECT count(*) FROM ticket_line t WHERE (marked_m3, by_table_m3, table_m3, by_table_logs)
+                <> (SELECT sum(volume_m3), sum(volume_m3), sum(table_volume_m3), count(*) FROM log WHERE line_id = t.id)",
         ),
         (
             "seals",

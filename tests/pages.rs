@@ -25,6 +25,7 @@ use ormantrace::services::verification::answer::{
     VerifiedOrigin, VerifiedRegion,
 };
 use ormantrace::services::verification::cached_json::CachedJson;
+use ormantrace::timber::seal::VoidReason;
 use std::sync::LazyLock;
 
 const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
@@ -130,10 +131,14 @@ fn answers() -> Vec<(&'static str, Verification)> {
         ("valid-registered-alone", registered(0, 0)),
         ("valid-stack", Verification::valid(asked(Signature::Absent), stack(), None)),
         ("closed", Verification::closed(asked(Signature::Valid), log("processed", "processed"))),
-        ("void", Verification::void(asked(Signature::Absent), "stolen", None)),
+        ("void", Verification::void(asked(Signature::Absent), VoidReason::Stolen, None)),
         (
             "void-replaced",
-            Verification::void(asked(Signature::Absent), "replaced", Some(log("stored", "seal_replaced"))),
+            Verification::void(
+                asked(Signature::Absent),
+                VoidReason::Replaced,
+                Some(log("stored", "seal_replaced")),
+            ),
         ),
         ("unused", Verification::unused(asked(Signature::Valid))),
         ("unknown", Verification::not_registered(unregistered, None)),
@@ -447,7 +452,7 @@ fn script_in_any_text_is_only_text() {
     let all = [
         Verification::valid(asked(), log(), None),
         Verification::closed(asked(), log()),
-        Verification::void(asked(), EVIL, Some(log())),
+        Verification::void(asked(), VoidReason::Stolen, Some(log())),
         Verification::unused(asked()),
         Verification::not_registered(asked(), None),
         Verification::forged(asked()),
@@ -608,7 +613,7 @@ fn every_message_is_used() {
 
 #[test]
 fn the_contact_of_the_inspectorate_stands_where_the_page_sends_people_to_it() {
-    let answer = Verification::void(asked(Signature::Absent), "stolen", None);
+    let answer = Verification::void(asked(Signature::Absent), VoidReason::Stolen, None);
     for lang in Lang::ALL {
         let html = render_verification(&answer, lang, now(), Some("+7 7222 36-00-00"));
         let page = texts(&html).join("|");

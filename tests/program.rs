@@ -17,7 +17,7 @@ mod killed;
 mod publishing;
 #[path = "program/register.rs"]
 mod register;
-#[path = "verifier/twins.rs"]
+#[path = "support/twins.rs"]
 #[expect(dead_code, reason = "what it has for the library's own report is for tests/verifier")]
 mod twins;
 #[path = "program/verify.rs"]
@@ -89,6 +89,29 @@ fn metrics_on_a_separate_listener_are_on_no_other() {
     assert_eq!(get(address, "/metrics", None).0, 200);
     assert_eq!(get(address, "/v1/me", None).0, 404);
     assert_eq!(server.get("/metrics", Some(TOKEN)).0, 404);
+}
+
+#[test]
+fn probes_have_a_second_listener_and_stay_on_the_first() {
+    let data = data();
+    let server = Running::start(data.path(), &["--operator-token", TOKEN, "--probe-listen", "127.0.0.1:0"]);
+    let told: Vec<Value> = server.told.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let probes =
+        told.iter().find(|event| event["message"].as_str().is_some_and(|text| text.contains("/readyz")));
+    let address = probes.and_then(|event| event["address"].as_str()?.parse().ok()).expect("an address");
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(address, path, None).0, 200, "{path}");
+        assert_eq!(server.get(path, None).0, 200, "{path}");
+    }
+    for path in ["/metrics", "/v1/me", "/openapi.json", "/verify/KZ000000041"] {
+        assert_eq!(get(address, path, Some(TOKEN)).0, 404, "{path}");
+    }
+    let main = server.address.to_string();
+    assert!(run(&["probe", "--listen", &main, "--probe-listen", &format!("{address}")]).status.success());
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().0.code(), Some(0));
+    let gone = run(&["probe", "--listen", &main, "--probe-listen", &format!("{address}")]);
+    assert_eq!(gone.status.code(), Some(1));
 }
 
 #[test]

@@ -662,6 +662,39 @@ async fn silent_connections_of_one_address_cost_other_clients_nothing() {
 }
 
 #[tokio::test]
+async fn unread_responses_of_some_addresses_cost_other_clients_nothing() {
+    // The window of the pace is so long that the server cuts no unread response while the test runs.
+    let response_pace = Pace { window: 4 * PATIENCE, ..Pace::default() };
+    let settings =
+        ServerSettings { connections: 16, connections_per_address: 4, response_pace, ..server_settings() };
+    let router = forest().route("/v1/logs", get(async || vec![b'x'; 1 << 20]));
+    let server = start(router, LayerSettings::default(), settings).await;
+    let mut unread = Vec::new();
+    for n in 0..16 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1_024).unwrap();
+        socket.bind(format!("127.0.0.{}:0", 2 + n % 4).parse().unwrap()).unwrap();
+        let mut one = socket.connect(server.address).await.unwrap();
+        one.write_all(b"GET /v1/logs HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut status = [0; 15];
+        soon(one.read_exact(&mut status)).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200 OK");
+        unread.push(one);
+    }
+    soon(async { while server.get("/v1/me").await.status != 200 {} }).await;
+    // Only as many connections were closed as were needed.
+    let mut open = 0;
+    for mut one in unread {
+        let mut length = 0;
+        while let Ok(bytes @ 1..) = soon(one.read(&mut [0; 64 * 1_024])).await {
+            length += bytes;
+        }
+        open += usize::from(length > 1 << 20);
+    }
+    assert!(open >= 12, "{open} of 16 responses were complete");
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_has_no_bound_of_connections() {
     let settings = ServerSettings { connections: 20, connections_per_address: 2, ..server_settings() };
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), settings).await.unwrap();

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -735,9 +736,29 @@ def member(value, *names):
     return value if isinstance(value, str) else None
 
 
-def normal(number):
-    number = "".join(char for char in number if char not in BLANK)
-    return re.sub("[a-z]+", lambda lower: lower[0].upper(), number)
+# What copy and paste or a reader adds to a seal's number, and letters and dashes that look like those in it.
+INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
+SYMBOLOGY = re.compile("][A-Za-z][A-Za-z0-9]")
+BETWEEN_GROUPS = re.compile("[ \u00a0\u2009\u202f]")
+CYRILLIC, LATIN = "АВЕКМНОРСТУХІавекмнорстухі", "ABEKMHOPCTYXI" * 2
+DASHES = "‐‑‒–—―−⁃﹘﹣－"
+SAME_SHAPE = str.maketrans(CYRILLIC + DASHES, LATIN + "-" * len(DASHES))
+
+
+def bare(given):
+    text = INVISIBLE.sub("", given).strip()
+    return text[3:].lstrip() if SYMBOLOGY.match(text) else text
+
+
+def numbers(given):
+    """The possible readings of a given seal number: the first blank between groups may stand for a hyphen."""
+    text = bare(given)
+    first, *more = BETWEEN_GROUPS.split(text)
+    readings = [text]
+    if more and all(re.fullmatch("[0-9]+", group) for group in more):
+        readings = [first + "".join(more), first + "-" + "".join(more)]
+    normal = (unicodedata.normalize("NFC", reading).translate(SAME_SHAPE) for reading in readings)
+    return [re.sub("[a-z]+", lambda lower: lower[0].upper(), number) for number in normal]
 
 
 def joined(prefix, between, *words):
@@ -790,9 +811,9 @@ def check_about(report, trust, kind, id, events):
             return report.row("about", OK, name)
         return report.row("about", UNCHECKED, "no text that is shown says what the file is about")
     asked = [
-        normal(seal) == normal(trust.seal)
+        seal in numbers(trust.seal)
         or identification is not None
-        and (trust.seal.strip(BLANK) + "\x1d").startswith(identification + "\x1d")
+        and (bare(trust.seal) + "\x1d").startswith(identification + "\x1d")
         for _, seal, identification in seals
     ]
     if not seals:
@@ -978,6 +999,17 @@ def decoded(data):
         raise Wrong("the file begins like UTF-16, but is not UTF-16") from None
 
 
+# Formats that are often saved by mistake: the page of a link, an archive, a list of files.
+FOREIGN = [
+    (b"<", "a web page (HTML or XML)"),
+    (b"[", "a list in JSON"),
+    (b'"', "a text in JSON"),
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet"),
+    (b"\x1f\x8b", "a file packed with gzip"),
+    (b"%PDF", "a PDF"),
+]
+
+
 def verify(data, trust):
     try:
         data = decoded(data)
@@ -987,6 +1019,12 @@ def verify(data, trust):
         return report, None
     if data.startswith(b"c2sp.org/tlog-proof@v1\n"):
         return verify_proof(data, trust)
+    for begin, what in FOREIGN:
+        if data.lstrip(b" \t\r\n").startswith(begin):
+            report = Report("checkpoint")
+            detail = "but not an export, a proof, a receipt or a checkpoint: save what the link downloads, unchanged"
+            report.row("format", FAILED, f"this is {what}, {detail}")
+            return report, None
     if not data.lstrip(b" \t\r\n").startswith(b"{"):
         return verify_checkpoint(data, trust)
     try:

@@ -184,14 +184,13 @@ impl Bench {
         connections: usize,
         time: Duration,
     ) -> Result<(Traffic, Cpu), Failure> {
-        let (logs, token) = (self.read_logs(), self.parties.inspector.token.clone());
+        let (logs, tokens) = (self.read_logs(), self.parties.inspectorates.clone());
+        let tokens = tokens.as_slice();
         let (traffic, cpu) = match read {
-            Read::Check => self.ask(connections, time, &mut Checks { logs, token: Some(&token) })?,
-            Read::History => {
-                self.ask(connections, time, &mut Histories { logs, token: &token, query: "" })?
-            }
+            Read::Check => self.ask(connections, time, &mut Checks { logs, tokens })?,
+            Read::History => self.ask(connections, time, &mut Histories { logs, tokens, query: "" })?,
             Read::BareHistory => {
-                self.ask(connections, time, &mut Histories { logs, token: &token, query: "?evidence=none" })?
+                self.ask(connections, time, &mut Histories { logs, tokens, query: "?evidence=none" })?
             }
         };
         for (log, body) in &traffic.samples {

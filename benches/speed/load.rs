@@ -275,12 +275,20 @@ impl Load<'_> {
         for ticket in self.logs.start / TICKET..self.logs.end.div_ceil(TICKET) {
             let logs = self.logs.start.max(ticket * TICKET)..self.logs.end.min((ticket + 1) * TICKET);
             let line = self.parties.ticket(logs.start).line;
+            let count = i32::try_from(logs.end - logs.start).unwrap_or(i32::MAX);
             let total: Decimal = logs.map(|log| volume(log).decimal()).sum();
-            sqlx::query("UPDATE ticket_line SET marked_m3 = marked_m3 + $2 WHERE id = $1")
-                .bind(line.0)
-                .bind(total)
-                .execute(pool)
-                .await?;
+            // Every log has its volume from the table.
+            sqlx::query(
+                "UPDATE ticket_line
+                 SET marked_m3 = marked_m3 + $2, by_table_m3 = by_table_m3 + $2, table_m3 = table_m3 + $2,
+                     by_table_logs = by_table_logs + $3
+                 WHERE id = $1",
+            )
+            .bind(line.0)
+            .bind(total)
+            .bind(count)
+            .execute(pool)
+            .await?;
         }
         Ok(())
     }

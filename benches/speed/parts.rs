@@ -250,7 +250,7 @@ pub fn flood(bench: &mut Bench) -> Result<Flood, Failure> {
     let (appending, flooding) = (4, 32);
     let [ours, _] = bench.append_logs();
     let parties = bench.parties.clone();
-    let token = parties.inspector.token.clone();
+    let inspector = [parties.inspector.token.clone()];
     let (address, reads) = (bench.server.address, bench.read_logs());
     let mut sides = [Side::default(), Side::default(), Side::default()];
     let (mut strangers, mut checks) = (Vec::new(), Vec::new());
@@ -260,11 +260,11 @@ pub fn flood(bench: &mut Bench) -> Result<Flood, Failure> {
             let mut plan = Appends::new(ours.clone(), &parties, Clock::system().now());
             let ((traffic, cpu), flooded) = std::thread::scope(|scope| {
                 let flood = (kind > 0).then(|| {
-                    let (token, logs) = ((kind == 2).then_some(token.as_str()), reads.clone());
+                    let (tokens, logs) = (if kind == 2 { &inspector[..] } else { &[] }, reads.clone());
                     // The checks begin before the measured time and end after it.
                     scope.spawn(move || {
                         let longer = time + Duration::from_millis(600);
-                        traffic::run(address, flooding, longer, 7, &mut Checks { logs, token })
+                        traffic::run(address, flooding, longer, 7, &mut Checks { logs, tokens })
                     })
                 });
                 std::thread::sleep(Duration::from_millis(300));

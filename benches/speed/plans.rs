@@ -11,16 +11,17 @@ use std::ops::Range;
 pub struct Checks<'t> {
     /// The range of logs.
     pub logs: Range<u64>,
-    /// The token of the request, if it has one. Requests with a token are not limited by address.
-    pub token: Option<&'t str>,
+    /// Each request has one of these tokens, if there are any. Requests with a token are not limited by
+    /// address.
+    pub tokens: &'t [String],
 }
 
 /// The history of a random log by its seal's number.
 pub struct Histories<'t> {
     /// The range of logs.
     pub logs: Range<u64>,
-    /// The token.
-    pub token: &'t str,
+    /// Each request has one of these tokens.
+    pub tokens: &'t [String],
     /// The query of the request: empty, or `?evidence=none`.
     pub query: &'static str,
 }
@@ -65,6 +66,11 @@ fn get(out: &mut Vec<u8>, path: std::fmt::Arguments<'_>, token: Option<&str>) {
     out.extend_from_slice(b"\r\n");
 }
 
+fn token_of<'t>(tokens: &'t [String], dice: &mut Dice) -> Option<&'t str> {
+    let place = usize::try_from(dice.roll(tokens.len() as u64)).unwrap_or_default();
+    tokens.get(place).map(String::as_str)
+}
+
 fn one_of(logs: &Range<u64>, dice: &mut Dice) -> u64 {
     logs.start + dice.roll(logs.end - logs.start)
 }
@@ -72,7 +78,7 @@ fn one_of(logs: &Range<u64>, dice: &mut Dice) -> u64 {
 impl Plan for Checks<'_> {
     fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
         let log = one_of(&self.logs, dice);
-        get(out, format_args!("/v1/verify/KZ{}", FIRST_SEAL + log), self.token);
+        get(out, format_args!("/v1/verify/KZ{}", FIRST_SEAL + log), token_of(self.tokens, dice));
         log
     }
 }
@@ -80,7 +86,8 @@ impl Plan for Checks<'_> {
 impl Plan for Histories<'_> {
     fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
         let log = one_of(&self.logs, dice);
-        get(out, format_args!("/v1/logs/KZ{}/history{}", FIRST_SEAL + log, self.query), Some(self.token));
+        let token = token_of(self.tokens, dice);
+        get(out, format_args!("/v1/logs/KZ{}/history{}", FIRST_SEAL + log, self.query), token);
         log
     }
 }

@@ -82,6 +82,9 @@ pub struct Parties {
     pub carrier: Party,
     /// The inspector.
     pub inspector: Party,
+    /// The tokens of the inspectorates that read, beginning with that of [`Self::inspector`]. One organisation
+    /// has at most half of the server's places, so with a single one, the benchmark would measure this limit.
+    pub inspectorates: Vec<String>,
     /// The issuer of tickets.
     pub forest_owner: Party,
     /// One for every [`TICKET`] logs.

@@ -47,11 +47,17 @@ pub async fn make(
     let sawmills = (0..4)
         .map(|n| party(20 + n, &format!("ТОО «Семей ағаш {n}»"), "enterprise"))
         .collect::<Result<Vec<_>, _>>()?;
+    let inspector = party(31, "Орман инспекциясы", "inspector")?;
+    let mut inspectorates = vec![inspector.token.clone()];
+    for n in 0..7 {
+        inspectorates.push(party(40 + n, &format!("Орман инспекциясы {n}"), "inspector")?.token);
+    }
     let mut parties = Parties {
         harvesters,
         sawmills,
         carrier: party(30, "ТОО «Жүк тасымалы»", "carrier")?,
-        inspector: party(31, "Орман инспекциясы", "inspector")?,
+        inspector,
+        inspectorates,
         forest_owner: party(32, "КГУ «Бородулиха орман шаруашылығы»", "forest_owner")?,
         tickets: Vec::new(),
     };

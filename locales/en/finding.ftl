@@ -9,7 +9,15 @@ finding-L8-v1 = { $case ->
    *[plot] The position { $position } lies { $distance_m } m outside the ticket's plot; its accuracy is { $accuracy_m } m.
 }
 finding-L13-v1 = A log of { $diameter_cm } cm and { $length_m } m is declared firewood.
-finding-L14-v1 = { $declared_m3 } m³ are declared by { $method }; { $table } has { $table_m3 } m³ ({ $deviation } %).
+finding-L14-v2 = { $case ->
+    [sum] { $logs ->
+        [one] { $logs } log of this ticket has { $declared_m3 } m³, declared to be from the table; { $table } has { $table_m3 } m³ for it ({ $deviation } %).
+       *[other] { $logs } logs of this ticket have { $declared_m3 } m³, declared to be from the table; { $table } has { $table_m3 } m³ for them ({ $deviation } %).
+    }
+   *[log] { $declared_m3 } m³ are declared by { $method }; { $table } has { $table_m3 } m³ ({ $deviation } %).
+}
+finding-table-not-covered-v1 = { $declared_m3 } m³ are declared by { $method }; { $table } has no value for { $diameter_cm } cm and { $length_m } m.
+finding-logs-as-stack-v1 = { $declared_m3 } m³ of commercial wood in { $pieces } pieces are more than { $limit_m3 } m³ a piece.
 finding-L23-v1 = { $days ->
     [one] It was recorded { $days } day after it happened ({ $occurred_at }).
    *[other] It was recorded { $days } days after it happened ({ $occurred_at }).

@@ -9,7 +9,12 @@ finding-L8-v1 = { $case ->
    *[plot] { $position } нүктесі билеттің кеспеағаш шегінен { $distance_m } м тыс жатыр; оның дәлдігі { $accuracy_m } м.
 }
 finding-L13-v1 = Диаметрі { $diameter_cm } см, ұзындығы { $length_m } м бөрене отын деп жарияланған.
-finding-L14-v1 = { $declared_m3 } м³ { $method } тәсілімен мәлімделген; { $table } бойынша { $table_m3 } м³ ({ $deviation } %).
+finding-L14-v2 = { $case ->
+    [sum] Осы билеттің { $logs } бөренесіне кесте бойынша { $declared_m3 } м³ мәлімделген; { $table } бойынша { $table_m3 } м³ ({ $deviation } %).
+   *[log] { $declared_m3 } м³ { $method } тәсілімен мәлімделген; { $table } бойынша { $table_m3 } м³ ({ $deviation } %).
+}
+finding-table-not-covered-v1 = { $declared_m3 } м³ { $method } тәсілімен мәлімделген; { $table } кестесінде { $diameter_cm } см және { $length_m } м үшін мән жоқ.
+finding-logs-as-stack-v1 = { $pieces } дана іскер сүректе { $declared_m3 } м³ бар: бір данаға { $limit_m3 } м³-ден көп.
 finding-L23-v1 = { $days ->
     [one] Оқиғадан { $days } күн өткен соң жазылған ({ $occurred_at }).
    *[other] Оқиғадан { $days } күн өткен соң жазылған ({ $occurred_at }).

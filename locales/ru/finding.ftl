@@ -9,7 +9,16 @@ finding-L8-v1 = { $case ->
    *[plot] Точка { $position } лежит в { $distance_m } м за границей лесосеки билета; её точность { $accuracy_m } м.
 }
 finding-L13-v1 = Бревно { $diameter_cm } см и { $length_m } м объявлено дровами.
-finding-L14-v1 = Заявлено { $declared_m3 } м³ способом { $method }; { $table } даёт { $table_m3 } м³ ({ $deviation } %).
+finding-L14-v2 = { $case ->
+    [sum] { $logs ->
+        [one] На { $logs } бревно этого билета заявлено { $declared_m3 } м³ по таблице; { $table } даёт для него { $table_m3 } м³ ({ $deviation } %).
+        [few] На { $logs } бревна этого билета заявлено { $declared_m3 } м³ по таблице; { $table } даёт для них { $table_m3 } м³ ({ $deviation } %).
+       *[other] На { $logs } брёвен этого билета заявлено { $declared_m3 } м³ по таблице; { $table } даёт для них { $table_m3 } м³ ({ $deviation } %).
+    }
+   *[log] Заявлено { $declared_m3 } м³ способом { $method }; { $table } даёт { $table_m3 } м³ ({ $deviation } %).
+}
+finding-table-not-covered-v1 = Заявлено { $declared_m3 } м³ способом { $method }; в { $table } нет значения для { $diameter_cm } см и { $length_m } м.
+finding-logs-as-stack-v1 = { $declared_m3 } м³ деловой древесины, штук: { $pieces }, — это больше { $limit_m3 } м³ на штуку.
 finding-L23-v1 = { $days ->
     [one] Записано через { $days } день после события ({ $occurred_at }).
     [few] Записано через { $days } дня после события ({ $occurred_at }).

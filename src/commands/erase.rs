@@ -254,11 +254,12 @@ async fn delete_rows(
             let traders = sqlx::query!(
                 r#"WITH was AS (
                        SELECT id, name FROM organization
-                       WHERE bin = $1 AND kind IN ('sole_trader', 'farm') FOR UPDATE
+                       WHERE bin = $1 AND ($2 OR kind IN ('sole_trader', 'farm')) FOR UPDATE
                    )
                    UPDATE organization o SET bin = NULL, name = NULL FROM was WHERE o.id = was.id
                    RETURNING o.id, was.name"#,
-                iin.as_str()
+                iin.as_str(),
+                iin.is_person()
             )
             .fetch_all(&mut **tx)
             .await?;

@@ -24,7 +24,7 @@ use crate::http::core::layers::LayerSettings;
 use crate::http::core::limit::{LimitSettings, PublicLimiter};
 use crate::http::core::metrics::Exposition;
 use crate::http::core::write_queue;
-use crate::http::router::{self, OpsEndpoints};
+use crate::http::router::{self, HEALTH_PATHS, METRICS_PATH, OpsEndpoints};
 use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
@@ -489,7 +489,7 @@ impl Ready {
             None => Some(exposition),
             Some(metrics_server) => {
                 tracing::info!(address = %metrics_server.local_addr(), "metrics are at /metrics");
-                let routes = exposition.open_routes();
+                let routes = exposition.open_routes(METRICS_PATH);
                 tasks.spawn(async move {
                     metrics_server.serve(routes, std::future::pending()).await;
                 });
@@ -500,7 +500,7 @@ impl Ready {
         let health = router::health(&app);
         if let Some(probe_server) = probe_server {
             tracing::info!(address = %probe_server.local_addr(), "/healthz and /readyz have their own listener");
-            let routes = health.routes();
+            let routes = health.routes(HEALTH_PATHS);
             tasks.spawn(async move {
                 probe_server.serve(routes, std::future::pending()).await;
             });

@@ -137,6 +137,18 @@ impl<Q: BatchQuery> Worker<Q> {
                 if waiting.recv_many(&mut received, self.limits.max_queries).await == 0 {
                     break;
                 }
+                // The first query wakes this task at once, before other requests that are ready have sent
+                // theirs. So the other tasks run first, as long as that brings more queries.
+                let mut before = 0;
+                while received.len() > before && received.len() < self.limits.max_queries {
+                    before = received.len();
+                    tokio::task::yield_now().await;
+                    while received.len() < self.limits.max_queries
+                        && let Ok(next) = waiting.try_recv()
+                    {
+                        received.push(next);
+                    }
+                }
                 drop(waiting);
                 self.pending.extend(received.drain(..));
             }

@@ -1,10 +1,10 @@
-//! The router: every URL of the server. Health checks and metrics (`/healthz`, `/readyz`, `/metrics`) can
-//! have listeners of their own, so `core::health` and `core::metrics` define their routes.
+//! The router: every URL of the server. Health checks and metrics can have listeners of their own, so
+//! `core::health` and `core::metrics` make their routes, with the paths given here.
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, finding_decisions, findings, harvests, keys, logs, organizations, proofs,
-    reference, seal_batches, seal_moves, seals, ticket_changes, verify,
+    custody_events, events, felling_tickets, finding_decisions, findings, harvests, keys, logs,
+    organizations, proofs, reference, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems};
@@ -30,6 +30,11 @@ use std::collections::BTreeSet;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
+
+/// The paths of the health checks: whether the process lives, and whether it is ready.
+pub const HEALTH_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+/// The path of the metrics.
+pub const METRICS_PATH: &str = "/metrics";
 
 /// The head of the OpenAPI document.
 #[derive(OpenApi)]
@@ -256,10 +261,11 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         .merge(hot_reads.method_not_allowed_fallback(hot_read_method_not_allowed))
         // The health checks are outside the token layer: a probe gets its response whatever token it sends,
         // since the liveness of the process must not depend on the database that stores the keys.
-        .merge(operations.health.routes());
+        .merge(operations.health.routes(HEALTH_PATHS));
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
-        router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
+        router =
+            router.merge(exposition.routes(METRICS_PATH, move |headers| operator_only(of.clone(), headers)));
     }
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }

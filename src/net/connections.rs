@@ -10,10 +10,14 @@
 //!   compared, and the one is closed that belongs to the address with the most connections. Many connections
 //!   from one address therefore do not close the only connection of another client before its request
 //!   arrives.
+//! - If no connection is idle when the limit of the listener is exceeded, the peers that do not read their
+//!   responses are compared: of the addresses that have more connections than the new connection's address,
+//!   the one with the most of them loses the connection that has been waiting to write for the longest time.
 //!
-//! Silent connections therefore cost other clients nothing, however many of them one address opens. A
-//! connection with a request is never closed for a new one. Connections without an address (of trusted
-//! proxies, where each carries the requests of many clients) have no limit per address and are not closed.
+//! Silent connections and unread responses therefore cost other clients nothing, however many of them some
+//! addresses have. A connection with a request that is being handled is never closed for a new one. Connections
+//! without an address (of trusted proxies, where each carries the requests of many clients) have no limit per
+//! address and are not closed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -40,6 +44,9 @@ struct Open {
     counts: HashMap<IpAddr, usize>,
     /// Idle connections with an address, by the time at which they became idle.
     idle: BTreeMap<u64, u64>,
+    /// Connections with an address and a response that waits for the peer, by the time at which it first waited. A
+    /// peer that reads a little from time to time stays here until the response is sent.
+    unread: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug)]
@@ -48,6 +55,7 @@ struct Connection {
     has_request: bool,
     waits_to_write: bool,
     idle_since: Option<u64>,
+    unread_since: Option<u64>,
     /// Dropped to close the connection.
     _close: oneshot::Sender<()>,
 }
@@ -70,6 +78,7 @@ impl Connections {
             all: HashMap::new(),
             counts: HashMap::new(),
             idle: BTreeMap::new(),
+            unread: BTreeMap::new(),
         })))
     }
 
@@ -82,7 +91,7 @@ impl Connections {
             open.close_longest_idle_of(address)?;
         }
         if open.all.len() >= open.limit {
-            open.close_one_of_the_longest_idle()?;
+            open.close_one_of_the_longest_idle().or_else(|| open.close_one_unread(of_address))?;
         }
         let (close, closed) = oneshot::channel();
         let id = open.next();
@@ -91,6 +100,7 @@ impl Connections {
             has_request: false,
             waits_to_write: false,
             idle_since: None,
+            unread_since: None,
             _close: close,
         };
         open.all.insert(id, connection);
@@ -118,6 +128,9 @@ impl Open {
         let Some(connection) = self.all.remove(&id) else { return };
         if let Some(since) = connection.idle_since {
             self.idle.remove(&since);
+        }
+        if let Some(since) = connection.unread_since {
+            self.unread.remove(&since);
         }
         if let Some(address) = connection.address
             && let Some(count) = self.counts.get_mut(&address)
@@ -148,7 +161,22 @@ impl Open {
         Some(())
     }
 
-    /// Adds the connection to `idle` if it is idle now, otherwise removes it from there.
+    /// Closes a connection with an unread response, of the address with the most connections. That address
+    /// must have more connections than that of the new connection, which has `of_address`.
+    fn close_one_unread(&mut self, of_address: usize) -> Option<()> {
+        let count = |id: &u64| {
+            let address = self.all.get(id).and_then(|connection| connection.address);
+            address.and_then(|address| self.counts.get(&address).copied()).unwrap_or(0)
+        };
+        let candidates = self.unread.values().copied().map(|id| (id, count(&id)));
+        let more = candidates.filter(|(_, count)| *count > of_address + 1);
+        let (id, _) = more.min_by_key(|(_, count)| Reverse(*count))?;
+        self.remove(id);
+        Some(())
+    }
+
+    /// Adds the connection to `idle` if it is idle now and to `unread` if its response waits for the peer;
+    /// otherwise removes it from there.
     fn sort(&mut self, id: u64) {
         let now = self.next();
         let Some(connection) = self.all.get_mut(&id) else { return };
@@ -161,6 +189,18 @@ impl Open {
             Some(since) if !is_idle => {
                 connection.idle_since = None;
                 self.idle.remove(&since);
+            }
+            _ => {}
+        }
+        let is_unread = connection.address.is_some() && connection.waits_to_write;
+        match connection.unread_since {
+            None if is_unread => {
+                connection.unread_since = Some(now);
+                self.unread.insert(now, id);
+            }
+            Some(since) if is_idle => {
+                connection.unread_since = None;
+                self.unread.remove(&since);
             }
             _ => {}
         }
@@ -253,7 +293,7 @@ mod tests {
         let (first, _first) = connections.admit(ip(1)).unwrap();
         let (second, _second) = connections.admit(ip(2)).unwrap();
         assert!(first.begin());
-        let (third, _third) = connections.admit(ip(1)).unwrap();
+        let (third, _third) = connections.admit(ip(4)).unwrap();
         assert!(!second.begin(), "it was closed for the third one");
         assert!(third.begin());
         assert!(connections.admit(ip(3)).is_none(), "all have requests");
@@ -264,6 +304,31 @@ mod tests {
         assert!(connections.admit(ip(3)).is_none(), "the end of a response is still being sent");
         third.waits_to_write(false);
         assert!(connections.admit(ip(3)).is_some());
+    }
+
+    #[test]
+    fn unread_responses_are_closed_for_a_client_of_another_address() {
+        let connections = Connections::new(5, 5);
+        let unread = |n: u8| {
+            let (seat, closed) = connections.admit(ip(n)).unwrap();
+            assert!(seat.begin());
+            seat.waits_to_write(true);
+            (seat, closed)
+        };
+        let (one_of_few, _first) = unread(2);
+        let flood: Vec<_> = (0..4).map(|_| unread(1)).collect();
+        // This peer reads a little; its connection is still the one that has waited for the longest time.
+        flood[0].0.waits_to_write(false);
+        flood[0].0.waits_to_write(true);
+        let (client, _client) = connections.admit(ip(3)).unwrap();
+        assert!(!flood[0].0.begin() && flood[1].0.begin() && one_of_few.begin());
+        assert!(client.begin());
+        assert!(connections.admit(ip(1)).is_none(), "the flood closes nothing for itself");
+        for (seat, _) in &flood[1..] {
+            seat.waits_to_write(false);
+            seat.end();
+        }
+        assert!(connections.lock().unread.len() == 1, "a sent response is not unread");
     }
 
     #[test]

@@ -7,29 +7,13 @@
 //! read one.
 
 use crate::base::error::Result;
-use crate::evidence::chain::Subject;
-use crate::evidence::chain::history::{ChainPages, ChainPosition, DisclosedEvent, Disclosure, StoredEvent};
+use crate::evidence::chain::history::ChainPosition;
 use crate::services::reads::Reads;
 use crate::timber::custody::history::{self, LogEvent, VisiblePart};
 use crate::timber::custody::history_query::{HistoryQuery, HistoryRows};
 use crate::timber::custody::log::read::{Access, LogRow, LogView};
 use crate::timber::party::reader::Reader;
 use futures_util::stream::{self, Stream};
-use sqlx::PgPool;
-
-/// The events of a chain, page by page. For each event, `open` returns which of its parts are disclosed.
-pub fn subject_pages(
-    pool: PgPool,
-    subject: Subject,
-    open: impl Fn(&StoredEvent) -> Disclosure + Send + Sync + 'static,
-) -> impl Stream<Item = Result<Vec<DisclosedEvent>>> + Send + 'static {
-    stream::try_unfold((pool, ChainPages::of(subject), open), |(pool, mut pages, open)| async move {
-        let mut db = pool.acquire().await?;
-        let events = pages.next(&mut db, &open).await?;
-        drop(db);
-        Ok((!events.is_empty()).then_some((events, (pool, pages, open))))
-    })
-}
 
 /// The history of a log that is too long for one response in memory.
 pub struct LongHistory {

@@ -12,7 +12,7 @@ use crate::base::token::Token;
 use crate::db::batching::{self, BatchLimits, BatchLoader};
 use crate::evidence::chain::history::PAGE;
 use crate::services::verification::answer::Verification;
-use crate::services::verification::lookup::{Check, CodeRow, SealLookup};
+use crate::services::verification::lookup::{Check, FoundCodes, SealLookup};
 use crate::timber::custody::history::{self, LogHistory};
 use crate::timber::custody::history_query::{HistoryQuery, HistoryRows, NameCache};
 use crate::timber::custody::log::read::{Access, LogLookup, LogRow};
@@ -130,7 +130,7 @@ impl Reads {
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
-    pub async fn seals(&self, lookup: SealLookup) -> Result<Option<Vec<CodeRow>>> {
+    pub async fn seals(&self, lookup: SealLookup) -> Result<Option<FoundCodes>> {
         let many = batching::BatchQuery::cost(&lookup) > SEALS.cost;
         if many { self.many_seals.load(lookup).await } else { self.seals.load(lookup).await }
     }
@@ -164,9 +164,9 @@ impl Reads {
         history::of(row, access, reader, self.history_rows(history::query(row, access, reader)?).await?)
     }
 
-    /// Checks the texts of a request, in order; a text that is not a code gets a verdict too. `None` if the
-    /// request has a `token` that is not valid. One query for all texts; none if there is neither a code nor
-    /// a token.
+    /// Checks the texts of a request, in order; a text that is not a code gets a verdict too. Also returns
+    /// the organisation of the `token`, if there is one; `None` if the token is not valid. One query for all
+    /// texts; none if there is neither a code nor a token.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored row that cannot be decoded.
@@ -176,14 +176,18 @@ impl Reads {
         token: Option<TokenHash>,
         ring: &KeyRing,
         now: DateTime<Utc>,
-    ) -> Result<Option<Vec<Verification>>> {
+    ) -> Result<Option<(Vec<Verification>, Option<OrganizationId>)>> {
         let check = Check::of(texts);
         let found = match token {
             _ if !check.is_empty() => self.seals(check.lookup(token)).await?,
-            Some(token) => self.caller_by_hash(token).await?.map(|_| Vec::new()),
-            None => Some(Vec::new()),
+            Some(token) => {
+                let caller = self.caller_by_hash(token).await?;
+                caller.map(|caller| FoundCodes { rows: Vec::new(), caller: Some(caller.organization) })
+            }
+            None => Some(FoundCodes::default()),
         };
-        found.map(|found| check.verdicts(found, ring, now)).transpose()
+        let Some(FoundCodes { rows, caller }) = found else { return Ok(None) };
+        Ok(Some((check.verdicts(rows, ring, now)?, caller)))
     }
 
     /// A memory permit for a history of `events` events, to be held until the response is sent; `None` for a

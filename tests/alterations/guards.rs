@@ -3,7 +3,7 @@
 
 use crate::scene::{Scene, run};
 use crate::support::pg::TestDb;
-use crate::support::process::{PATIENCE, data, program};
+use crate::support::process::{PATIENCE, data, get, program};
 use ormantrace::commands::fsck::{self, FsckError, Scope, Snapshots};
 use sqlx::PgConnection;
 use std::io::{BufRead, BufReader};
@@ -69,6 +69,20 @@ const GUARDS: &[(&str, &str, &str)] = &[
         "key-missing",
         "seal_move",
     ),
+    ("ALTER TABLE harvest DROP CONSTRAINT harvest_ticket_id_fkey", "key-missing", "harvest"),
+    ("ALTER TABLE api_key DROP CONSTRAINT api_key_organization_id_fkey", "key-missing", "api_key"),
+    (
+        "ALTER TABLE ticket_line DROP CONSTRAINT ticket_line_ticket_id_fkey,
+             ADD FOREIGN KEY (ticket_id) REFERENCES felling_ticket ON DELETE CASCADE",
+        "key-missing",
+        "ticket_line",
+    ),
+    (
+        "ALTER TABLE harvest DROP CONSTRAINT harvest_organization_id_fkey,
+             ADD FOREIGN KEY (organization_id) REFERENCES organization NOT VALID",
+        "key-missing",
+        "harvest",
+    ),
     (
         "GRANT CREATE ON SCHEMA public TO ormantrace_service; ALTER TABLE event OWNER TO ormantrace_service",
         "owner-unexpected",
@@ -132,13 +146,45 @@ async fn other_rights_are_listed_and_are_no_error() {
     assert!(said.lines().any(|line| line == "grant-listed pg_class event: PUBLIC has SELECT"), "{said}");
 }
 
+#[tokio::test]
+async fn a_table_that_was_replaced_is_found() {
+    let test = TestDb::new().await;
+    let mut db = test.owner().await;
+    for (sql, detail) in [
+        (
+            "ALTER TABLE seal_move RENAME TO moved; CREATE VIEW seal_move AS SELECT * FROM moved WHERE seq > 1",
+            "table-replaced pg_class seal_move: it is not a table any more",
+        ),
+        (
+            "ALTER TABLE seal_move RENAME TO moved",
+            "table-replaced pg_class seal_move: there is no such table",
+        ),
+        (
+            "CREATE TABLE kept () INHERITS (leaf)",
+            "table-replaced pg_class leaf: another table adds its rows to it",
+        ),
+        (
+            "CREATE TEMPORARY TABLE log (LIKE public.log)",
+            "table-replaced pg_class log: another relation of this name comes first in the search path",
+        ),
+    ] {
+        run(&mut db, "BEGIN").await;
+        run(&mut db, sql).await;
+        let guards = fsck::guards::read(&mut db).await.unwrap();
+        let told: Vec<String> = guards.errors.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|line| line == detail), "{sql}: {told:#?}");
+        run(&mut db, "ROLLBACK").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_warns_and_refuses_only_without_its_append_only_triggers() {
     let test = TestDb::new().await;
     let data = data();
     let mut owner = test.owner().await;
     let mut serve = program();
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &test.url(), "--data-dir"]);
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
+    serve.args(["--database-url", &test.url(), "--data-dir"]);
     serve.arg(data.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
 
     run(
@@ -158,6 +204,17 @@ async fn a_server_warns_and_refuses_only_without_its_append_only_triggers() {
             break;
         }
     }
+    let metrics = told.iter().find_map(|line| {
+        let (_, after) =
+            line.split_once("127.0.0.1:").filter(|_| line.contains("metrics are at /metrics"))?;
+        let port: String = after.chars().take_while(char::is_ascii_digit).collect();
+        format!("127.0.0.1:{port}").parse().ok()
+    });
+    let metrics = metrics.unwrap_or_else(|| panic!("{told:#?}"));
+    let (status, figures) = get(metrics, "/metrics", None);
+    assert_eq!(status, 200, "{figures}");
+    // Row security, the key and the owner; the rights of the service were revoked before they were counted.
+    assert!(figures.contains("\normantrace_guard_errors 3\n"), "{figures}");
     child.kill().unwrap();
     child.wait().unwrap();
     let told = told.join("\n");

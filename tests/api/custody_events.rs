@@ -348,13 +348,13 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
         let found = answer["findings"].as_array().unwrap();
         found.iter().map(|found| found["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    // A saw log is corrected to firewood with half of the volume that the volume table gives. This makes two
-    // findings.
-    assert_eq!(rules(json!({"wood": "firewood", "volume_m3": 0.17})).await, ["L14", "L13"]);
+    // A sawlog is corrected to firewood and to a length 0.4 m greater, with the volume of the former length.
+    // This makes two findings.
+    assert_eq!(rules(json!({"wood": "firewood", "length_m": 6.4, "volume_m3": 0.31})).await, ["L14", "L13"]);
     assert_eq!(rules(json!({"place": {"name": "41-орам"}})).await, [""; 0]);
     assert_eq!(rules(json!({"occurred_at": "2026-10-05T09:20:00+05:00"})).await, [""; 0]);
-    assert_eq!(rules(json!({"grade": 3, "volume_m3": 0.17})).await, [""; 0]);
-    assert_eq!(rules(json!({"length_m": 6.5})).await, ["L14", "L13"]);
+    assert_eq!(rules(json!({"grade": 3, "volume_m3": 0.31})).await, [""; 0]);
+    assert_eq!(rules(json!({"top_diameter_cm": 24.5})).await, ["L14", "L13"]);
 }
 
 /// The harvester may correct its harvest while it has the log, the log is open and not on the road, and no
@@ -424,6 +424,53 @@ async fn a_correction_adds_nothing_to_a_cancelled_ticket() {
     refused.expect(409);
     assert_eq!(refused.codes(), ["ticket-cancelled"]);
     world.event(&felled.enterprise, "corrected", &felled.logs, set(0.31)).await.expect(201);
+}
+
+/// A correction may add volume until the end of the ticket's last day of felling in Kazakhstan.
+#[tokio::test]
+async fn a_correction_adds_nothing_to_an_expired_ticket() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let set = |volume: f64| json!({"corrects": 1, "reason": "Өлшем қате", "set": {"volume_m3": volume}});
+    world.clock.set("2026-12-31T18:59:00Z".parse().unwrap());
+    world.event(&felled.inspector, "corrected", &felled.logs, set(0.34)).await.expect(201);
+    world.clock.set("2026-12-31T19:00:00Z".parse().unwrap());
+    let refused = world.event(&felled.inspector, "corrected", &felled.logs, set(0.36)).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["ticket-expired"]);
+    world.event(&felled.inspector, "corrected", &felled.logs, set(0.31)).await.expect(201);
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_receiver_takes_back_its_own_rejection() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.event(to, "rejected", logs, json!({})).await.expect(201);
+    let undo = json!({"corrects": 3, "reason": "Басқа бөрене еді", "reverse": true});
+    // An organisation without any part in it cannot.
+    world.event(&felled.carrier, "corrected", logs, undo.clone()).await.expect(422);
+    world.event(to, "corrected", logs, undo).await.expect(201);
+    world.event(to, "accepted", logs, json!({})).await.expect(201);
+    assert_eq!(status(&world, &felled, &logs[0]).await["holder"]["id"], json!(to.id));
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+/// The name of an official, as that of every person, is refused if it has lost letters.
+#[tokio::test]
+async fn an_officials_name_with_lost_letters_is_refused() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    for name in ["Ермек Сей?тов", "Ќайрат Сейтов", "Јрмек"] {
+        let details = json!({"details": {"outcome": "match", "official": {"name": name}}});
+        let refused = world.event(&felled.inspector, "inspected", &felled.logs, details).await;
+        assert_eq!(refused.expect(422)["errors"][0]["pointer"], "/details/official/name");
+        assert_eq!(refused.codes(), ["name-letters-lost"]);
+    }
+    let details = json!({"details": {"outcome": "match", "official": {"name": "Ермек Сейітов"}}});
+    world.event(&felled.inspector, "inspected", &felled.logs, details).await.expect(201);
 }
 
 #[tokio::test]

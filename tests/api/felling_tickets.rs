@@ -9,7 +9,8 @@ use ormantrace::base::ids::TicketId;
 use ormantrace::base::units::Volume;
 use ormantrace::evidence::chain::Tx;
 use ormantrace::evidence::chain::{Hash, Salt};
-use ormantrace::timber::ticket::{add_marked, lock_for_harvest};
+use ormantrace::timber::ticket::{LineChange, add_marked, lock_for_harvest};
+use ormantrace::timber::wood::bounds::TableSums;
 use serde_json::{Value, json};
 
 /// A ticket as the forestry of Borodulikha would issue it.
@@ -360,9 +361,10 @@ async fn marked_volume_is_subtracted_from_the_remaining() {
     assert!(held.row.plot.is_some());
     let line = held.lines.iter().find(|line| line.permitted == Volume::parse("120.5").unwrap()).unwrap();
     let more = Volume::parse("0.33").unwrap();
-    add_marked(&mut tx, &[(line.id, more), (line.id, more)]).await.unwrap();
+    let change = |marked| LineChange { id: line.id, marked, by_table: TableSums::ZERO };
+    add_marked(&mut tx, &[change(more), change(more)]).await.unwrap();
     // A correction subtracts volume.
-    add_marked(&mut tx, &[(line.id, Volume::ZERO.checked_sub(more).unwrap())]).await.unwrap();
+    add_marked(&mut tx, &[change(Volume::ZERO.checked_sub(more).unwrap())]).await.unwrap();
     tx.commit().await.unwrap();
     let seen = p.world.get(&path, &p.holder).await.expect(200);
     assert_eq!(seen["lines"][0]["marked_m3"], json!(0.33));
@@ -371,7 +373,7 @@ async fn marked_volume_is_subtracted_from_the_remaining() {
     let mut tx = Tx::begin(&p.world.app.pool).await.unwrap();
     assert!(lock_for_harvest(&mut tx, TicketId::new()).await.unwrap().is_none());
     let below = Volume::ZERO.checked_sub(Volume::parse("1").unwrap()).unwrap();
-    assert!(add_marked(&mut tx, &[(line.id, below)]).await.is_err(), "never below zero");
+    assert!(add_marked(&mut tx, &[change(below)]).await.is_err(), "never below zero");
 }
 
 #[tokio::test]

@@ -87,18 +87,22 @@ async fn a_line_bears_its_permitted_volume_and_tolerance_to_the_last_decimal() {
     // more.
     let stack = |seal: &str, volume: f64| {
         json!({"seal_number": seal, "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
-               "volume_m3": volume, "measurement_method": "stack_geometric", "occurred_at": "2026-10-05T09:30:00+05:00"})
+               "pieces": 500, "volume_m3": volume, "measurement_method": "stack_geometric",
+               "occurred_at": "2026-10-05T09:30:00+05:00"})
     };
     let post = |logs: Vec<serde_json::Value>| {
         let body = json!({"felling_ticket_id": felled.ticket, "responsible_person": {"name": "Ерлан Оспанов"}, "logs": logs});
         world.post("/v1/harvests", &felled.enterprise, body)
     };
-    let over = post(vec![stack(&felled.seals[0], 21.6), stack(&felled.seals[1], 0.0001)]).await;
+    let over = post(vec![stack(&felled.seals[0], 11.6), stack(&felled.seals[1], 10.0001)]).await;
     over.expect(409);
     assert_eq!(over.codes(), ["line-exceeded"]);
     let within = post(vec![stack(&felled.seals[0], 21.6)]).await.expect(201);
     assert!(within["findings"].as_array().unwrap().iter().any(|f| f["rule"] == "L6"), "{within}");
-    post(vec![stack(&felled.seals[1], 0.0001)]).await.expect(409);
+    // The smallest stack: one piece of 0.0005 m³.
+    let mut smallest = stack(&felled.seals[1], 0.0005);
+    smallest["pieces"] = json!(1);
+    post(vec![smallest]).await.expect(409);
 }
 
 #[tokio::test]
@@ -212,7 +216,8 @@ async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
     // 4 m³, and at the same time eight stacks of 3 m³ are harvested.
     let stack = |seal: &str, volume: f64| {
         json!({"seal_number": seal, "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
-               "volume_m3": volume, "measurement_method": "stack_geometric", "occurred_at": "2026-10-05T09:30:00+05:00"})
+               "pieces": 60, "volume_m3": volume, "measurement_method": "stack_geometric",
+               "occurred_at": "2026-10-05T09:30:00+05:00"})
     };
     let harvest = |logs: Vec<serde_json::Value>| {
         let body = json!({"felling_ticket_id": felled.ticket, "responsible_person": {"name": "Ерлан Оспанов"}, "logs": logs});

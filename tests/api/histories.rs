@@ -312,6 +312,38 @@ async fn a_plus_in_a_query_need_not_be_escaped_in_a_time() {
     assert_eq!(answer.codes(), ["time-malformed"]);
 }
 
+/// A phone in the forest reads the history of a log of ten events without evidence in at most 9 kB.
+#[tokio::test]
+async fn ten_events_without_evidence_are_at_most_nine_kilobytes() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, logs) = (&felled.enterprise, &felled.logs[..]);
+    let place =
+        json!({"place": {"name": "Нижний склад, с. Бородулиха", "region": "KZ-10", "kind": "storage"}});
+    let carrier = json!({"carrier_bin": felled.carrier.bin, "vehicle": "123 ABC 10"});
+    world.event(from, "stored", logs, place).await.expect(201);
+    world.event(from, "loaded", logs, carrier).await.expect(201);
+    world.event(from, "transferred", logs, json!({"to_bin": felled.sawmill.bin})).await.expect(201);
+    world.event(from, "departed", logs, json!({})).await.expect(201);
+    world.event(from, "arrived", logs, json!({})).await.expect(201);
+    world.event(&felled.sawmill, "received", logs, json!({})).await.expect(201);
+    let inspected = json!({"details": {"outcome": "differs", "note": "Диаметрі кіші",
+                                       "official": {"name": "Ермек Сейітов", "post": "Мемлекеттік орман инспекторы"}}});
+    world.event(&felled.inspector, "inspected", logs, inspected).await.expect(201);
+    world.event(&felled.sawmill, "stored", logs, json!({})).await.expect(201);
+    let act = json!({"details": {"reason": "Ticket number is not on the log",
+                                 "official": {"name": "Ермек Сейітов"}, "act": {"number": "17-2026", "date": "2026-10-05"}}});
+    world.event(&felled.inspector, "detained", logs, act).await.expect(201);
+    for reader in [&felled.inspector, &felled.sawmill] {
+        let path = format!("/v1/logs/{}/history?evidence=none", logs[0]);
+        let history = world.get(&path, reader).await;
+        let body = history.expect(200);
+        assert_eq!(body["events"].as_array().unwrap().len(), 10);
+        assert!(body["log"]["held"].is_object(), "{body}");
+        assert!(history.bytes.len() <= 9_000, "{} bytes", history.bytes.len());
+    }
+}
+
 #[tokio::test]
 async fn a_history_without_evidence_has_the_same_events_and_hashes() {
     let world = World::new().await;

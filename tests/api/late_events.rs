@@ -52,7 +52,7 @@ async fn a_late_correction_is_in_force_when_it_comes_for_line_and_log_alike() {
     assert_eq!(world.unsound().await, [""; 0]);
     // After further corrections, the marked volume of the ticket line still equals the volume of the log: no
     // correction is lost or counted twice.
-    for (seq, volume) in [(42, 0.28), (43, 0.28), (44, 0.31)] {
+    for (seq, volume) in [(42, 0.32), (43, 0.32), (44, 0.31)] {
         let right = json!({"corrects": 1, "reason": "қайта өлшенді", "set": {"volume_m3": volume}});
         let right = with(right, &at("09:46", seq));
         world.event(&felled.enterprise, "corrected", &felled.logs, right).await.expect(201);
@@ -151,6 +151,34 @@ async fn a_late_event_that_a_recorded_one_contradicts_is_refused() {
     refused.expect(409);
     assert_eq!(refused.codes(), ["contradicts-later"]);
     assert_eq!(log(&world, &felled).await["last_event"]["type"], "withdrawn");
+}
+
+/// A departure and an arrival are no duplicates of a late event that ends the journey between them.
+#[tokio::test]
+async fn a_late_end_of_a_log_on_its_journey_is_refused() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, logs) = (&felled.enterprise, &felled.logs[..]);
+    world.event(from, "loaded", logs, json!({})).await.expect(201);
+    world.event(from, "departed", logs, json!({})).await.expect(201);
+    world.later(120);
+    world.event(from, "arrived", logs, json!({})).await.expect(201);
+    world.later(60);
+    for (seq, end) in [(1, "lost"), (2, "destroyed"), (3, "sold")] {
+        let refused = world.event(from, end, logs, at("11:00", seq)).await;
+        refused.expect(409);
+        assert!(
+            ["contradicts-later", "transition-not-allowed"].contains(&refused.codes()[0].as_str()),
+            "{end}"
+        );
+        if ["lost", "destroyed"].contains(&end) {
+            assert_eq!(refused.codes(), ["contradicts-later"], "{end}");
+        }
+    }
+    // The carrier's own record of the same journey is a duplicate.
+    world.event(from, "arrived", logs, at("11:30", 5)).await.expect(201);
+    assert_eq!(log(&world, &felled).await["last_event"]["type"], "arrived");
+    assert_eq!(world.unsound().await, [""; 0]);
 }
 
 /// A former owner cannot record a late sale of a log that it has handed over since. The sale would close the

@@ -151,8 +151,10 @@ async fn a_past_party_sees_the_state_after_its_own_events_on_every_page() {
     let log = stored_logs::log(&world, &issuer, &holder, "KZ-0001", 700).await;
     past_party(&world, &log, &seller, 702).await;
     sqlx::query(
-        "INSERT INTO ticket_line (id, ticket_id, position, species, wood, permitted_m3, marked_m3)
-         SELECT line_id, ticket_id, 1, species, wood, 100, volume_m3 FROM log WHERE id = $1",
+        "INSERT INTO ticket_line (id, ticket_id, position, species, wood, permitted_m3, marked_m3, by_table_logs,
+             by_table_m3, table_m3)
+         SELECT line_id, ticket_id, 1, species, wood, 100, volume_m3, 1, volume_m3, table_volume_m3
+         FROM log WHERE id = $1",
     )
     .bind(log.id)
     .execute(&world.app.pool)

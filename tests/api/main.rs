@@ -22,7 +22,7 @@ mod marking_codes;
 mod organizations;
 mod proofs;
 mod publish;
-#[path = "../faults/random.rs"]
+#[path = "../support/random.rs"]
 #[allow(dead_code, reason = "this binary takes what it needs")]
 mod random;
 mod real;
@@ -33,6 +33,7 @@ mod seals;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
 mod verify;
+mod volumes;
 #[path = "../support/wired.rs"]
 mod wired;
 #[path = "../support/world.rs"]

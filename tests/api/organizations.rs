@@ -242,6 +242,51 @@ async fn a_persons_number_makes_no_legal_entity() {
         .await
         .unwrap();
     assert_eq!(shown().await, Value::Null);
+    // The same holds for every response to an organisation that is not the person's own.
+    let log = world.get("/v1/logs/KZ-0001", &world.inspector().await).await.expect(200);
+    assert_eq!(log["holder"]["name"], "ТОО «Ертіс ағаш»", "an inspector sees all names");
+    let tickets = world.get("/v1/felling-tickets", &issuer).await.expect(200);
+    let ticket = &tickets["items"][0];
+    assert_eq!((&ticket["holder_id"], &ticket["holder_name"]), (&json!(holder.id), &Value::Null), "{ticket}");
+    assert_eq!(ticket["holder_bin"], Value::Null);
+    sqlx::query("UPDATE organization SET bin = '900101300008' WHERE id = $1")
+        .bind(issuer.id)
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    let own = format!("/v1/felling-tickets/{}", ticket["id"].as_str().unwrap());
+    assert_eq!(world.get(&own, &holder).await.expect(200)["issuer_name"], Value::Null);
+}
+
+/// A history and a seal do not name a person that was registered as a legal entity.
+#[tokio::test]
+async fn a_person_registered_as_a_legal_entity_is_named_to_nobody_else() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.event(to, "accepted", logs, json!({})).await.expect(201);
+    sqlx::query("UPDATE organization SET bin = '900101300007' WHERE id = $1")
+        .bind(from.id)
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    let name = "Ертіс ағаш";
+    for path in [
+        format!("/v1/logs/{}", logs[0]),
+        format!("/v1/logs/{}/history", logs[0]),
+        format!("/v1/logs/{}/history?evidence=none", logs[0]),
+        format!("/v1/seals/{}", logs[0]),
+        "/v1/logs".to_owned(),
+    ] {
+        let answer = world.get(&path, to).await.expect(200).to_string();
+        assert!(!answer.contains(name) && !answer.contains("900101300007"), "{path}: {answer}");
+        let known = world.get(&path, &felled.inspector).await;
+        assert!(
+            known.status != 200 || !path.contains("history") || known.json().to_string().contains(name),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]

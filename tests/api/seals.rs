@@ -103,6 +103,82 @@ async fn a_batch_is_registered_and_all_errors_of_another_are_reported() {
 }
 
 #[tokio::test]
+async fn a_registration_sent_twice_is_one_conflict_that_names_its_batch() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let line = |n: u32| format!("SE-{n:05},{}\r\n", code(&format!("S{n:05}")).replace('\u{1d}', "<GS>"));
+    let table = |lines: &mut dyn Iterator<Item = u32>| {
+        format!("number,marking_code\r\n{}", lines.map(line).collect::<String>()).into_bytes()
+    };
+    let query = format!("?holder_bin={}", enterprise.bin);
+    let batch = csv(&world, &operator, &query, table(&mut (1..4))).await.expect(201);
+    let id = batch["id"].as_str().unwrap();
+    // Again, in another order, a part of it, and as JSON.
+    let again = [
+        csv(&world, &operator, &query, table(&mut (1..4))).await,
+        csv(&world, &operator, &query, table(&mut (1..4).rev())).await,
+        csv(&world, &operator, &query, table(&mut (2..4))).await,
+        world.post("/v1/seals", &operator, json!({"holder_bin": enterprise.bin, "seals": seals(1..4)})).await,
+    ];
+    for answer in &again {
+        answer.expect(409);
+        assert_eq!(answer.codes(), ["already-recorded"]);
+        let entry = answer.json()["errors"][0].clone();
+        assert!(entry["detail"].as_str().unwrap().contains(id), "{entry}");
+    }
+    assert_eq!(entries(&again[3]), pairs(&[("", "already-recorded")]));
+    assert_eq!(again[0].json()["errors"][0]["line"], 1);
+    // With one seal more, each registered seal is named.
+    let answer = csv(&world, &operator, &query, table(&mut (1..5))).await;
+    answer.expect(409);
+    assert_eq!(answer.codes().len(), 6, "{answer:?}");
+    // Two numbers of the batch with exchanged codes.
+    let mut swapped = seals(1..3);
+    let first = swapped[0]["marking_code"].take();
+    swapped[0]["marking_code"] = std::mem::replace(&mut swapped[1]["marking_code"], first);
+    let answer =
+        world.post("/v1/seals", &operator, json!({"holder_bin": enterprise.bin, "seals": swapped})).await;
+    answer.expect(409);
+    assert_eq!(answer.codes().len(), 4, "{answer:?}");
+    // Seals of two batches.
+    registered(&world, &operator, &enterprise, 4..6).await;
+    let body = json!({"holder_bin": enterprise.bin, "seals": seals(3..5)});
+    assert_eq!(world.post("/v1/seals", &operator, body).await.codes().len(), 4);
+}
+
+/// A number with a hyphen is printed in groups on some plastic. It is typed with blanks then, in writes as in the
+/// public check.
+#[tokio::test]
+async fn a_number_typed_in_groups_names_its_seal_in_writes() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let numbers = ["DEMO-000041", "DEMO-000042", "DEMO-000043", "DEMO-000044", "DEMO000044"];
+    let seals: Vec<Value> =
+        numbers.iter().map(|n| json!({"number": n, "marking_code": code(&n.replace('-', "x"))})).collect();
+    let body = json!({"holder_bin": felled.enterprise.bin, "seals": seals});
+    world.post("/v1/seals", &felled.operator, body).await.expect(201);
+    let body = World::harvest_of(&felled.ticket, &["DEMO 000 041".to_owned()]);
+    let made = world.post("/v1/harvests", &felled.enterprise, body).await.expect(201);
+    assert_eq!(made["logs"][0]["seal_number"], "DEMO-000041");
+    let logs = ["DEMO\u{a0}000 041".to_owned()];
+    world.event(&felled.enterprise, "stored", &logs, json!({})).await.expect(201);
+    let new = json!({"new_seal_number": "demo 000 042", "reason": "пломба шытынаған"});
+    world.event(&felled.enterprise, "seal_replaced", &logs, new).await.expect(201);
+    let log = world.get("/v1/logs/DEMO-000042", &felled.enterprise).await.expect(200);
+    assert_eq!(log["seal"]["number"], "DEMO-000042");
+    let seal = world.get("/v1/seals/DEMO%20000%20043", &felled.enterprise).await.expect(200);
+    assert_eq!(seal["number"], "DEMO-000043");
+    let body = json!({"to_bin": felled.sawmill.bin, "numbers": ["DEMO 000 043"]});
+    world.post("/v1/seals/transfer", &felled.enterprise, body).await.expect(200);
+    let body = json!({"reason": "spoiled"});
+    world.post("/v1/seals/DEMO%20000%20043/void", &felled.sawmill, body).await.expect(200);
+    // The number without a hyphen is registered too, so it is the one that is meant.
+    let seal = world.get("/v1/seals/DEMO%20000%20044", &felled.enterprise).await.expect(200);
+    assert_eq!(seal["number"], "DEMO000044");
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn only_enterprises_and_forest_owners_get_seals_and_only_from_the_operator() {
     let world = World::new().await;
     let (operator, enterprise, carrier) =

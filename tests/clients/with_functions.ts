@@ -1,7 +1,7 @@
 // A harvest through the functions that @hey-api/openapi-ts generates.
 import { createClient } from "./generated/functions/client/index.js";
 import {
-  createCustodyEvent, createHarvest, getLog, listFellingTickets, listSeals, verifyCode,
+  createCustodyEvent, createHarvest, getHarvestTemplate, getLog, getSealLabel, listFellingTickets, listSeals, verifyCode,
 } from "./generated/functions/index.js";
 import type { ErrorCode, NewCustodyEvent, NewLog, Problem, TicketView, Verdict } from "./generated/functions/index.js";
 import { expect, present, server, token, type Step } from "./expect.js";
@@ -54,6 +54,14 @@ step = "verify a code without an account";
 const check = await verifyCode({ client: buyer, path: { code: seal } });
 const verdict: Verdict = present(step, check.data).verdict;
 expect(step, verdict, "valid");
+
+step = "download a table and a label";
+const template = await getHarvestTemplate({ client: harvester, query: { lang: "en" }, parseAs: "text" });
+const table: string = present(step, template.data);
+expect(step, table.includes("seal_number,"), true);
+const picture = await getSealLabel({ client: harvester, path: { number: seal }, parseAs: "text" });
+const label: string = present(step, picture.data);
+expect(step, label.trimEnd().endsWith("</svg>"), true);
 
 step = "read the codes of an error";
 const again = await createHarvest({ client: harvester, body });

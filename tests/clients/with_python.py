@@ -5,9 +5,9 @@ from datetime import datetime, timezone
 from generated_client import AuthenticatedClient, Client
 from generated_client.api.custody import create_custody_event
 from generated_client.api.felling_tickets import list_felling_tickets
-from generated_client.api.harvests import create_harvest
+from generated_client.api.harvests import create_harvest, get_harvest_template
 from generated_client.api.logs import get_log
-from generated_client.api.seals import list_seals
+from generated_client.api.seals import get_seal_label, list_seals
 from generated_client.api.verification import verify_code
 from generated_client.models import (
     ErrorCodeType0,
@@ -76,6 +76,14 @@ assert inspected.events[0].seq == 2, inspected
 # Verify a code without an account.
 check = verify_code.sync(code=seals[0], client=buyer)
 assert check.verdict == Verdict.VALID, check
+
+# Download a table and a label.
+table = get_harvest_template.sync_detailed(client=harvester, lang="en")
+assert table.status_code == 200 and "seal_number," in table.content.decode("utf-8-sig"), table
+assert isinstance(table.parsed, str), table.parsed
+label = get_seal_label.sync_detailed(number=seals[0], client=harvester)
+assert label.status_code == 200 and label.content.rstrip().endswith(b"</svg>"), label
+assert isinstance(label.parsed, str), label.parsed
 
 # Read the codes of an error.
 again = create_harvest.sync(client=harvester, body=harvest)

@@ -57,6 +57,18 @@ const check = await buyer.GET("/v1/verify/{code}", { params: { path: { code: sea
 const verdict: components["schemas"]["Verdict"] = present(step, check.data).verdict;
 expect(step, verdict, "valid");
 
+step = "download a table and a label";
+const template = await harvester.GET("/v1/harvests/template.csv", {
+  params: { query: { lang: "en" } }, parseAs: "text",
+});
+const table: string = present(step, template.data);
+expect(step, table.includes("seal_number,"), true);
+const picture = await harvester.GET("/v1/seals/{number}/label.svg", {
+  params: { path: { number: seal } }, parseAs: "text",
+});
+const label: string = present(step, picture.data);
+expect(step, label.trimEnd().endsWith("</svg>"), true);
+
 step = "read the codes of an error";
 const again = await harvester.POST("/v1/harvests", { body });
 const problem: components["schemas"]["Problem"] = present(step, again.error);

@@ -1,4 +1,4 @@
-//! Clients that take as much of a server as they can get: seven shapes of attack.
+//! Clients that take as much of a server as they can get: nine shapes of attack.
 
 use crate::scene::Attacker;
 use crate::support::process::PATIENCE;
@@ -29,8 +29,13 @@ pub enum Shape {
     UnreadResponses,
     /// Connections without a request, from several addresses.
     SilentConnections,
+    /// Requests for pages of lists, for the API's document and for long lists of errors; the attacker reads only the
+    /// status of each response.
+    UnreadLists,
     /// Dry runs of large harvests, by one organisation.
     HeavyRehearsals,
+    /// Large harvests with one misspelt species each, by one organisation.
+    RefusedHarvests,
     /// Checks of made-up codes, from the same address as the client that must be served.
     CodeFlood,
     /// Reads and write requests with forty keys of one organisation.
@@ -40,11 +45,13 @@ pub enum Shape {
 }
 
 impl Shape {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::DrippingBodies,
         Self::UnreadResponses,
         Self::SilentConnections,
+        Self::UnreadLists,
         Self::HeavyRehearsals,
+        Self::RefusedHarvests,
         Self::CodeFlood,
         Self::ManyKeys,
         Self::LimitOfFiles,
@@ -57,7 +64,9 @@ impl Shape {
             Self::DrippingBodies => (200, &[2]),
             Self::UnreadResponses => (100, &[3]),
             Self::SilentConnections => (1_350, &[4, 5, 6, 7, 8]),
+            Self::UnreadLists => (1_100, &[15, 16, 17, 18, 19]),
             Self::HeavyRehearsals => (70, &[9]),
+            Self::RefusedHarvests => (40, &[20]),
             // The client's own address.
             Self::CodeFlood => (80, &[1]),
             Self::ManyKeys => (120, &[10]),
@@ -72,7 +81,9 @@ impl fmt::Display for Shape {
             Self::DrippingBodies => "slow bodies",
             Self::UnreadResponses => "unread responses",
             Self::SilentConnections => "silent connections",
+            Self::UnreadLists => "unread pages of lists",
             Self::HeavyRehearsals => "large dry runs",
+            Self::RefusedHarvests => "large harvests with a misspelt species",
             Self::CodeFlood => "a flood of codes from the client's address",
             Self::ManyKeys => "many keys of one organisation",
             Self::LimitOfFiles => "a limit of 512 open files",
@@ -174,26 +185,34 @@ async fn use_connection(shape: Shape, mut stream: TcpStream, attacker: &Attacker
         }
         Shape::UnreadResponses => {
             let path = format!("/v1/felling-tickets/{}/history", attacker.long_ticket);
-            if stream.write_all(request("GET", &path, token, None).as_bytes()).await.is_ok() {
-                let mut begin = [0; 12];
-                let status = timeout(PATIENCE, stream.read_exact(&mut begin)).await;
-                gains.add(
-                    status.map_or("timeout".into(), |_| String::from_utf8_lossy(&begin[9..]).into_owned()),
-                );
-                if &begin[9..] == b"200" {
-                    sleep(HELD).await;
+            leave_unread(&mut stream, &request("GET", &path, token, None), gains).await;
+        }
+        Shape::UnreadLists => {
+            let lists =
+                ["/v1/seals?limit=1000", "/v1/logs?limit=1000", attacker.batch.as_str(), "/openapi.json"];
+            let request = match lists.get(usize::try_from(n % 5).unwrap_or_default()) {
+                Some(path) => request("GET", path, token, None),
+                None => {
+                    let head = request("POST", "/v1/harvests", token, Some(attacker.refused.len()));
+                    format!("{head}{}", attacker.refused)
                 }
-            }
+            };
+            leave_unread(&mut stream, &request, gains).await;
         }
         Shape::SilentConnections | Shape::LimitOfFiles => {
             let outcome = answer(&mut stream).await;
             gains.add(outcome);
         }
-        Shape::HeavyRehearsals => {
-            let head = request("POST", "/v1/harvests?dry_run=true", token, Some(attacker.rehearsal.len()));
+        Shape::HeavyRehearsals | Shape::RefusedHarvests => {
+            let (path, body) = if shape == Shape::HeavyRehearsals {
+                ("/v1/harvests?dry_run=true", &attacker.rehearsal)
+            } else {
+                ("/v1/harvests", &attacker.misspelt)
+            };
+            let head = request("POST", path, token, Some(body.len()));
             let sent = async {
                 stream.write_all(head.as_bytes()).await?;
-                stream.write_all(attacker.rehearsal.as_bytes()).await
+                stream.write_all(body.as_bytes()).await
             };
             if sent.await.is_ok() {
                 gains.add(answer(&mut stream).await);
@@ -218,6 +237,22 @@ async fn use_connection(shape: Shape, mut stream: TcpStream, attacker: &Attacker
                 gains.add(answer(&mut stream).await);
             }
         }
+    }
+}
+
+/// Sends a request, reads the status of the response, and leaves the rest unread.
+async fn leave_unread(stream: &mut TcpStream, request: &str, gains: &Gains) {
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return gains.add("closed");
+    }
+    let mut begin = [0; 12];
+    match timeout(PATIENCE, stream.read_exact(&mut begin)).await {
+        Ok(Ok(_)) => gains.add(String::from_utf8_lossy(&begin[9..])),
+        Ok(Err(_)) => gains.add("closed"),
+        Err(_) => gains.add("timeout"),
+    }
+    if matches!(&begin[9..], b"200" | b"422") {
+        sleep(HELD).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! A client that keeps to the rules is served, whatever other clients do.
 //!
-//! Seven shapes of attack run one after another, each against a small server process of its own. During each
+//! Nine shapes of attack run one after another, each against a small server process of its own. During each
 //! attack, a client writes, reads and checks codes, each request on its own connection; every request must
 //! get a response, and none may be a 503 or a 429. The server's resident memory (99th percentile during the
 //! attack) must be within three times that of the idle server. `ORMANTRACE_LONG=1` runs each attack for a

@@ -17,6 +17,7 @@ mod check;
 mod client;
 mod fault;
 mod proxy;
+#[path = "../support/random.rs"]
 mod random;
 mod report;
 mod scene;

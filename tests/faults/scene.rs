@@ -35,6 +35,12 @@ pub struct Attacker {
     pub long_ticket: String,
     /// The body of a large harvest.
     pub rehearsal: String,
+    /// The same harvest with one misspelt species.
+    pub misspelt: String,
+    /// The body of a harvest with an error in each of its logs.
+    pub refused: String,
+    /// The path of the list of a batch of the attacker's seals.
+    pub batch: String,
     /// The body of a custody event.
     pub event: String,
 }
@@ -136,8 +142,8 @@ pub fn prepare(
         post("/v1/felling-tickets", &issuer.token, body)["id"].as_str().expect("an id").to_owned()
     };
     let (own, foreign) = (ticket(&honest, "0001245"), ticket(&greedy, "0001246"));
-    // Returns the number and the complete marking code of each seal of a new batch.
-    let seals = |holder: &Enterprise, quantity: usize| -> Vec<(String, String)> {
+    // Returns the path of the list of a new batch, and the number and the complete marking code of each seal.
+    let seals = |holder: &Enterprise, quantity: usize| -> (String, Vec<(String, String)>) {
         let batch = post("/v1/seal-batches", TOKEN, json!({"holder_bin": holder.bin, "quantity": quantity}));
         let path = format!("/v1/seal-batches/{}/seals", batch["id"].as_str().expect("an id"));
         let (status, lines) = ask(server.address, "GET", &path, Some(TOKEN), None).expect("a list");
@@ -147,10 +153,19 @@ pub fn prepare(
             let text = |name: &str| seal[name].as_str().expect("text").to_owned();
             (text("number"), text("marking_code"))
         };
-        lines.lines().map(seal).collect()
+        let all = lines.lines().map(seal).collect();
+        (path, all)
     };
-    let greedy_seals: Vec<String> = seals(&greedy, logs).into_iter().map(|(number, _)| number).collect();
-    let mut seals = seals(&honest, 3_000);
+    let (batch, greedy_seals) = seals(&greedy, logs.max(1_000));
+    let greedy_seals: Vec<String> = greedy_seals.into_iter().map(|(number, _)| number).collect();
+    let rehearsed = &greedy_seals[..logs];
+    let mut misspelt = harvest(&foreign, rehearsed);
+    misspelt["logs"][logs / 2]["species"] = json!("pinus_sylvestrys");
+    let mut refused = harvest(&foreign, rehearsed);
+    for log in refused["logs"].as_array_mut().expect("a list") {
+        log["species"] = json!("pinus_sylvestrys");
+    }
+    let (_, mut seals) = seals(&honest, 3_000);
     let first = seals.split_off(seals.len() - 1).remove(0);
     post("/v1/harvests", &honest.token, harvest(&own, std::slice::from_ref(&first.0)));
 
@@ -169,7 +184,10 @@ pub fn prepare(
     };
     let attacker = Attacker {
         tokens: (0..KEYS).map(key).collect(),
-        rehearsal: harvest(&foreign, &greedy_seals).to_string(),
+        rehearsal: harvest(&foreign, rehearsed).to_string(),
+        misspelt: misspelt.to_string(),
+        refused: refused.to_string(),
+        batch,
         event: json!({"type": "stored", "logs": [greedy_seals[0]], "occurred_at": earlier()}).to_string(),
         long_ticket: foreign,
     };

@@ -3,10 +3,11 @@
 mod fixture;
 mod mutants;
 mod mutation;
-#[path = "../faults/random.rs"]
+#[path = "../support/random.rs"]
 #[allow(dead_code, reason = "this binary takes what it needs")]
 mod random;
 mod reader;
+#[path = "../support/twins.rs"]
 mod twins;
 
 use fixture::{EVENTS, Register};

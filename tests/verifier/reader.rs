@@ -327,6 +327,14 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
         " kz-0000009\n",
         "010460711234567621KZ0000009",
         "010460711234567621KZ0000009\u{1d}91KZ01\u{1d}92x",
+        "]d2010460711234567621KZ0000009\u{1d}91KZ01\u{1d}92x",
+        "KZ 0000009",
+        "kz 000 0009",
+        "KZ\u{2013}0000009",
+        "\u{41a}Z-0000009",
+        "\u{43a}z\u{2212}0000009",
+        "]A0KZ-0000009",
+        "\u{200b}KZ\u{a0}0000009 ",
     ] {
         let report = checked(&export, &trust(seal));
         assert_eq!(report.verdict(), Verdict::Valid, "{report}");
@@ -369,7 +377,7 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     let report = both(register.proof(3).as_bytes(), &register.trust());
     assert_eq!(outcome(&report, Check::About), Outcome::Unchecked, "{report}");
     // Exports of other subjects state which subject they are about, and fail if a seal is given.
-    let stories: &'static [Story; 4] = &STORIES;
+    let stories: &'static [Story; 5] = &STORIES;
     for story in &stories[1..] {
         let other = Register::of(story);
         let report = checked(&other.export(), &other.trust());
@@ -488,6 +496,19 @@ fn a_file_saved_by_another_program_is_read_and_no_other_sentence_is_wrong() {
         let report = both(&odd, &trust);
         assert_eq!(failed_at(&report, Check::Format), [None], "{report}");
         said(&report, "not UTF-16");
+    }
+    for (file, words) in [
+        ("<!DOCTYPE html>\n<html><body>Неверно</body></html>", "this is a web page"),
+        ("\u{feff}\r\n<?xml version=\"1.0\"?>", "this is a web page"),
+        ("[", "this is a list in JSON"),
+        ("[{\"format\": \"ormantrace/export/2\"}]", "this is a list in JSON"),
+        ("\"KZ-0000009\"", "this is a text in JSON"),
+        ("PK\u{3}\u{4}xl/workbook.xml", "this is a ZIP archive or a spreadsheet"),
+        ("%PDF-1.7", "this is a PDF"),
+    ] {
+        let report = both(file.as_bytes(), &trust);
+        assert_eq!(failed_at(&report, Check::Format), [None], "{report}");
+        said(&report, words);
     }
     for (file, words) in [
         (String::new(), "it is empty"),

@@ -48,7 +48,7 @@ fn has(program: &str) -> bool {
         .is_ok_and(|code| code.success())
 }
 
-/// The file that lists the members of the success responses, by operation. The test fails if a member is
+/// The file that lists the members of the success responses, by operation and status. The test fails if a member is
 /// renamed or gets another type, even where `openapi.json` permits it.
 fn answers_file() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/whole/answers.txt")
@@ -78,18 +78,89 @@ fn add_members(members: &mut BTreeMap<String, BTreeSet<&'static str>>, at: &str,
     }
 }
 
-/// The lines for one operation in the file of [`answers_file`].
-fn members(id: &str, body: &[u8]) -> String {
-    let Ok(json) = serde_json::from_slice::<Value>(body) else {
-        return format!("{id}: {}\n", if body.is_empty() { "nothing" } else { "no JSON" });
+/// A response to a command.
+struct Reply {
+    status: String,
+    media_type: String,
+    body: Vec<u8>,
+}
+
+/// Runs a command in a folder; the command fails if the server returns an error. The body of the response is the
+/// output, or the file that the command writes.
+fn run(command: &str, folder: &Path) -> Result<Reply, String> {
+    let script = format!(
+        "set -e\ncurl() {{ command curl --fail-with-body -w '%{{stderr}}\n%{{http_code}} %{{content_type}}\n' \"$@\"; }}\n{command}"
+    );
+    let output = Command::new("sh").arg("-c").arg(script).current_dir(folder).output().expect("a shell");
+    let diagnostics = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(format!("{command}\n{}{diagnostics}", String::from_utf8_lossy(&output.stdout)));
+    }
+    let last = diagnostics.lines().last().unwrap_or_default();
+    let (status, media_type) = last.split_once(' ').unwrap_or((last, ""));
+    let file = command.split_once(" -o ").and_then(|(_, rest)| rest.split_whitespace().next());
+    let body = match file {
+        Some(file) if output.stdout.is_empty() => std::fs::read(folder.join(file)).expect("the file"),
+        _ => output.stdout,
     };
-    let mut members = BTreeMap::new();
-    add_members(&mut members, "", &json);
-    let lines = members.iter().skip(1).map(|(at, kinds)| {
-        let kinds: Vec<&str> = kinds.iter().copied().collect();
-        format!("  {at}: {}\n", kinds.join(" or "))
-    });
-    format!("{id}:\n{}", lines.collect::<String>())
+    Ok(Reply { status: status.to_owned(), media_type: media_type.to_owned(), body })
+}
+
+/// The members of the responses of one operation with one status, or the first line of a text that is not JSON.
+#[derive(Default)]
+struct Shape {
+    text: BTreeSet<String>,
+    members: BTreeMap<String, BTreeSet<&'static str>>,
+}
+
+impl Shape {
+    fn add(&mut self, reply: &Reply) {
+        let Reply { media_type, body, .. } = reply;
+        if media_type == "application/json" {
+            let json = serde_json::from_slice(body).expect("JSON");
+            return add_members(&mut self.members, "", &json);
+        }
+        let text = String::from_utf8_lossy(body);
+        let first = text.lines().next().unwrap_or_default().trim_start_matches('\u{feff}');
+        self.text.insert(if body.is_empty() {
+            "nothing".to_owned()
+        } else {
+            format!("{media_type}: {first}")
+        });
+    }
+
+    fn lines(&self, operation: &str) -> String {
+        let texts = self.text.iter().map(|text| format!("  {text}\n"));
+        let members = self.members.iter().filter(|(at, _)| !at.is_empty()).map(|(at, kinds)| {
+            let kinds: Vec<&str> = kinds.iter().copied().collect();
+            format!("  {at}: {}\n", kinds.join(" or "))
+        });
+        format!("{operation}:\n{}", texts.chain(members).collect::<String>())
+    }
+}
+
+/// Further commands, for the operations that have a second success status: a request that is sent again under its
+/// operation id, after it was sent with a seal or a log of its own; and a rehearsal.
+fn variants(id: &str, command: &str) -> Vec<String> {
+    // The request that is sent again must have the time of the first one.
+    let time = format!("$(cat {id}.time 2>/dev/null || date -u +%FT%TZ | tee {id}.time)");
+    let command = command.replace("$(date -u +%FT%TZ)", &time);
+    let again = |named: &str, other: &str| {
+        let operation = r#"-d '{"operation_id": "018f3c9e-7a1b-7c44-9d21-5f0e6a7b8c9d","#;
+        vec![command.replace("-d '{", operation).replace(named, other); 2]
+    };
+    match id {
+        "create_harvest" => {
+            let rehearsal = command.replace("/v1/harvests\"", "/v1/harvests?dry_run=true\"");
+            [vec![rehearsal.replace("DEMO-000195", "DEMO-000188")], again("DEMO-000195", "DEMO-000188")]
+                .concat()
+        }
+        "create_custody_event" => again("DEMO-000001", "DEMO-000002")
+            .into_iter()
+            .map(|command| command.replace("018f3c9e", "018f3c9f"))
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[test]
@@ -123,21 +194,22 @@ fn every_command_of_the_reference_works_on_the_demonstration() {
     });
     let folder = tempfile::tempdir().expect("a folder");
     let mut failed = Vec::new();
-    let mut answers = BTreeMap::new();
+    let mut answers: BTreeMap<String, Shape> = BTreeMap::new();
     for (id, command) in &commands {
         assert!(command.contains("http://orman.test/v1/"), "{id}: {command}");
         let command = command.replace("http://orman.test", &format!("http://{}", server.address));
-        // Runs the real curl, but with a failure if the server returns an error.
-        let script = format!("set -e\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n{command}");
-        let output = Command::new("sh").arg("-c").arg(script).current_dir(&folder).output().expect("a shell");
-        answers.insert(id, members(id, &output.stdout));
-        if !output.status.success() {
-            let said = [output.stdout, output.stderr].concat();
-            failed.push(format!("{id}: {command}\n{}", String::from_utf8_lossy(&said)));
+        for command in [vec![command.clone()], variants(id, &command)].concat() {
+            match run(&command, folder.path()) {
+                Ok(reply) => {
+                    let key = format!("{id} {}", reply.status);
+                    answers.entry(key).or_default().add(&reply);
+                }
+                Err(error) => failed.push(format!("{id}: {error}")),
+            }
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
-    let answers: String = answers.into_values().collect();
+    let answers: String = answers.iter().map(|(operation, shape)| shape.lines(operation)).collect();
     if std::env::var_os("ORMANTRACE_PRINT_ANSWERS").is_some() {
         std::fs::write(answers_file(), &answers).expect("written");
     }

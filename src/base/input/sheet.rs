@@ -17,6 +17,9 @@ pub fn csv_safe(text: &str) -> Cow<'_, str> {
 }
 
 /// Writes rows as CSV (RFC 4180: commas, CRLF, quotes where needed) into bytes.
+///
+/// The writer of the crate csv is not used: it leaves a cell with `;` or a tab without quotes, and spreadsheets of some
+/// locales split lines there; and it quotes no cell that begins or ends with a space, which they trim.
 #[derive(Debug, Default)]
 pub struct Sheet {
     bytes: Vec<u8>,

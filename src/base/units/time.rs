@@ -128,7 +128,7 @@ impl Moment {
     /// With the day at the client's offset, a client could choose on which day a log was felled.
     #[must_use]
     pub fn day(self) -> LocalDate {
-        LocalDate((self.instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
+        LocalDate::of(self.instant)
     }
 
     /// The day at the offset that was sent. Events of content version 1 were hashed with this day
@@ -236,6 +236,12 @@ impl LocalDate {
         } else {
             Err(Invalid::new("date-out-of-range", "The day is outside the years 1970 to 2200."))
         }
+    }
+
+    /// The day in Kazakhstan at this instant. All rules about days use it.
+    #[must_use]
+    pub fn of(instant: DateTime<Utc>) -> Self {
+        Self((instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
     }
 
     /// The day.

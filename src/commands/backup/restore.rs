@@ -11,6 +11,7 @@ use super::sums::{self, Progress};
 use super::{DUMP, Failure, at, blocking, register};
 use crate::base::clock::Clock;
 use crate::base::config::{DatabaseSettings, shown};
+use crate::base::units::LocalDate;
 use crate::commands::fsck::{self, Published, Scope, Summary, console::Console};
 use crate::db::lock::{Denied, Lock};
 use crate::db::programs::ClientProgram;
@@ -312,7 +313,7 @@ impl Plan {
     }
 
     fn today(&self) -> String {
-        self.clock.now().date_naive().to_string()
+        LocalDate::of(self.clock.now()).to_string()
     }
 
     /// Writes the keys. After a loss, the old keys of the register get names with the date.

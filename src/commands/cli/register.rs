@@ -13,6 +13,7 @@ use crate::evidence::tlog::disk::Disk;
 use crate::evidence::tlog::note::{Kind, Signer, VerifierKey, is_name};
 use crate::http::core::app::server_settings;
 use crate::http::core::metrics::Exposition;
+use crate::http::router::METRICS_PATH;
 use crate::http::witness;
 use crate::net::server::Server;
 use crate::services::verifier::command::any_key;
@@ -163,7 +164,7 @@ impl PublishArgs {
         }
         let metrics_task = metrics_server.map(|server| {
             tracing::info!(address = %server.local_addr(), "metrics are at /metrics");
-            tokio::spawn(server.serve(exposition.open_routes(), std::future::pending()))
+            tokio::spawn(server.serve(exposition.open_routes(METRICS_PATH), std::future::pending()))
         });
         let ended = publisher.run(stop).await;
         if let Some(task) = metrics_task {

@@ -7,6 +7,7 @@
 use super::load::PublicMembers;
 use super::report::{Code, Report};
 use crate::timber::event::types::{EventType, SealBatchEventType};
+use crate::timber::seal::SealNumber;
 use crate::timber::seal::record::{BatchChange, ListDigest};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -109,7 +110,7 @@ impl Batch {
                 report.find(Code::StateDiffers, "seal_move", format!("of batch {id} {seq}"), at, detail);
             }
             SealBatchEventType::Voided if !is_complete => {
-                let number = done.number.as_deref().unwrap_or_default();
+                let number = done.number.as_ref().map_or("", SealNumber::as_str);
                 let detail = "the event voids this seal";
                 report.find(Code::RowMissing, "seal_move", format!("{number}/{seq}"), at, detail);
             }

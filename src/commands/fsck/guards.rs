@@ -3,7 +3,7 @@
 //! owner of the tables can change all of these guards without altering a row.
 
 use super::report::{Code, FsckError, Report};
-use super::{powers, unique};
+use super::{foreign, powers, unique};
 use crate::db::migrate::MIGRATOR;
 use crate::db::roles::{EVIDENCE, PUBLISHER, SERVICE};
 use sqlx::PgConnection;
@@ -50,6 +50,7 @@ pub async fn read(db: &mut PgConnection) -> sqlx::Result<Guards> {
     guards.event_triggers(db).await?;
     guards.rights(db).await?;
     guards.errors.extend(unique::check(db).await?);
+    guards.errors.extend(foreign::check(db).await?);
     guards.errors.extend(powers::check(db, &tables).await?);
     Ok(guards)
 }
@@ -252,8 +253,9 @@ impl Guards {
         .await?;
         // This query also finds the rights that a role has as a member of another role or of PostgreSQL's
         // predefined roles.
-        let members: Vec<(String, String, bool)> = sqlx::query_as(
-            "SELECT c.relname::text, r.rolname::text, pg_has_role(r.oid, c.relowner, 'MEMBER')
+        let members: Vec<(String, String, bool, bool)> = sqlx::query_as(
+            "SELECT c.relname::text, r.rolname::text, pg_has_role(r.oid, c.relowner, 'MEMBER'),
+                    r.rolname = session_user
              FROM pg_class c CROSS JOIN pg_roles r
              WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1)
                AND NOT r.rolsuper AND r.oid <> c.relowner AND r.rolname NOT LIKE 'pg\\_%'
@@ -280,10 +282,14 @@ impl Guards {
                 self.listed.push((table, format!("{role} has {right}")));
             }
         }
-        for (table, role, of_owner) in members {
+        for (table, role, of_owner, connected) in members {
             let known = |role: &str| named.contains(&(table.clone(), role.to_owned()));
-            if of_owner {
+            if of_owner && connected {
+                // On a server of your own, this is the role with which the administrator connects.
                 self.listed.push((table, format!("{role} may act as the owner")));
+            } else if of_owner {
+                let detail = format!("{role} may change it, as a member of the owner");
+                self.error(Code::GrantUnexpected, "pg_class", &table, detail);
             } else if !known(&role) && !known("PUBLIC") {
                 let detail = format!("{role} may change it, as a member of another role");
                 self.error(Code::GrantUnexpected, "pg_class", &table, detail);

@@ -148,8 +148,8 @@ impl Page {
     }
 }
 
-// The statements over the tables of all kinds of subjects. The table of a kind has its name. There is no view over
-// these tables in the database: the owner of the tables could replace it by one that leaves rows out.
+// The statements over the tables of all kinds of subjects. The table of a kind has the name of the kind. The
+// database has no view over these tables, because their owner could replace it by one that leaves rows out.
 
 /// The first subject after a page that begins with the subject $1 and has $2 events, leaves or rows.
 static PAGE_END: LazyLock<String> = LazyLock::new(|| least(">=", "OFFSET $2 LIMIT 1"));
@@ -174,8 +174,8 @@ fn with_chain(kind: SubjectKind) -> &'static str {
     if kind == SubjectKind::Finding { "head_seq > 0 AND " } else { "" }
 }
 
-/// The least of the subjects that each table has at a position. `compared` compares a row with the subject $1; `rest`
-/// takes one row of those that are left, in their order.
+/// The least of the subjects that each table has at a position. `compared` is the operator between a row's
+/// subject and the subject $1; `rest` selects one of the resulting rows, in their order.
 fn least(compared: &str, rest: &str) -> String {
     let tables = ["event", "leaf"].map(|table| (table, "", "subject_id", "subject_id, seq"));
     let subjects = EventType::KINDS.iter().map(|kind| (kind.name(), with_chain(*kind), "id", "id"));

@@ -210,7 +210,7 @@ impl KindCheck for Fold {
         match of {
             LogEventType::Harvested => &[OperationKind::Harvest],
             LogEventType::SealVoided => &[OperationKind::SealVoid],
-            // Of a detention, or of the voiding of a seal by an inspector.
+            // A detention is requested as such, or results from the voiding of a seal by an inspector.
             LogEventType::Detained => &[OperationKind::CustodyEvent, OperationKind::SealVoid],
             _ => &[OperationKind::CustodyEvent],
         }

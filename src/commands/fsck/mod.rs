@@ -19,6 +19,7 @@ pub mod console;
 pub mod coverage;
 mod erasure;
 mod finding;
+mod foreign;
 pub mod guards;
 mod harvest;
 mod key;

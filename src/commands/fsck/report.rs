@@ -32,7 +32,8 @@ vocabulary! {
         RowMissing = "row-missing",
         /// A row exists that follows from no event.
         RowUnexplained = "row-unexplained",
-        /// The table has lost its primary key or a unique constraint: rows may be duplicated.
+        /// The table has lost its primary key or a unique constraint, so rows may be duplicated; or it has lost a
+        /// foreign key, so rows may refer to nothing.
         KeyMissing = "key-missing",
         /// Row security is on: it may hide rows from the check.
         RowSecurity = "row-security",

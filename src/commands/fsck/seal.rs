@@ -13,6 +13,7 @@ use super::sweep::Context;
 use crate::base::ids::OrganizationId;
 use crate::evidence::idempotency::operation::OperationKind;
 use crate::timber::event::types::{EventType, SealBatchEventType};
+use crate::timber::seal::SealNumber;
 use crate::timber::seal::marking_code::MarkingCode;
 use crate::timber::seal::record::BatchChange;
 use crate::timber::seal::signing::{KeyRing, Signature};
@@ -70,7 +71,7 @@ impl KindCheck for BatchCheck {
 
 fn is_replacement(event: &EventRow) -> bool {
     let change = BatchChange::parse(event.business());
-    change.is_ok_and(|change| change.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
+    change.is_ok_and(|change| change.reason == Some(VoidReason::Replaced))
 }
 
 /// Compares all seals with the chains of their batches and logs.
@@ -374,7 +375,7 @@ struct Seal {
     row: Row,
     on_log: Option<LogOfSeal>,
     holder: Option<OrganizationId>,
-    void: Option<String>,
+    void: Option<VoidReason>,
     /// The newest event about the seal.
     event: (Uuid, i32),
 }
@@ -432,8 +433,10 @@ impl Seal {
                 self.holder = done.to;
                 self.event = at;
             }
-            Some((SealBatchEventType::Voided, done)) if done.number.as_deref() == Some(&self.number) => {
-                self.void.clone_from(&done.reason);
+            Some((SealBatchEventType::Voided, done))
+                if done.number.as_ref().map(SealNumber::as_str) == Some(&self.number) =>
+            {
+                self.void = done.reason;
                 batch.voided(seq);
                 self.event = at;
             }
@@ -463,7 +466,7 @@ impl Seal {
             Some(LogOfSeal { until: Some(_), .. }) => {}
             // Conversely, if the batch records that the seal is void because it was replaced, a log must
             // record the replacement.
-            _ if void.as_deref() == Some(VoidReason::Replaced.as_str()) => {
+            _ if *void == Some(VoidReason::Replaced) => {
                 let detail = "its batch records that another seal replaced it, but no log does";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }
@@ -483,7 +486,7 @@ impl Seal {
             ("holder_id", Expected::maybe(self.holder)),
             ("status", Expected::text(status)),
             ("log_id", Expected::maybe(self.on_log.as_ref().map(|on| on.log))),
-            ("void_reason", Expected::maybe(void.as_ref())),
+            ("void_reason", Expected::maybe(void.map(VoidReason::as_str))),
         ];
         compare(report, "seal", number, Some(event), &expected_row, &self.row);
     }

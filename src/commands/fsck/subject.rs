@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn every_kind_with_chains_is_checked() {
         for kind in SubjectKind::ALL {
-            assert_eq!(KindChecks::of(kind).is_some(), EventType::KINDS.contains(&kind), "{}", kind.name());
+            assert_eq!(KindChecks::of(*kind).is_some(), EventType::KINDS.contains(kind), "{}", kind.name());
         }
     }
 }

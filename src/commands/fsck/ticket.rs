@@ -14,6 +14,7 @@ use crate::base::units::Volume;
 use crate::evidence::idempotency::operation::OperationKind;
 use crate::timber::event::types::{EventType, TicketEventType};
 use crate::timber::ticket::content::{lines_digest, logs_digest};
+use crate::timber::wood::bounds::Share;
 use crate::timber::wood::species::{Species, Wood};
 use futures_util::TryStreamExt;
 use rust_decimal::Decimal;
@@ -145,11 +146,20 @@ fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str
 #[derive(Default)]
 pub(super) struct CountedVolumes(BTreeMap<Uuid, Option<Counted>>);
 
-/// A volume that counts against a line of a ticket.
+/// What a log counts against a line of a ticket.
 struct Counted {
     ticket: Uuid,
     line: Uuid,
-    volume: Decimal,
+    share: Share,
+}
+
+/// The sums of a line's logs.
+#[derive(Clone, Copy, Default)]
+struct LineSums {
+    marked: Decimal,
+    by_table_logs: i64,
+    by_table: Decimal,
+    table: Decimal,
 }
 
 impl CountedVolumes {
@@ -157,16 +167,19 @@ impl CountedVolumes {
     /// the chain cannot be read, the log is not added, and the volume in the row counts.
     pub(super) fn note(&mut self, log: Uuid, history: Option<&History>, row: Option<&Row>) {
         let Some(history) = history else { return };
-        let volume = history.state.volume_m3.decimal();
+        let share = history.state.share();
         let ticket = history.ticket.as_ref().map(|(ticket, ..)| *ticket);
         let line = history.state.line.0;
         let same = row.is_some_and(|row| {
             row.uuid("ticket_id") == ticket
                 && row.uuid("line_id") == Some(line)
-                && row.decimal("volume_m3") == Some(volume)
+                && row.decimal("volume_m3") == Some(share.volume.decimal())
+                && row.decimal("table_volume_m3") == history.state.table_volume_m3.map(Volume::decimal)
+                && row.text("kind") == Some(history.state.kind.as_str())
+                && row.text("measurement_method") == Some(history.state.method.as_str())
         });
         if !same {
-            self.0.insert(log, ticket.map(|ticket| Counted { ticket, line, volume }));
+            self.0.insert(log, ticket.map(|ticket| Counted { ticket, line, share }));
         }
     }
 
@@ -220,7 +233,14 @@ async fn check_range(
     .fetch_all(&mut *reader.db)
     .await?;
     let sums = sqlx::query!(
-        r#"SELECT ticket_id AS "ticket!", line_id AS "line_id?", sum(volume_m3)::text AS "sum!" FROM log
+        r#"SELECT ticket_id AS "ticket!", line_id AS "line_id?", sum(volume_m3)::text AS "sum!",
+                  count(*) FILTER (WHERE kind = 'log' AND measurement_method = 'gost_2708_75'
+                                     AND table_volume_m3 IS NOT NULL) AS "by_table_logs!",
+                  COALESCE(sum(volume_m3) FILTER (WHERE kind = 'log' AND measurement_method = 'gost_2708_75'
+                                                    AND table_volume_m3 IS NOT NULL), 0)::text AS "by_table!",
+                  COALESCE(sum(table_volume_m3) FILTER (WHERE kind = 'log'
+                                                          AND measurement_method = 'gost_2708_75'), 0)::text AS "table!"
+           FROM log
            WHERE ticket_id BETWEEN $1 AND $2 AND volume_m3 IS NOT NULL AND id <> ALL ($3)
            GROUP BY ticket_id, line_id"#,
         range.low,
@@ -237,17 +257,31 @@ async fn check_range(
     )
     .fetch_all(&mut *reader.db)
     .await?;
-    let mut marked: BTreeMap<(Uuid, Uuid), Decimal> = BTreeMap::new();
+    let mut marked: BTreeMap<(Uuid, Uuid), LineSums> = BTreeMap::new();
     for row in sums {
         // If a volume is NaN, the sum is NaN and cannot be parsed. It is replaced by -1, which differs from
         // every valid volume, so that an error is reported.
-        let sum = row.sum.parse().unwrap_or(Decimal::NEGATIVE_ONE);
-        marked.insert((row.ticket, row.line_id.unwrap_or_default()), sum);
+        let sum = |text: &str| text.parse().unwrap_or(Decimal::NEGATIVE_ONE);
+        let sums = LineSums {
+            marked: sum(&row.sum),
+            by_table_logs: row.by_table_logs,
+            by_table: sum(&row.by_table),
+            table: sum(&row.table),
+        };
+        marked.insert((row.ticket, row.line_id.unwrap_or_default()), sums);
     }
-    for Counted { ticket, line, volume } in counted.0.values().flatten() {
+    for Counted { ticket, line, share } in counted.0.values().flatten() {
         if (range.low..=range.high).contains(ticket) {
-            let sum = marked.entry((*ticket, *line)).or_default();
-            *sum = sum.checked_add(*volume).unwrap_or(Decimal::NEGATIVE_ONE);
+            let add = |sum: &mut Decimal, volume: Volume| {
+                *sum = sum.checked_add(volume.decimal()).unwrap_or(Decimal::NEGATIVE_ONE);
+            };
+            let sums = marked.entry((*ticket, *line)).or_default();
+            add(&mut sums.marked, share.volume);
+            if let Some(table) = share.table {
+                sums.by_table_logs += 1;
+                add(&mut sums.by_table, share.volume);
+                add(&mut sums.table, table);
+            }
         }
     }
     let count = rows.len();
@@ -264,7 +298,7 @@ async fn check_range(
             report.find(Code::StateDiffers, "ticket_line", ticket.ticket, Some((ticket.ticket, 1)), detail);
         }
         for (position, (id, row)) in own.iter().enumerate() {
-            let sum = marked.remove(&(ticket.ticket, *id)).unwrap_or(Decimal::ZERO);
+            let sums = marked.remove(&(ticket.ticket, *id)).unwrap_or_default();
             let expected_row = [
                 ("id", Expected::CheckedElsewhere),
                 ("ticket_id", Expected::text(ticket.ticket)),
@@ -272,7 +306,10 @@ async fn check_range(
                 ("species", Expected::CheckedElsewhere),
                 ("wood", Expected::CheckedElsewhere),
                 ("permitted_m3", Expected::CheckedElsewhere),
-                ("marked_m3", Expected::Number(sum)),
+                ("marked_m3", Expected::Number(sums.marked)),
+                ("by_table_logs", Expected::int(sums.by_table_logs)),
+                ("by_table_m3", Expected::Number(sums.by_table)),
+                ("table_m3", Expected::Number(sums.table)),
             ];
             compare(report, "ticket_line", id, Some((ticket.ticket, 1)), &expected_row, row);
         }

@@ -4,8 +4,10 @@
 //! kill the pid may belong to a zombie or, above all in a container, to an unrelated process. So
 //! the process is checked: it must be alive, and its working directory must be the cluster.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -51,15 +53,18 @@ struct PidFile {
     postmaster: Postmaster,
 }
 
-fn parse(text: &str) -> Option<PidFile> {
-    let line = |n: usize| text.lines().nth(n).map(str::trim).unwrap_or_default();
+/// Reads the file as bytes: a path need not be UTF-8, and after a crash the file may contain anything.
+fn parse(file: &[u8]) -> Option<PidFile> {
+    let line = |n: usize| file.split(|byte| *byte == b'\n').nth(n).unwrap_or_default().trim_ascii();
+    let text = |n: usize| std::str::from_utf8(line(n)).unwrap_or_default();
+    let path = |n: usize| PathBuf::from(OsStr::from_bytes(line(n)));
     Some(PidFile {
-        cluster: PathBuf::from(line(1)),
+        cluster: path(1),
         postmaster: Postmaster {
-            pid: line(0).parse().ok().filter(|pid| *pid > 1)?,
-            socket_dir: PathBuf::from(line(4)),
-            port: line(3).parse().unwrap_or(0),
-            ready: line(7) == "ready",
+            pid: text(0).parse().ok().filter(|pid| *pid > 1)?,
+            socket_dir: path(4),
+            port: text(3).parse().unwrap_or(0),
+            ready: text(7) == "ready",
         },
     })
 }
@@ -75,13 +80,13 @@ pub fn pid_file(cluster: &Path) -> PathBuf {
 /// # Errors
 /// If the pid file exists and cannot be read.
 pub fn check_pid_file(cluster: &Path) -> io::Result<PidFileState> {
-    let text = match fs::read_to_string(pid_file(cluster)) {
-        Ok(text) => text,
+    let file = match fs::read(pid_file(cluster)) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PidFileState::Nothing),
         Err(error) => return Err(error),
     };
-    let Some(claim) = parse(&text) else {
-        return Ok(if text.starts_with('-') { PidFileState::Dead } else { PidFileState::Deceptive });
+    let Some(claim) = parse(&file) else {
+        return Ok(if file.starts_with(b"-") { PidFileState::Dead } else { PidFileState::Deceptive });
     };
     let works_here = match process(claim.postmaster.pid) {
         Process::Gone => return Ok(PidFileState::Dead),
@@ -112,7 +117,8 @@ fn process(number: i32) -> Process {
         return Process::Gone;
     }
     let proc = PathBuf::from(format!("/proc/{number}"));
-    let Ok(stat) = fs::read_to_string(proc.join("stat")) else { return by_ps(number) };
+    let Ok(stat) = fs::read(proc.join("stat")) else { return by_ps(number) };
+    let stat = String::from_utf8_lossy(&stat);
     // The name, in parentheses, may contain any character; the state follows the last `)`.
     let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
     if matches!(state, Some('Z' | 'X' | 'x')) {
@@ -241,6 +247,10 @@ mod tests {
             fs::write(pid_file(&cluster), text).expect("written");
             assert_eq!(check_pid_file(&cluster).expect("readable"), PidFileState::Deceptive, "{text:?}");
         }
+        for bytes in [&b"\xff\xfe4\x007\x00"[..], b"\0\0\0\0", b"4711\xd0\n/srv\n"] {
+            fs::write(pid_file(&cluster), bytes).expect("written");
+            assert_eq!(check_pid_file(&cluster).expect("readable"), PidFileState::Deceptive, "{bytes:?}");
+        }
         fs::write(pid_file(&cluster), format!("-{}\n", std::process::id())).expect("written");
         assert_eq!(
             check_pid_file(&cluster).expect("readable"),
@@ -274,6 +284,27 @@ mod tests {
         let (_dir, cluster) = folder();
         claim(&cluster, std::process::id(), "ready");
         assert_eq!(check_pid_file(&cluster).expect("readable"), PidFileState::Deceptive);
+    }
+
+    #[test]
+    fn a_path_need_not_be_utf_8() {
+        let (_dir, parent) = folder();
+        let cluster = parent.join(OsStr::from_bytes(b"\xcb\xe5\xf1"));
+        fs::create_dir(&cluster).expect("made");
+        let mut child =
+            Command::new("cat").current_dir(&cluster).stdin(Stdio::piped()).spawn().expect("runs");
+        let head = format!("{}\n", child.id()).into_bytes();
+        let rest = b"\n1767225600\n5432\n/run/\xcb\xe5\xf1\n\n 1 2\nready\n";
+        fs::write(pid_file(&cluster), [&head, cluster.as_os_str().as_bytes(), rest].concat())
+            .expect("written");
+        match check_pid_file(&cluster).expect("readable") {
+            PidFileState::Live(server) => {
+                assert_eq!(server.socket_dir.as_os_str().as_bytes(), b"/run/\xcb\xe5\xf1")
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(child.stdin.take());
+        child.wait().expect("ended");
     }
 
     #[test]

@@ -81,29 +81,46 @@ impl utoipa::PartialSchema for Hash {
 
 impl utoipa::ToSchema for Hash {}
 
-/// The kind of a chain's subject. The numbers are hashed and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum SubjectKind {
+/// One line for each kind: the variant, its number and its name.
+macro_rules! kinds {
+    ($( $(#[$doc:meta])* $kind:ident = $byte:literal, $name:literal; )+) => {
+        /// The kind of a chain's subject. The numbers are hashed and never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum SubjectKind {
+            $( $(#[$doc])* $kind = $byte, )+
+        }
+
+        impl SubjectKind {
+            /// Every kind, in the order of the numbers.
+            pub const ALL: &'static [Self] = &[$( Self::$kind ),+];
+
+            /// The name of this kind in an export. The table of such subjects has the same name. `log` includes
+            /// stacks.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$kind => $name, )+ }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A log or a stack.
-    Log = 1,
+    Log = 1, "log";
     /// A felling ticket.
-    FellingTicket = 2,
+    FellingTicket = 2, "felling_ticket";
     /// A batch of seals.
-    SealBatch = 3,
+    SealBatch = 3, "seal_batch";
     /// An organisation.
-    Organization = 4,
+    Organization = 4, "organization";
     /// A finding.
-    Finding = 5,
+    Finding = 5, "finding";
     /// Reserved: a waybill.
-    Waybill = 6,
+    Waybill = 6, "waybill";
 }
 
 impl SubjectKind {
-    /// Every kind, in the order of the numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Log, Self::FellingTicket, Self::SealBatch, Self::Organization, Self::Finding, Self::Waybill];
-
     /// The byte that is hashed.
     #[must_use]
     pub fn byte(self) -> u8 {
@@ -113,27 +130,13 @@ impl SubjectKind {
     /// The kind with this byte; `None` if there is none.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.byte() == byte)
+        Self::ALL.iter().copied().find(|kind| kind.byte() == byte)
     }
 
     /// The kind with this name; `None` if there is none.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// The name of this kind in an export. The table of such subjects has the same name. `log` includes
-    /// stacks.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::FellingTicket => "felling_ticket",
-            Self::SealBatch => "seal_batch",
-            Self::Organization => "organization",
-            Self::Finding => "finding",
-            Self::Waybill => "waybill",
-        }
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 }
 

@@ -7,8 +7,7 @@
 
 use super::bytes::{Entry, Hash, Part, Salt, commit, record};
 use super::history::{Disclosure, Personal, StoredEvent};
-use crate::base::units::{serialize_decimal, utc_text};
-use rust_decimal::Decimal;
+use crate::base::units::utc_text;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::value::RawValue;
@@ -338,14 +337,20 @@ impl<'t> ApiValue<'t> {
     }
 }
 
+/// A decimal as a JSON number of the stored digits; `None` if the text is not a number.
+fn number(text: &str) -> Option<&RawValue> {
+    let starts_as_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    starts_as_number.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
 impl Serialize for ApiValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { name, value } = *self;
         let text = value.get();
         match text.as_bytes().first() {
-            Some(b'"') if is_decimal(name) => match text.trim_matches('"').parse::<Decimal>() {
-                Ok(decimal) => serialize_decimal(decimal, serializer),
-                Err(_) => value.serialize(serializer),
+            Some(b'"') if is_decimal(name) => match number(text.trim_matches('"')) {
+                Some(number) => number.serialize(serializer),
+                None => value.serialize(serializer),
             },
             Some(b'{') => match Members::read(text) {
                 Some(members) if members.0.len() == 2 && members.get("offset_min").is_some() => {

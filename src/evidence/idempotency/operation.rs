@@ -129,7 +129,7 @@ async fn record_earlier_events(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32])
     Ok(())
 }
 
-/// Records an executed write request and its events under its operation id, for ever.
+/// Records an executed write request and its events under its operation id, permanently.
 pub async fn record(
     tx: &mut Tx<'_>,
     organization: OrganizationId,

@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn a_row_of_the_version_before_names_what_was_made() {
         let id = Uuid::from_u128(7);
-        let subjects = SubjectKind::ALL.map(MadeKind::Subject);
-        for kind in subjects.into_iter().chain([MadeKind::Key, MadeKind::Harvest, MadeKind::Operation]) {
+        let subjects = SubjectKind::ALL.iter().copied().map(MadeKind::Subject);
+        for kind in subjects.chain([MadeKind::Key, MadeKind::Harvest, MadeKind::Operation]) {
             let made = Made::new(kind, id);
             assert_eq!(Made::stored(None, None, &made.to_string()).unwrap(), made);
             assert_eq!(Made::stored(Some(kind.as_str()), Some(id), "").unwrap(), made);

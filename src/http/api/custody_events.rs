@@ -1,7 +1,6 @@
 //! Custody events: one request records what happened to up to 1,000 logs.
 
 use crate::base::error::Error;
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
@@ -64,7 +63,7 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let Some(input) = input {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = check_partial(&mut tx, caller, input, &fingerprint, &app.rulebook, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;

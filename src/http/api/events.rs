@@ -79,7 +79,7 @@ pub async fn list_events(
     };
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key::<EventCursor>(query.cursor.as_ref())?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let rows = search(&mut db, Reader::from(&caller), filter, after, Limit::probe(query.limit)).await?;
     Ok(Page::of(&cursors, rows, query.limit, |(cursor, _)| *cursor, |(_, event)| event).into_response(&uri))
 }

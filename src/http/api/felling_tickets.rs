@@ -7,7 +7,7 @@ use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
-use crate::evidence::chain::{Subject, SubjectKind, Tx};
+use crate::evidence::chain::{Subject, SubjectKind};
 use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
@@ -241,7 +241,7 @@ async fn refuse(
         for error in crossings(input.plot.clone().flatten()).await? {
             errors.invalid.push(error);
         }
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = check(&mut tx, caller.organization, &input.claims(), &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
@@ -278,7 +278,7 @@ pub async fn list_felling_tickets(
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let rows = list(&mut db, &caller, after, Limit::probe(page.limit), app.clock.now()).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
@@ -303,7 +303,7 @@ pub async fn get_felling_ticket(
     _: NoQuery,
 ) -> Result<Json<TicketView>, Problem> {
     let id = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     Ok(Json(get(&mut db, &caller, id, app.clock.now()).await?))
 }
 
@@ -337,9 +337,9 @@ pub async fn get_felling_ticket_history(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let ticket = get(&mut db, &caller, id, app.clock.now()).await?;
-    let subject = subject(&mut *db, id).await?;
+    let subject = subject(&mut **db, id).await?;
     drop(db);
     // A ticket's events have no personal part, so there is none to withhold.
     let events = subject_events(&app, &caller, subject, query.omits_evidence(), |_| Disclosure::ALL).await?;
@@ -349,9 +349,9 @@ pub async fn get_felling_ticket_history(
 /// The ticket in the path, with the access rule of `GET /v1/felling-tickets/{id}`.
 async fn visible_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: TicketId = id_in_path(id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     get(&mut db, caller, id, app.clock.now()).await?;
-    Ok(subject(&mut *db, id).await?)
+    Ok(subject(&mut **db, id).await?)
 }
 
 /// Proof that a felling ticket's newest record is in the public register
@@ -372,7 +372,7 @@ pub async fn get_felling_ticket_proof(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    subject_proof_response(&app, &visible_ticket(&app, &caller, &id).await?).await
+    subject_proof_response(&app, &caller, &visible_ticket(&app, &caller, &id).await?).await
 }
 
 /// A felling ticket's history with its proofs, in one file
@@ -396,5 +396,5 @@ pub async fn export_felling_ticket(
     let chain = visible_ticket(&app, &caller, &id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
     let events = subject_events(&app, &caller, chain, false, |_| Disclosure::ALL).await?;
-    exported(&app, chain, events, None, since).await
+    exported(&app, caller.organization, chain, events, None, since).await
 }

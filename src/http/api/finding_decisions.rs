@@ -223,9 +223,9 @@ pub async fn get_finding_history(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Problem> {
     let (id, reader): (FindingId, _) = (id_in_path(&id)?, Reader::from(&caller));
-    let mut db = app.pool.acquire().await?;
-    let finding = read::row(&mut *db, reader, id).await?.view()?;
-    let subject = chain::subject(&mut *db, reader, id).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let finding = read::row(&mut **db, reader, id).await?.view()?;
+    let subject = chain::subject(&mut **db, reader, id).await?;
     drop(db);
     let open = move |event: &StoredEvent| disclosure(reader, event);
     let events = subject_events(&app, &caller, subject, query.omits_evidence(), open).await?;
@@ -234,7 +234,8 @@ pub async fn get_finding_history(
 
 /// The chain of the finding in the path, with the access rule of `GET /v1/findings/{id}`; 404 if it has none yet.
 async fn visible_chain(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
-    let subject = chain::subject(&app.pool, Reader::from(caller), id_in_path(id)?).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let subject = chain::subject(&mut **db, Reader::from(caller), id_in_path(id)?).await?;
     if subject.events == 0 { Err(Problem::not_found()) } else { Ok(subject) }
 }
 
@@ -255,7 +256,7 @@ pub async fn get_finding_proof(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    subject_proof_response(&app, &visible_chain(&app, &caller, &id).await?).await
+    subject_proof_response(&app, &caller, &visible_chain(&app, &caller, &id).await?).await
 }
 
 /// A finding's history with its proofs, in one file
@@ -280,5 +281,5 @@ pub async fn export_finding(
     let reader = Reader::from(&caller);
     let open = move |event: &StoredEvent| disclosure(reader, event);
     let events = subject_events(&app, &caller, subject, false, open).await?;
-    exported(&app, subject, events, None, since).await
+    exported(&app, caller.organization, subject, events, None, since).await
 }

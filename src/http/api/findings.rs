@@ -9,6 +9,7 @@ use crate::http::core::app::App;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::response::Aborted;
 use crate::timber::event::actor::desk_moment;
 use crate::timber::finding::read::{
     FindingCursor, FindingDetail, FindingFilter, FindingOrder, ListedFinding, get, list,
@@ -24,8 +25,9 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 use serde::Serialize;
+use tracing::Span;
 use utoipa::{IntoParams, ToSchema};
 
 input! {
@@ -110,7 +112,9 @@ pub async fn list_findings(
         return table.respond().await;
     }
     let page = (Limit::probe(query.limit), app.clock.now());
-    let rows = list(&app.pool, reader, &filter, order, after, page).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let rows = list(&mut **db, reader, &filter, order, after, page).await?;
+    drop(db);
     let item = |row: ListedFinding| row.finding.in_language(lang);
     Ok(varied(Page::of(&cursors, rows, query.limit, |row| row.cursor, item).into_response(&uri)))
 }
@@ -154,18 +158,22 @@ impl Table {
         let mut first = sheet.take();
         first.extend(self.piece().await?.unwrap_or_default());
         let rest = stream::try_unfold(self, |mut table| async move {
-            Ok::<_, crate::base::error::Error>(table.piece().await?.map(|piece| (piece, table)))
+            Ok::<_, Problem>(table.piece().await?.map(|piece| (piece, table)))
         });
+        let span = Span::current();
+        let rest = rest.map_err(move |problem| Aborted::after(&problem, &span));
         let body = Body::from_stream(stream::StreamExt::chain(stream::iter([Ok(Bytes::from(first))]), rest));
         Ok(varied(([(CONTENT_TYPE, "text/csv; charset=utf-8")], body).into_response()))
     }
 
-    async fn piece(&mut self) -> Result<Option<Bytes>, crate::base::error::Error> {
+    async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
         let page = (self.left.min(TABLE_PIECE), self.app.clock.now());
         if page.0 <= 0 {
             return Ok(None);
         }
-        let rows = list(&self.app.pool, self.reader, &self.filter, self.order, self.after, page).await?;
+        let mut db = self.app.connection(self.reader.organization).await?;
+        let rows = list(&mut **db, self.reader, &self.filter, self.order, self.after, page).await?;
+        drop(db);
         let Some(last) = rows.last() else { return Ok(None) };
         self.after = Some(last.cursor);
         self.left -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -213,7 +221,7 @@ pub async fn get_finding(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = id_in_path(&id)?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let detail = get(&mut db, Reader::from(&caller), id).await?;
     let finding = detail.finding.in_language(sentence_language(&headers));
     Ok(varied(Json(FindingDetail { finding, ..detail }).into_response()))

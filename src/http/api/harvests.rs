@@ -4,7 +4,6 @@ use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::i18n::Lang;
 use crate::base::ids::HarvestId;
 use crate::base::input::{Sheet, input};
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
@@ -77,6 +76,9 @@ pub enum HarvestOrRehearsal {
 /// of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
 /// decimal comma or point; UTF-8, windows-1251 or, if declared, KZ-1048). The seals become applied and the ticket's lines
 /// are decreased in the same transaction. All errors of the batch are reported at once.
+///
+/// The volume of each log must be possible for its top diameter and length (`volume-unlike-measures`), and by the method
+/// `gost_2708_75` must be in that table (`volume-unlike-table`). A stack needs `pieces`.
 #[utoipa::path(
     post, path = "/v1/harvests", operation_id = "create_harvest", tag = "harvests", security(("token" = [])),
     params(HarvestQuery),
@@ -102,7 +104,7 @@ pub async fn create_harvest(
     };
     let ParsedWrite { input, parameters: DryRun(dry_run), write } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, &locations).await?.into()),
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, &locations).await?),
     };
     // This frees the body as it was sent, which may have 5 MB and is not needed any more.
     drop(envelope);
@@ -152,16 +154,16 @@ async fn refuse(
     caller: &Caller,
     partial: PartialWrite<NewHarvest>,
     locations: &Locations,
-) -> Result<Error, Error> {
+) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let Some(input) = input {
-        let mut tx = Tx::begin(&app.pool).await?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked =
             check_partial(&mut tx, caller, &input, &fingerprint, locations, &app.rulebook, &mut errors).await;
         tx.rollback().await?;
         checked?;
     }
-    Ok(errors.into_error())
+    Ok(errors.into_error().into())
 }
 
 /// Records the harvest, then rolls back.
@@ -172,8 +174,7 @@ async fn rehearse(
     fingerprint: &[u8; 32],
     locations: &Locations,
 ) -> Result<Response, Problem> {
-    let _share = app.transaction(caller.organization).await?;
-    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+    let mut tx = app.begin(caller.organization).await?;
     let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.rulebook).await;
     tx.rollback().await.map_err(Error::from)?;
     let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
@@ -211,8 +212,8 @@ pub async fn get_harvest(
     _: NoQuery,
 ) -> Result<axum::Json<Harvest>, Problem> {
     let id: HarvestId = id_in_path(&id)?;
-    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-    if !is_visible(&mut *tx, &caller, id).await? {
+    let mut tx = app.begin(caller.organization).await?;
+    if !is_visible(&mut **tx, &caller, id).await? {
         return Err(Problem::not_found());
     }
     Ok(axum::Json(view(&mut tx, id, app.clock.now()).await?.ok_or_else(Problem::not_found)?))
@@ -220,7 +221,8 @@ pub async fn get_harvest(
 
 /// A table to fill in: the columns, and one example row to be replaced.
 ///
-/// In Kazakh and Russian with `;` and decimal comma, as spreadsheets there expect; in English with `,`.
+/// In Kazakh and Russian with `;` and decimal comma, as spreadsheets there expect; in English with `,`. A row of a stack
+/// needs `pieces`, and may leave the length and the top diameter empty.
 #[utoipa::path(
     get, path = "/v1/harvests/template.csv", operation_id = "get_harvest_template", tag = "harvests",
     security(("token" = [])),

@@ -1,11 +1,10 @@
 //! API keys: created and revoked by the organisation itself or the operator; the token is returned once.
 
-use crate::base::error::{Error, FieldError, Location};
+use crate::base::error::{FieldError, Location};
 use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::input::{input, no_rule};
 use crate::base::token::Token;
 use crate::base::units::{Moment, Text, utc_text};
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
@@ -147,8 +146,9 @@ pub async fn list_keys(
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
     let organization = id_in_path(&organization)?;
-    key::check_may_manage_keys(&app.pool, &caller, organization).await?;
-    let rows = key::list(&app.pool, organization, after, Limit::probe(page.limit)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    key::check_may_manage_keys(&mut **db, &caller, organization).await?;
+    let rows = key::list(&mut **db, organization, after, Limit::probe(page.limit)).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
@@ -177,11 +177,11 @@ pub async fn revoke_key(
     // The revocation runs in a task of its own, to its end, even if the client disconnects and this handler
     // is cancelled. Otherwise it would be unknown after a disconnection whether the key is revoked.
     let revoking = tokio::spawn(async move {
-        let mut tx = Tx::begin(&app.pool).await?;
+        let mut tx = app.begin(caller.organization).await?;
         if key_record::revoke(&mut tx, &caller, &actor, id).await? == Revocation::LastOfOperator {
             let detail = "This is the operator's last valid key: without it, no key can be created any more.";
             let at = Location::Pointer(String::new());
-            return Err(Error::Conflict(vec![FieldError::new(at, "last-operator-key", detail)]));
+            return Err(Problem::conflict(vec![FieldError::new(at, "last-operator-key", detail)]));
         }
         Ok(tx.commit().await?)
     });
@@ -210,7 +210,8 @@ pub struct Me {
     )
 )]
 pub async fn get_me(State(app): State<App>, caller: Caller, _: NoQuery) -> Result<Json<Me>, Problem> {
-    let organization = organization::get(&app.pool, &caller, caller.organization).await?;
-    let key = key::of_caller(&app.pool, &caller).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let organization = organization::get(&mut **db, &caller, caller.organization).await?;
+    let key = key::of_caller(&mut **db, &caller).await?;
     Ok(Json(Me { organization, key, roles: caller.roles }))
 }

@@ -32,14 +32,15 @@ use utoipa::{IntoParams, ToSchema};
 /// such log or the caller has no access, returns the error of [`refused`].
 pub(in crate::http) async fn visible_log(
     app: &App,
-    unresolved: UnresolvedCaller,
+    unresolved: &UnresolvedCaller,
     code: &str,
 ) -> Result<(Reader, LogRow, Access), Problem> {
     // If the text is not a code or no token was sent, nothing is looked up, because no log can be returned.
     if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
-        let other = parsed.other_reading(code);
+        let other = parsed.other_reading();
         for code in [Some(parsed), other].into_iter().flatten() {
             let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await? else { continue };
+            unresolved.belongs_to(caller.organization);
             let Ok(HistoryReader(caller)) = HistoryReader::of(caller) else { break };
             let reader = Reader::from(&caller);
             if let Some(access) = row.access(reader) {
@@ -54,7 +55,7 @@ pub(in crate::http) async fn visible_log(
 /// reads no histories, otherwise `problem`. The server runs the same statements for a log that does not exist
 /// and for one that the caller may not see, so neither the response nor the load on the database
 /// distinguishes them.
-pub(in crate::http) async fn refused(app: &App, unresolved: UnresolvedCaller, problem: Problem) -> Problem {
+pub(in crate::http) async fn refused(app: &App, unresolved: &UnresolvedCaller, problem: Problem) -> Problem {
     let caller = unresolved.caller(app).await;
     let reader = caller.and_then(|caller| HistoryReader::of(caller.ok_or_else(Problem::unauthorized)?));
     reader.err().unwrap_or(problem)
@@ -86,9 +87,9 @@ pub async fn get_log(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if let Err(problem) = query {
-        return Err(refused(&app, unresolved, problem).await);
+        return Err(refused(&app, &unresolved, problem).await);
     }
-    let (reader, row, access) = visible_log(&app, unresolved, &last_segment(&uri)).await?;
+    let (reader, row, access) = visible_log(&app, &unresolved, &last_segment(&uri)).await?;
     let (etag, view) = match access {
         Access::Full => {
             let etag = ETag::new(&row.etag_input(reader, "log"));
@@ -147,9 +148,9 @@ pub async fn get_log_history(
 ) -> Result<Response, Problem> {
     let bare = match query {
         Ok(Query(query)) => query.omits_evidence(),
-        Err(problem) => return Err(refused(&app, unresolved, problem).await),
+        Err(problem) => return Err(refused(&app, &unresolved, problem).await),
     };
-    let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/history")).await?;
+    let (reader, row, access) = visible_log(&app, &unresolved, &segment_before(&uri, "/history")).await?;
     let what = if bare { "history_bare" } else { "history" };
     let known = (access == Access::Full).then(|| ETag::new(&row.etag_input(reader, what)));
     if let Some(etag) = known.as_ref().filter(|etag| etag.matches(&headers)) {
@@ -272,10 +273,11 @@ pub async fn list_logs(
         after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };
-    let ids = list::list(&app.pool, reader, filter).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let ids = list::list(&mut **db, reader, filter).await?;
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
-    let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items, app.clock.now()).await?;
-    let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
+    let rows = read::fetch(&mut db, &page.items, app.clock.now()).await?;
+    let names = Names::read(&mut **db, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // The caller may have lost full access to a log after the ids were listed and before the rows were read.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;

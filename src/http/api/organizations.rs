@@ -105,7 +105,7 @@ pub async fn create_organization(
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse(&app, partial).await?),
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial).await?),
     };
     let actor = caller.act(app.clock.now())?;
     let kind = input.legal_kind();
@@ -125,10 +125,14 @@ pub async fn create_organization(
 }
 
 /// All errors of a registration that could not be read completely: also that its number is taken.
-async fn refuse(app: &App, partial: PartialWrite<OrganizationRequest>) -> Result<Problem, Problem> {
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    partial: PartialWrite<OrganizationRequest>,
+) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(bin) = input.and_then(|input| input.bin)
-        && by_bin(&app.pool, bin).await?.is_some()
+        && by_bin(&mut **app.connection(caller.organization).await?, bin).await?.is_some()
     {
         errors.conflict.push(bin_taken());
     }
@@ -154,7 +158,8 @@ pub async fn list_organizations(
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
     let after = cursors.key(page.cursor.as_ref())?;
-    let rows = list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let rows = list(&mut **db, &caller, after, Limit::probe(page.limit)).await?;
     Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
@@ -177,14 +182,17 @@ pub async fn get_organization(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Json<Organization>, Problem> {
-    Ok(Json(get(&app.pool, &caller, id_in_path(&id)?).await?))
+    let id = id_in_path(&id)?;
+    let mut db = app.connection(caller.organization).await?;
+    Ok(Json(get(&mut **db, &caller, id).await?))
 }
 
 /// The organisation in the path, with the access rule of `GET /v1/organizations/{id}`.
 async fn visible_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: OrganizationId = id_in_path(id)?;
-    get(&app.pool, caller, id).await?;
-    Ok(subject(&app.pool, id).await?)
+    let mut db = app.connection(caller.organization).await?;
+    get(&mut **db, caller, id).await?;
+    Ok(subject(&mut **db, id).await?)
 }
 
 /// Proof that an organisation's newest record is in the public register
@@ -205,7 +213,7 @@ pub async fn get_organization_proof(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    subject_proof_response(&app, &visible_organization(&app, &caller, &id).await?).await
+    subject_proof_response(&app, &caller, &visible_organization(&app, &caller, &id).await?).await
 }
 
 /// An organisation's history with its proofs, in one file
@@ -232,5 +240,5 @@ pub async fn export_organization(
     let reader = caller.clone();
     let open = move |event: &StoredEvent| disclosure(&reader, chain.id.into(), event);
     let events = subject_events(&app, &caller, chain, false, open).await?;
-    exported(&app, chain, events, None, since).await
+    exported(&app, caller.organization, chain, events, None, since).await
 }

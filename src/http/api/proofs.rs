@@ -3,9 +3,10 @@
 //! subjects, and use the functions of this file.
 
 use crate::base::error::{Invalid, Location};
+use crate::base::ids::OrganizationId;
 use crate::base::input::input;
 use crate::evidence::chain::Subject;
-use crate::evidence::chain::history::{DisclosedEvent, Disclosure, StoredEvent};
+use crate::evidence::chain::history::{ChainPages, DisclosedEvent, Disclosure, StoredEvent};
 use crate::evidence::register::published::{PublishedError, PublishedState};
 use crate::http::api::logs::{is_long, refused, visible_log};
 use crate::http::api::verify::{is_genuine, segment_before};
@@ -17,7 +18,7 @@ use crate::http::core::problem_type::ProblemType;
 use crate::http::core::query::{NoQuery, Query};
 use crate::http::core::response::EventList;
 use crate::services::export::{Export, ExportEvent, frame, leaves, proven};
-use crate::services::long_history::{LongHistory, subject_pages};
+use crate::services::long_history::LongHistory;
 use crate::services::register_lookup::{SubjectLeaf, newest, newest_of, proof};
 use crate::timber::custody::history::{LogEvent, up_to};
 use crate::timber::custody::log::read::Access;
@@ -26,7 +27,7 @@ use crate::timber::seal::Code;
 use axum::extract::{OriginalUri, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -92,7 +93,7 @@ pub async fn get_log_proof(
     let published_state = published_state(&app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
     let leaf = match Code::parse_public(&code) {
-        Ok(read) => match (newest(&app.pool, &read, &app.key_ring, size).await?, read.other_reading(&code)) {
+        Ok(read) => match (newest(&app.pool, &read, &app.key_ring, size).await?, read.other_reading()) {
             (SubjectLeaf::Unknown, Some(other)) => newest(&app.pool, &other, &app.key_ring, size).await?,
             (leaf, _) => leaf,
         },
@@ -125,11 +126,12 @@ async fn proof_response(
 /// The proof of the newest event of a subject. The caller's access is checked before.
 pub(in crate::http) async fn subject_proof_response(
     app: &App,
+    caller: &Caller,
     subject: &Subject,
 ) -> Result<Response, Problem> {
     let published_state = published_state(app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
-    let leaf = newest_of(&app.pool, subject.id, size).await?;
+    let leaf = newest_of(&mut **app.connection(caller.organization).await?, subject.id, size).await?;
     proof_response(app, leaf, published_state).await
 }
 
@@ -165,9 +167,9 @@ pub async fn export_log(
 ) -> Result<Response, Problem> {
     let Query(ExportQuery { since }) = match query {
         Ok(query) => query,
-        Err(problem) => return Err(refused(&app, unresolved, problem).await),
+        Err(problem) => return Err(refused(&app, &unresolved, problem).await),
     };
-    let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
+    let (reader, row, access) = visible_log(&app, &unresolved, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
     let events = if is_long(&row, access)? {
         let permit = app.reads.memory_permits(up_to(&row, access)?, reader.organization).await?;
@@ -179,7 +181,7 @@ pub async fn export_log(
         EventList::of(disclosed(app.reads.history(&row, access, reader).await?.events), EVENT_BYTES)
     };
     let until = matches!(access, Access::Partial { .. }).then_some(events.events);
-    exported(&app, subject, events, until, since).await
+    exported(&app, reader.organization, subject, events, until, since).await
 }
 
 fn disclosed(events: Vec<LogEvent>) -> Vec<DisclosedEvent> {
@@ -189,6 +191,7 @@ fn disclosed(events: Vec<LogEvent>) -> Vec<DisclosedEvent> {
 /// The export file of a chain. The caller's access is checked before. `until` is set for a past party: the last event that it may see.
 pub(in crate::http) async fn exported(
     app: &App,
+    reader: OrganizationId,
     subject: Subject,
     list: EventList<DisclosedEvent>,
     until: Option<u32>,
@@ -206,13 +209,14 @@ pub(in crate::http) async fn exported(
     let published = app.register.clone();
     let frame = reading(move || frame(&subject, until, &published, &state, since)).await?;
     let EventList { events, event_bytes, pages, permit } = list;
-    let pages = pages.then(page_proofs(app, subject.id, size));
+    let pages = pages.then(page_proofs(app, reader, subject.id, size));
     EventList { events, event_bytes, pages: Box::pin(pages), permit }.respond(&frame).await
 }
 
 /// Adds the proofs to each page of events.
 fn page_proofs(
     app: &App,
+    reader: OrganizationId,
     subject: Uuid,
     size: u64,
 ) -> impl FnMut(Result<Vec<DisclosedEvent>, Problem>) -> ProvenPage + Send + 'static {
@@ -222,7 +226,9 @@ fn page_proofs(
         Box::pin(async move {
             let events = page?;
             let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(Vec::new()) };
-            let leaves = leaves(&app.pool, subject, [first.seq(), last.seq()], size).await?;
+            let leaves =
+                leaves(&mut **app.connection(reader).await?, subject, [first.seq(), last.seq()], size)
+                    .await?;
             let published = app.register.clone();
             reading(move || proven(events, &leaves, &published, size)).await
         })
@@ -244,9 +250,16 @@ pub(in crate::http) async fn subject_events(
     open: impl Fn(&StoredEvent) -> Disclosure + Send + Sync + 'static,
 ) -> Result<EventList<DisclosedEvent>, Problem> {
     let permit = app.reads.memory_permits(subject.events, caller.organization).await?;
-    let pages = subject_pages(app.pool.clone(), subject, open).map(move |page| {
-        let events = page?.into_iter();
-        Ok(if bare { events.map(DisclosedEvent::without_evidence).collect() } else { events.collect() })
+    let state = (app.clone(), caller.organization, ChainPages::of(subject), open);
+    // No connection is held between two pages, whatever time the client takes to read one.
+    let pages = stream::try_unfold(state, move |(app, reader, mut pages, open)| async move {
+        let mut db = app.connection(reader).await?;
+        let events = pages.next(&mut db, &open).await?;
+        drop(db);
+        let shown = events.into_iter();
+        let shown: Vec<_> =
+            if bare { shown.map(DisclosedEvent::without_evidence).collect() } else { shown.collect() };
+        Ok((!shown.is_empty()).then_some((shown, (app, reader, pages, open))))
     });
     let event_bytes = if bare { 512 } else { EVENT_BYTES };
     Ok(EventList { events: subject.events, event_bytes, pages: Box::pin(pages), permit })

@@ -5,7 +5,7 @@ use crate::base::ids::SealBatchId;
 use crate::base::input::{Errors, Layout, RequestErrors, Sheet, input, no_rule};
 use crate::base::units::whole;
 use crate::evidence::chain::history::{Disclosure, StoredEvent};
-use crate::evidence::chain::{Subject, SubjectKind, Tx};
+use crate::evidence::chain::{Subject, SubjectKind};
 use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
@@ -15,6 +15,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::response::Aborted;
 use crate::http::core::write::{Envelope, Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
@@ -29,9 +30,10 @@ use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use tracing::Span;
 
 /// Maximum seals of one registration.
 const MAX_REGISTERED: usize = 10_000;
@@ -140,16 +142,17 @@ fn all_claims(input: &Registration) -> Vec<SealClaim<'_>> {
 /// the checks (of the signatures and against the database) find in the seals that could be parsed.
 async fn refuse(
     app: &App,
+    caller: &Caller,
     partial: PartialWrite<Registration>,
-    holder_at: Location,
+    at: [Location; 2],
 ) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(input) = input {
         let input = Arc::new(input);
         errors.invalid.append(faults(app, &input, read_claims).await?);
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let (holder, claims) = (input.holder_bin.as_ref(), read_claims(&input).into_iter());
-        let checked = batch::check(&mut tx, holder, holder_at, claims, &mut errors).await;
+        let checked = batch::check(&mut tx, holder, at, claims, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
     }
@@ -177,28 +180,27 @@ pub async fn register_seals(
     Operator(caller): Operator,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let holder_at = if envelope.is_csv() {
-        Location::Query("holder_bin".into())
+    let at = if envelope.is_csv() {
+        [Location::Cell { line: 1, column: String::new() }, Location::Query("holder_bin".into())]
     } else {
-        Location::Pointer("/holder_bin".into())
+        [Location::Pointer(String::new()), Location::Pointer("/holder_bin".into())]
     };
     let ParsedWrite { input, write, .. } = match read(&app, &envelope)? {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse(&app, partial, holder_at).await?),
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, at).await?),
     };
     let input = Arc::new(input);
     let faults = faults(&app, &input, all_claims).await?;
     let (task_app, task_caller) = (app.clone(), caller.clone());
     write
         .run(&app, &caller, "register_seals", move |tx| {
-            let (input, faults, holder_at) = (Arc::clone(&input), faults.clone(), holder_at.clone());
+            let (input, faults, at) = (Arc::clone(&input), faults.clone(), at.clone());
             let act = task_caller.act(task_app.clock.now());
             Box::pin(async move {
                 let act = act?;
                 let mut errors = RequestErrors::after(faults);
                 let claims = all_claims(&input).into_iter();
-                let holder =
-                    batch::check(tx, Some(&input.holder_bin), holder_at, claims, &mut errors).await?;
+                let holder = batch::check(tx, Some(&input.holder_bin), at, claims, &mut errors).await?;
                 let Some(holder) = holder.filter(|_| errors.is_empty()) else {
                     return Err(errors.into_error());
                 };
@@ -228,7 +230,7 @@ pub async fn make_seals(
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return Err(refuse_order(&app, partial).await?),
+        Parsed::Partial(partial) => return Err(refuse_order(&app, &caller, partial).await?),
     };
     let input = Arc::new(input);
     let (task_app, task_caller) = (app.clone(), caller.clone());
@@ -259,10 +261,10 @@ fn order_holder_at() -> Location {
 }
 
 /// All errors of an order that could not be read completely: also that of its holder.
-async fn refuse_order(app: &App, partial: PartialWrite<Order>) -> Result<Problem, Problem> {
+async fn refuse_order(app: &App, caller: &Caller, partial: PartialWrite<Order>) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(bin) = input.and_then(|input| input.holder_bin) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let holder = receiver(&mut tx, &bin, order_holder_at()).await;
         tx.rollback().await.map_err(Error::from)?;
         errors.invalid.push_some(holder?.err());
@@ -344,18 +346,23 @@ pub async fn list_batch_seals(
     let access =
         if caller.is(Role::Operator) { view::Access::All } else { view::Access::Own(caller.organization) };
     let form = Form::of(&headers);
-    let rows = view::of_batch(&app.pool, id, access, "", PIECE).await?;
+    let rows =
+        view::of_batch(&mut **app.connection(caller.organization).await?, id, access, "", PIECE).await?;
     if rows.is_empty() {
         return Err(Problem::not_found());
     }
     let first = form.write(&rows, true);
     let last = rows.last().map(|(number, _)| number.clone());
-    let pieces = stream::try_unfold((app, last), move |(app, after)| async move {
-        let Some(after) = after else { return Ok::<_, Error>(None) };
-        let rows = view::of_batch(&app.pool, id, access, &after, PIECE).await?;
+    let pieces = stream::try_unfold((app, caller, last), move |(app, caller, after)| async move {
+        let Some(after) = after else { return Ok::<_, Problem>(None) };
+        let mut db = app.connection(caller.organization).await?;
+        let rows = view::of_batch(&mut **db, id, access, &after, PIECE).await?;
+        drop(db);
         let last = rows.last().map(|(number, _)| number.clone());
-        Ok((!rows.is_empty()).then(|| (form.write(&rows, false), (app, last))))
+        Ok((!rows.is_empty()).then(|| (form.write(&rows, false), (app, caller, last))))
     });
+    let span = Span::current();
+    let pieces = pieces.map_err(move |problem| Aborted::after(&problem, &span));
     let body = Body::from_stream(stream::StreamExt::chain(stream::iter([Ok(first)]), pieces));
     let headers = [(CONTENT_TYPE, form.media_type()), (VARY, HeaderValue::from_static("accept"))];
     Ok((headers, body).into_response())
@@ -363,7 +370,8 @@ pub async fn list_batch_seals(
 
 /// The batch in the path, if the caller may see one of its seals.
 async fn visible_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
-    let subject = view::batch_subject(&app.pool, id_in_path(id)?, access(caller)).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let subject = view::batch_subject(&mut **db, id_in_path(id)?, access(caller)).await?;
     subject.ok_or_else(Problem::not_found)
 }
 
@@ -385,7 +393,7 @@ pub async fn get_seal_batch_proof(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    subject_proof_response(&app, &visible_batch(&app, &caller, &id).await?).await
+    subject_proof_response(&app, &caller, &visible_batch(&app, &caller, &id).await?).await
 }
 
 /// A seal batch's history with its proofs, in one file
@@ -409,7 +417,7 @@ pub async fn export_seal_batch(
     Query(ExportQuery { since }): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
     let subject = visible_batch(&app, &caller, &id).await?;
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.connection(caller.organization).await?;
     let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
     drop(db);
     let open = move |event: &StoredEvent| match &concerning {
@@ -417,5 +425,5 @@ pub async fn export_seal_batch(
         _ => Disclosure::BUSINESS,
     };
     let events = subject_events(&app, &caller, subject, false, open).await?;
-    exported(&app, subject, events, None, since).await
+    exported(&app, caller.organization, subject, events, None, since).await
 }

@@ -4,7 +4,6 @@ use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::OperationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::Text;
-use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::operation::is_free;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
@@ -184,7 +183,7 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let Some(input) = input {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = async {
             let operation = input.operation_id.flatten();
             if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
@@ -210,7 +209,7 @@ async fn refuse_void(
 ) -> Result<Problem, Problem> {
     let PartialWrite { input, mut errors, fingerprint } = partial;
     if let (Some(name), Some(input)) = (name, input) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = async {
             let operation = input.operation_id.flatten();
             if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {

@@ -35,10 +35,11 @@ pub(in crate::http) fn access(caller: &Caller) -> Access {
 
 /// The seal in the URL, if the caller may see it; else 404, also for text that is no seal number or marking code,
 /// and for a code that is not the registered one.
-async fn find(app: &App, text: &str, access: Access) -> Result<Seal, Problem> {
+async fn find(app: &App, caller: &Caller, text: &str, access: Access) -> Result<Seal, Problem> {
     let name = SealName::parse(text).map_err(|_| Problem::not_found())?;
-    let number = stock::numbers_of(&app.pool, &[&name]).await?.pop().flatten();
-    let seal = view::get(&app.pool, &number.ok_or_else(Problem::not_found)?, access).await?;
+    let mut db = app.connection(caller.organization).await?;
+    let number = stock::numbers_of(&mut db, &[&name]).await?.pop().flatten();
+    let seal = view::get(&mut **db, &number.ok_or_else(Problem::not_found)?, access).await?;
     seal.filter(|seal| !name.differs_from(&seal.marking_code)).ok_or_else(Problem::not_found)
 }
 
@@ -60,7 +61,7 @@ pub async fn get_seal(
     Path(number): Path<String>,
     _: NoQuery,
 ) -> Result<Json<Seal>, Problem> {
-    Ok(Json(find(&app, &number, access(&caller)).await?))
+    Ok(Json(find(&app, &caller, &number, access(&caller)).await?))
 }
 
 /// What happened to a seal: the events of its batch that concern it.
@@ -82,12 +83,13 @@ pub async fn get_seal_history(
     Path(number): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Problem> {
-    let seal = find(&app, &number, access(&caller)).await?;
-    let history = view::SealHistoryPages::of(&app.pool, &seal).await?;
+    let seal = find(&app, &caller, &number, access(&caller)).await?;
+    let history =
+        view::SealHistoryPages::of(&mut **app.connection(caller.organization).await?, &seal).await?;
     let (events, bare) = (history.events(), query.omits_evidence());
     let permit = app.reads.memory_permits(events, caller.organization).await?;
     let pages = stream::try_unfold((app, history), move |(app, mut history)| async move {
-        let events = history.next(&app.pool).await?;
+        let events = history.next(&mut **app.connection(caller.organization).await?).await?;
         if events.is_empty() {
             return Ok(None);
         }
@@ -123,7 +125,7 @@ pub async fn get_seal_label(
     _: NoQuery,
 ) -> Result<Response, Problem> {
     let access = if caller.is(Role::Operator) { Access::All } else { Access::Own(caller.organization) };
-    let seal = find(&app, &number, access).await?;
+    let seal = find(&app, &caller, &number, access).await?;
     if seal.status == SealStatus::Void {
         // A label printed now would come onto timber, and every check would call it void.
         let reason = seal.void_reason.map_or_else(String::new, |reason| format!(" ({reason})"));
@@ -180,7 +182,7 @@ pub async fn list_seals(
         after: after.as_deref(),
         limit: Limit::probe(query.limit),
     };
-    let rows = view::list(&app.pool, &filter).await?;
+    let rows = view::list(&mut *app.connection(caller.organization).await?, &filter).await?;
     let page = Page::of(&cursors, rows, query.limit, |seal| seal.number.to_string(), |seal| seal);
     Ok(page.into_response(&uri))
 }
@@ -213,7 +215,7 @@ pub async fn get_seal_stock(
     _: NoQuery,
 ) -> Result<Json<Stock>, Problem> {
     let access = access(&caller);
-    let holders = view::stock(&app.pool, access).await?;
+    let holders = view::stock(&mut **app.connection(caller.organization).await?, access).await?;
     let total = holders.iter().fold(Counts::default(), |sum, stock| Counts {
         issued: sum.issued + stock.counts.issued,
         applied: sum.applied + stock.counts.applied,

@@ -5,7 +5,7 @@ use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::TicketId;
 use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
 use crate::base::units::{LocalDate, Moment, Text};
-use crate::evidence::chain::{SubjectKind, Tx};
+use crate::evidence::chain::SubjectKind;
 use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
@@ -227,8 +227,8 @@ enum What {
     Release,
 }
 
-/// All errors of a change that could not be read completely: also those that the ticket shows in the new last
-/// days of felling and removal, as far as they could be read.
+/// All errors of a change that could not be read completely. The new last days of felling and removal are
+/// checked against the ticket, as far as they could be read.
 async fn refuse_change(
     app: &App,
     caller: &Caller,
@@ -237,7 +237,7 @@ async fn refuse_change(
     mut errors: RequestErrors,
 ) -> Result<Problem, Problem> {
     if let (Some(dates), Ok(id)) = (dates, id_in_path(id)) {
-        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let mut tx = app.begin(caller.organization).await?;
         let checked = change::check(&mut tx, caller, id, dates, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;

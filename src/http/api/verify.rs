@@ -110,7 +110,7 @@ pub(in crate::http) fn is_genuine(app: &App, code: &str) -> bool {
 /// Checks one code for any client; a client with a token is limited by key and day.
 pub(in crate::http) async fn check_one(
     app: &App,
-    unresolved: UnresolvedCaller,
+    unresolved: &UnresolvedCaller,
     client: ClientAddr,
     code: &str,
 ) -> Result<Verification, Problem> {
@@ -123,7 +123,10 @@ pub(in crate::http) async fn check_one(
         None => Some(app.limiter.admit(client.0, || is_genuine(app, code))?),
     };
     let checked = app.reads.check(&[code], unresolved.token(), &app.key_ring, app.clock.now()).await?;
-    let mut checked = checked.ok_or_else(Problem::invalid_token)?;
+    let (mut checked, caller) = checked.ok_or_else(Problem::invalid_token)?;
+    if let Some(organization) = caller {
+        unresolved.belongs_to(organization);
+    }
     if let Some(token) = unresolved.token() {
         // The check is charged to the key only now, because before the query it was not known whether the
         // token is valid.
@@ -186,7 +189,7 @@ pub async fn verify_code(
         Ok(query) => query,
         Err(problem) => return Err(unresolved.refused(&app, problem).await),
     };
-    let verification = check_one(&app, unresolved, client, &last_segment(&uri)).await?;
+    let verification = check_one(&app, &unresolved, client, &last_segment(&uri)).await?;
     let verification =
         if register == Some(true) { with_register(&app, verification).await? } else { verification };
     json_with_capacity(&verification, 4_096)
@@ -216,7 +219,8 @@ pub async fn verify_codes(
         .reads
         .check(&request.input.codes, None, &app.key_ring, app.clock.now())
         .await?
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .0;
     items.iter().for_each(count);
     Ok(Json(Verdicts { items }))
 }

@@ -15,12 +15,7 @@ use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
-
-/// How long a request waits for other transactions of its organisation.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+use tokio::sync::Semaphore;
 
 /// The state of the server, shared by all handlers.
 #[derive(Clone)]
@@ -89,16 +84,8 @@ impl App {
         Self(Arc::new(inner), Arc::new(Shares::new(half)))
     }
 
-    /// A permit for a transaction on a connection of the pool. One organisation gets permits for at most half
-    /// of the connections: a harvest of 5,000 logs holds its connection for so long that requests which wait
-    /// for a connection can time out.
-    ///
-    /// # Errors
-    /// Overloaded, if transactions of the same organisation do not end in time.
-    pub async fn transaction(&self, organization: OrganizationId) -> Result<OwnedSemaphorePermit, Problem> {
-        match timeout(TRANSACTION_TIMEOUT, self.1.of(organization).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Problem::overloaded()),
-        }
+    /// The organisations' shares of the pool's connections ([`crate::http::core::share`]).
+    pub(super) fn connections(&self) -> &Shares<OrganizationId> {
+        &self.1
     }
 }

@@ -1,6 +1,7 @@
 //! Authentication and role checks. A handler states the permission that it needs as the type of an argument.
 //! So its signature shows what is checked: without a [`Caller`] or role argument, it requires no permission.
 
+use crate::base::ids::OrganizationId;
 use crate::base::token::Token;
 use crate::http::core::app::App;
 use crate::http::core::place::RequestPlace;
@@ -45,32 +46,46 @@ impl OptionalFromRequestParts<App> for Caller {
 /// A caller with a token that is not resolved yet: for reads that resolve the key and load the data in one
 /// statement. Their routes are outside [`refuse_bad_token`], so their handlers must return other errors
 /// through [`UnresolvedCaller::refused`], which checks the token first.
-#[derive(Clone, Copy, Debug)]
-pub struct UnresolvedCaller(Option<TokenHash>);
+#[derive(Clone, Debug)]
+pub struct UnresolvedCaller {
+    token: Option<TokenHash>,
+    place: Option<Arc<RequestPlace>>,
+}
 
 impl FromRequestParts<App> for UnresolvedCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        Ok(Self(token(parts)?.map(|token| TokenHash::new(&token, app.clock.now()))))
+        let token = token(parts)?.map(|token| TokenHash::new(&token, app.clock.now()));
+        Ok(Self { token, place: parts.extensions.get::<Arc<RequestPlace>>().cloned() })
     }
 }
 
 impl UnresolvedCaller {
     /// The token, if one was sent.
     #[must_use]
-    pub fn token(self) -> Option<TokenHash> {
-        self.0
+    pub fn token(&self) -> Option<TokenHash> {
+        self.token
+    }
+
+    /// Stores which organisation the token belongs to: its further requests then have the organisation's
+    /// places, not those of unknown tokens. A read that resolves the token by itself calls this.
+    pub fn belongs_to(&self, organization: OrganizationId) {
+        if let Some(place) = &self.place {
+            place.belongs_to(organization);
+        }
     }
 
     /// Resolves the token with a separate statement; `None` if no token was sent.
-    pub async fn caller(self, app: &App) -> Result<Option<Caller>, Problem> {
-        let Some(token) = self.0 else { return Ok(None) };
-        app.reads.caller_by_hash(token).await?.map(Some).ok_or_else(Problem::invalid_token)
+    pub async fn caller(&self, app: &App) -> Result<Option<Caller>, Problem> {
+        let Some(token) = self.token else { return Ok(None) };
+        let caller = app.reads.caller_by_hash(token).await?.ok_or_else(Problem::invalid_token)?;
+        self.belongs_to(caller.organization);
+        Ok(Some(caller))
     }
 
     /// The problem to return: 401 for an invalid token, else `problem`.
-    pub async fn refused(self, app: &App, problem: Problem) -> Problem {
+    pub async fn refused(&self, app: &App, problem: Problem) -> Problem {
         self.caller(app).await.err().unwrap_or(problem)
     }
 }
@@ -85,9 +100,6 @@ pub async fn refuse_bad_token(State(app): State<App>, request: Request, next: Ne
     match <Caller as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, &app).await {
         Ok(caller) => {
             if let Some(caller) = caller {
-                if let Some(place) = parts.extensions.get::<Arc<RequestPlace>>() {
-                    place.belongs_to(caller.organization);
-                }
                 parts.extensions.insert(caller);
             }
             next.run(Request::from_parts(parts, body)).await

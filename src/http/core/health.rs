@@ -111,12 +111,12 @@ impl Health {
         outcome.map_err(Unready::Check)
     }
 
-    /// `GET /healthz` and `GET /readyz`, public.
-    pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+    /// The routes of the check whether the process lives, and of the check whether it is ready; both public.
+    pub fn routes<S: Clone + Send + Sync + 'static>(&self, [live, ready]: [&str; 2]) -> Router<S> {
         let health = self.clone();
         Router::new()
-            .route("/healthz", get(async || status_json("ok", Map::new())))
-            .route("/readyz", get(async move || health.response().await))
+            .route(live, get(async || status_json("ok", Map::new())))
+            .route(ready, get(async move || health.response().await))
     }
 
     async fn response(&self) -> Response {
@@ -150,7 +150,7 @@ mod tests {
 
     async fn status(health: &Health, path: &str) -> u16 {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        health.routes::<()>().oneshot(request).await.unwrap().status().as_u16()
+        health.routes::<()>(["/healthz", "/readyz"]).oneshot(request).await.unwrap().status().as_u16()
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use crate::http::core::body::{BodySettings, guard};
 use crate::http::core::metrics;
 use crate::http::core::place::{Places, RequestPlace};
 use crate::http::core::problem::{Cause, PROBLEM_JSON, Problem, ProblemType};
+use crate::http::core::response_memory::{Owner, ResponseMemory};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{
@@ -44,8 +45,8 @@ pub const PAGE_HEADERS: [(HeaderName, &str); 2] = [
     (CONTENT_SECURITY_POLICY, PAGE_CSP),
     (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
-/// The content security policy of all other responses: a browser that shows one as a document may load and
-/// run nothing for it.
+/// The content security policy of all other responses: a browser that shows one as a document (it does so with an
+/// SVG that is opened directly) may load and run nothing for it.
 const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
 /// Settings of the layers.
 #[derive(Clone, Debug, Default)]
@@ -80,14 +81,17 @@ pub struct ConcurrencyLimits {
     pub write: usize,
     /// Bytes of request bodies that one organisation may have in memory at a time. Default 16 MB.
     pub body_bytes: u64,
+    /// Bytes of responses above 16 kB that are in memory at a time because they are not sent yet. One
+    /// organisation, or one address without a token, has at most a quarter of them. Default 32 MB.
+    pub response_bytes: u64,
     /// How long a request waits for a permit before it gets 503. Default 1 s.
     pub wait: Duration,
 }
 
 impl Default for ConcurrencyLimits {
     fn default() -> Self {
-        let (body_bytes, wait) = (16 * 1024 * 1024, Duration::from_secs(1));
-        Self { public: 32, read: 64, write: 64, body_bytes, wait }
+        let (body_bytes, response_bytes) = (16 * 1024 * 1024, 32 * 1024 * 1024);
+        Self { public: 32, read: 64, write: 64, body_bytes, response_bytes, wait: Duration::from_secs(1) }
     }
 }
 
@@ -201,6 +205,7 @@ struct RequestFrame {
     body: BodySettings,
     refusal_pause: Duration,
     places: Arc<Places>,
+    memory: ResponseMemory,
 }
 
 /// The data of a request that is known before its handler runs.
@@ -242,15 +247,19 @@ async fn around(State(frame): State<Arc<RequestFrame>>, mut request: Request, ne
     async move {
         let _in_flight = metrics::InFlight::enter();
         let (request, rules) = guard(request, frame.body);
-        let response = frame.work(info.class, request, next).await;
+        let place = Arc::new(RequestPlace::new(Arc::clone(&frame.places), info.class, request.headers()));
+        let response = frame.work(&place, request, next).await;
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            place.release();
             tokio::time::sleep(frame.refusal_pause).await;
         }
         let response = match rules.error() {
             Some(error) if is_failure(&response) => Problem::from(error).into_response(),
             _ => response,
         };
-        frame.finish(&info, response)
+        let response = frame.finish(&info, response, &place, client.0).await;
+        place.release();
+        response
     }
     .instrument(span)
     .await
@@ -270,12 +279,12 @@ impl RequestFrame {
             body: settings.body,
             refusal_pause: settings.refusal_pause,
             places: Arc::new(Places::new(&settings.limits)),
+            memory: ResponseMemory::new(&settings.limits),
         }
     }
 
     /// Takes a place and runs the handler; a panic in it becomes a 500 problem.
-    async fn work(&self, class: TrafficClass, mut request: Request, next: Next) -> Response {
-        let place = Arc::new(RequestPlace::new(Arc::clone(&self.places), class, request.headers()));
+    async fn work(&self, place: &Arc<RequestPlace>, mut request: Request, next: Next) -> Response {
         // A POST takes its place later, when its body has arrived: see
         // [`crate::http::core::write::Envelope`].
         if request.method() != Method::POST
@@ -283,10 +292,8 @@ impl RequestFrame {
         {
             return problem.into_response();
         }
-        request.extensions_mut().insert(Arc::clone(&place));
-        let response = Self::run(request, next).await;
-        place.release();
-        response
+        request.extensions_mut().insert(Arc::clone(place));
+        Self::run(request, next).await
     }
 
     async fn run(request: Request, next: Next) -> Response {
@@ -304,19 +311,25 @@ impl RequestFrame {
         }
     }
 
-    /// Renders a problem (with the base URL, the request's path and id), adds the common headers, and records
-    /// the request in trace and metrics.
-    fn finish(&self, info: &RequestInfo, mut response: Response) -> Response {
-        let cause = response.extensions_mut().remove::<Cause>();
-        let problem =
-            response.extensions_mut().remove::<Arc<Problem>>().or_else(|| framework_problem(&response));
-        if let Some(problem) = &problem {
-            let rendered = problem.render(&self.base, Some(&info.path), Some(info.id.as_str()));
-            let (parts, body) = rendered.into_parts();
-            response.headers_mut().extend(parts.headers);
-            response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
-            *response.body_mut() = body;
-        }
+    /// Renders a problem (with the base URL, the request's path and id), gives the response its memory permit,
+    /// adds the common headers, and records the request in trace and metrics.
+    async fn finish(
+        &self,
+        info: &RequestInfo,
+        response: Response,
+        place: &RequestPlace,
+        client: IpAddr,
+    ) -> Response {
+        let (cause, mut problem, response) = self.rendered(info, response);
+        let owner = Owner::of(place.organization(), client);
+        let mut response = match self.memory.hold(response, info.class, owner, || place.keep()).await {
+            Ok(response) => response,
+            Err(overloaded) => {
+                let (_, refusal, response) = self.rendered(info, overloaded.into_response());
+                problem = refusal;
+                response
+            }
+        };
         self.add_headers(info, &mut response);
 
         let elapsed = info.started.elapsed();
@@ -333,6 +346,25 @@ impl RequestFrame {
             _ => tracing::info!(status, latency_us, problem = kind, cause, "answered"),
         }
         response
+    }
+
+    /// Renders the problem of the response, if it has one.
+    fn rendered(
+        &self,
+        info: &RequestInfo,
+        mut response: Response,
+    ) -> (Option<Cause>, Option<Arc<Problem>>, Response) {
+        let cause = response.extensions_mut().remove::<Cause>();
+        let problem =
+            response.extensions_mut().remove::<Arc<Problem>>().or_else(|| framework_problem(&response));
+        if let Some(problem) = &problem {
+            let rendered = problem.render(&self.base, Some(&info.path), Some(info.id.as_str()));
+            let (parts, body) = rendered.into_parts();
+            response.headers_mut().extend(parts.headers);
+            response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+            *response.body_mut() = body;
+        }
+        (cause, problem, response)
     }
 
     fn add_headers(&self, info: &RequestInfo, response: &mut Response) {

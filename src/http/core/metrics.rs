@@ -170,8 +170,8 @@ impl Exposition {
         install().map(PrometheusHandle::render).unwrap_or_default()
     }
 
-    /// `GET /metrics` for requests that `guard` accepts; `guard` checks the operator's token.
-    pub fn routes<S, G, F>(self, guard: G) -> Router<S>
+    /// `GET` of `path` for requests that `guard` accepts; `guard` checks the operator's token.
+    pub fn routes<S, G, F>(self, path: &str, guard: G) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
         G: Fn(HeaderMap) -> F + Clone + Send + Sync + 'static,
@@ -185,12 +185,12 @@ impl Exposition {
                 Ok::<_, Problem>(exposition.response())
             }
         };
-        Router::new().route("/metrics", get(show))
+        Router::new().route(path, get(show))
     }
 
-    /// `GET /metrics` without a token, for a listener of its own (`--metrics-listen`).
-    pub fn open_routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
-        self.routes(async |_| Ok(()))
+    /// `GET` of `path` without a token, for a listener of its own (`--metrics-listen`).
+    pub fn open_routes<S: Clone + Send + Sync + 'static>(self, path: &str) -> Router<S> {
+        self.routes(path, async |_| Ok(()))
     }
 
     fn response(&self) -> Response {
@@ -234,7 +234,10 @@ mod tests {
         let status = async |router: Router| {
             router.oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap().status()
         };
-        assert_eq!(status(Exposition::new().routes(async |_| Err(Problem::unauthorized()))).await, 401);
-        assert_eq!(status(Exposition::new().open_routes()).await, 200);
+        assert_eq!(
+            status(Exposition::new().routes("/metrics", async |_| Err(Problem::unauthorized()))).await,
+            401
+        );
+        assert_eq!(status(Exposition::new().open_routes("/metrics")).await, 200);
     }
 }

@@ -22,5 +22,7 @@ pub mod problem_type;
 pub mod query;
 pub mod rejection;
 pub mod response;
+mod response_memory;
+pub mod share;
 pub mod write;
 pub mod write_queue;

@@ -29,7 +29,10 @@ const TAGS: [(&str, &str); 10] = [
     ("harvests", "Harvests: felled and sealed timber, recorded against a ticket, as JSON or as a table."),
     ("custody", "What happens to timber after the harvest: storage, transport, transfer, inspection, sale."),
     ("logs", "Logs in their present state, and their histories."),
-    ("findings", "Findings: records that look suspicious, what the parties say to them, and what inspectors decide."),
+    (
+        "findings",
+        "Findings: records that look suspicious, what the parties say to them, and what inspectors decide.",
+    ),
     ("verification", "The public check of a code, before buying."),
     ("register", "Proofs and exports: evidence that anyone can check without trusting this server."),
     ("reference", "Lists that need no token: species and regions."),

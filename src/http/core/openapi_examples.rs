@@ -100,7 +100,7 @@ fn custody_examples() -> Vec<(&'static str, Value)> {
         ),
         (
             "corrected",
-            event("corrected", json!({"corrects": 1, "reason": "Misread", "set": {"volume_m3": 0.31}})),
+            event("corrected", json!({"corrects": 1, "reason": "Misread", "set": {"volume_m3": 0.2}})),
         ),
     ]
 }

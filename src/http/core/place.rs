@@ -169,9 +169,21 @@ impl RequestPlace {
         self.acquire(Arc::clone(&class.all), 1, deadline).await
     }
 
+    /// The organisation that the request's token belongs to, if it is known.
+    pub(super) fn organization(&self) -> Option<OrganizationId> {
+        lock(&self.places.organizations).get(&self.token?).copied()
+    }
+
+    /// Takes the place out of the request, for a response that holds it until it is sent.
+    pub(super) fn keep(&self) -> Vec<OwnedSemaphorePermit> {
+        std::mem::take(&mut *lock(&self.held))
+    }
+
     fn owner(&self, organization: Option<OrganizationId>) -> Option<Owner> {
-        let known = || lock(&self.places.organizations).get(&self.token?).copied();
-        organization.or_else(known).map(Owner::Organization).or(self.token.map(Owner::UnknownToken))
+        organization
+            .or_else(|| self.organization())
+            .map(Owner::Organization)
+            .or(self.token.map(Owner::UnknownToken))
     }
 
     async fn acquire(&self, permits: Arc<Semaphore>, count: usize, deadline: Instant) -> Result<(), Problem> {

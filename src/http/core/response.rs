@@ -152,10 +152,7 @@ impl<T: Serialize + Send + 'static> Rest<T> {
         }
         let mut page = self.text.buffer(0);
         if let Err(problem) = self.text.write(self.pages.next().await, &mut page) {
-            metrics::aborted();
-            let cause = problem.cause().unwrap_or_default();
-            tracing::error!(parent: &self.span, cause, "response aborted");
-            return Err(Aborted);
+            return Err(Aborted::after(&problem, &self.span));
         }
         self.text.end(&mut page);
         Ok(Some((PermittedText::bytes(page, self.permit.clone()), self)))
@@ -165,7 +162,17 @@ impl<T: Serialize + Send + 'static> Rest<T> {
 /// Why a body ends before its end.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a page of the response could not be read")]
-struct Aborted;
+pub(in crate::http) struct Aborted;
+
+impl Aborted {
+    /// Records that a response is cut off, and why.
+    pub(in crate::http) fn after(problem: &Problem, span: &Span) -> Self {
+        metrics::aborted();
+        let cause = problem.cause().unwrap_or_default();
+        tracing::error!(parent: span, cause, "response aborted");
+        Self
+    }
+}
 
 /// A piece of a response with its memory permit, which is held until the piece is sent or dropped: the piece
 /// is in memory as long as the client has not read it.

@@ -454,8 +454,7 @@ impl Task {
     }
 
     async fn attempt(&self, work: &dyn Work) -> Result<Response, Attempt> {
-        let _share = self.app.transaction(self.organization).await.map_err(Attempt::Rejected)?;
-        let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
+        let mut tx = self.app.begin(self.organization).await.map_err(Attempt::Rejected)?;
         let done = match self.within(&mut tx, work).await {
             Ok(Outcome::New(done)) => done,
             other => {

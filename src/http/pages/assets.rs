@@ -53,10 +53,6 @@ pub async fn get_asset(Path(file): Path<String>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, asset.content_type.clone()),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // A browser that opens an SVG directly treats it as a document, so it gets no more rights than a
-        // page.
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'")),
     ];
     (headers, asset.body).into_response()
 }

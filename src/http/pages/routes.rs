@@ -116,7 +116,7 @@ pub(in crate::http) async fn verification_page(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let verification = check_one(&app, unresolved, client, &last_segment(&uri)).await?;
+    let verification = check_one(&app, &unresolved, client, &last_segment(&uri)).await?;
     // If the register cannot be read, the page still shows the verdict, without the register.
     let verification = match with_register(&app, verification.clone()).await {
         Ok(with_register) => with_register,
@@ -171,7 +171,7 @@ async fn linked(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let mut response = if Preference::of(headers) == Preference::Json || refuses_html(headers) {
-        Json(check_one(app, unresolved, client, code).await?).into_response()
+        Json(check_one(app, &unresolved, client, code).await?).into_response()
     } else {
         let lang = parameter(uri, "lang").and_then(|tag| Lang::from_tag(&tag));
         see_other(&verify_path(code, lang).map_err(|_| Problem::not_found())?)

@@ -3,6 +3,7 @@
 
 use super::answer::Verification;
 use crate::base::error::{Error, Invalid, Result};
+use crate::base::ids::OrganizationId;
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::BatchQuery;
@@ -10,8 +11,8 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
 use crate::timber::party::key::{KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::role::OrganizationKind;
-use crate::timber::seal::Code;
 use crate::timber::seal::signing::KeyRing;
+use crate::timber::seal::{Code, SealStatus, VoidReason};
 use crate::timber::wood::species::{LogKind, Species};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
@@ -21,12 +22,14 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct CodeRow {
     pub(super) key_id: Option<Uuid>,
+    pub(super) key_organization: Option<OrganizationId>,
     pub(super) key_expires_at: Option<DateTime<Utc>>,
     pub(super) key_last_used_at: Option<DateTime<Utc>>,
+    /// The number and the code as they are stored: they are shown and compared, and never parsed.
     pub(super) number: Option<String>,
     pub(super) marking_code: Option<String>,
-    pub(super) seal_status: Option<String>,
-    pub(super) void_reason: Option<String>,
+    pub(super) seal_status: Option<SealStatus>,
+    pub(super) void_reason: Option<VoidReason>,
     pub(super) kind: Option<LogKind>,
     pub(super) species: Option<Species>,
     pub(super) length_m: Option<Length>,
@@ -49,6 +52,7 @@ pub struct CodeRow {
     pub(super) forestry: Option<String>,
     pub(super) holder_name: Option<String>,
     pub(super) holder_kind: Option<OrganizationKind>,
+    pub(super) holder_bin: Option<String>,
 }
 
 /// The codes to look up (at least one), split into columns for SQL, and the token that was sent with them.
@@ -77,9 +81,18 @@ impl SealLookup {
     }
 }
 
+/// The rows for the codes of a [`SealLookup`], in their order.
+#[derive(Debug, Default)]
+pub struct FoundCodes {
+    /// A row for each code.
+    pub rows: Vec<CodeRow>,
+    /// The organisation of the token, if the lookup has one.
+    pub caller: Option<OrganizationId>,
+}
+
 impl BatchQuery for SealLookup {
     /// `None` if the token is not valid.
-    type Output = Option<Vec<CodeRow>>;
+    type Output = Option<FoundCodes>;
 
     fn cost(&self) -> usize {
         self.numbers.len()
@@ -96,7 +109,7 @@ impl BatchQuery for SealLookup {
             tokens[first] = lookup.token.as_ref().map(TokenHash::hash);
             first += lookup.cost();
         }
-        let mut rows = sqlx::query_file_as!(
+        let mut found = sqlx::query_file_as!(
             CodeRow,
             "src/services/verification/lookup.sql",
             &numbers as &[Option<&str>],
@@ -108,12 +121,13 @@ impl BatchQuery for SealLookup {
         .into_iter();
         let mut uses = KeyUsage::default();
         let results = lookups.iter().map(|lookup| {
-            let found: Vec<CodeRow> = rows.by_ref().take(lookup.cost()).collect();
+            let rows: Vec<CodeRow> = found.by_ref().take(lookup.cost()).collect();
             let admitted = lookup.token.as_ref().is_none_or(|token| {
-                let key = found.first().and_then(CodeRow::key);
+                let key = rows.first().and_then(CodeRow::key);
                 key.is_some_and(|key| uses.admit(token, key))
             });
-            Ok(admitted.then_some(found))
+            let caller = rows.first().and_then(|row| row.key_organization);
+            Ok(admitted.then_some(FoundCodes { rows, caller }))
         });
         let results = results.collect();
         uses.note(db).await?;
@@ -135,8 +149,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
     #[must_use]
     pub fn of(texts: &'t [T]) -> Self {
         let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
-        let other = |code: &Code, text: &T| code.other_reading(text.as_ref());
-        let respelled = read.iter().zip(texts).map(|(code, text)| other(code.as_ref().ok()?, text)).collect();
+        let respelled = read.iter().map(|code| code.as_ref().ok()?.other_reading()).collect();
         Self { texts, read, respelled }
     }
 

@@ -12,7 +12,7 @@ use crate::base::units::{Diameter, Length};
 use crate::timber::event::vocabulary::Status;
 use crate::timber::party::role::OrganizationKind;
 use crate::timber::seal::signing::{self, KeyRing};
-use crate::timber::seal::{Code, MarkingCode};
+use crate::timber::seal::{Code, MarkingCode, SealStatus};
 use crate::timber::wood::species::Species;
 use chrono::{DateTime, Utc};
 
@@ -40,12 +40,12 @@ impl CodeRow {
         let reason = self.void_reason.take();
         let open = self.status.is_some_and(Status::is_open);
         let (held, why_not) = (self.is_held(now), self.why_not_for_sale());
-        match (seal_status.as_str(), reason, self.log(&number)?) {
-            ("void", Some(reason), log) => Ok(Verification::void(parsed, &reason, log)),
-            ("applied", None, Some(log)) if open && held => Ok(Verification::held(parsed, log)),
-            ("applied", None, Some(log)) if open => Ok(Verification::valid(parsed, log, why_not)),
-            ("applied", None, Some(log)) => Ok(Verification::closed(parsed, log)),
-            ("issued", None, None) => Ok(Verification::unused(parsed)),
+        match (seal_status, reason, self.log(&number)?) {
+            (SealStatus::Void, Some(reason), log) => Ok(Verification::void(parsed, reason, log)),
+            (SealStatus::Applied, None, Some(log)) if open && held => Ok(Verification::held(parsed, log)),
+            (SealStatus::Applied, None, Some(log)) if open => Ok(Verification::valid(parsed, log, why_not)),
+            (SealStatus::Applied, None, Some(log)) => Ok(Verification::closed(parsed, log)),
+            (SealStatus::Issued, None, None) => Ok(Verification::unused(parsed)),
             (status, _, _) => Err(Error::CorruptRow(format!("seal {number}: status {status}"))),
         }
     }
@@ -85,7 +85,10 @@ impl CodeRow {
             felling_ticket: format!("{} {}", ticket.0, ticket.1),
             status: self.status.ok_or_else(|| missing("status"))?.as_str().to_owned(),
             // The name of a sole trader or a farm is the name of a person, so it is left out.
-            holder_name: self.holder_name.filter(|_| self.holder_kind == Some(OrganizationKind::LegalEntity)),
+            holder_name: self.holder_name.filter(|_| {
+                let kind = self.holder_kind.map(|kind| kind.known_by(self.holder_bin.as_deref()));
+                kind == Some(OrganizationKind::LegalEntity)
+            }),
             last_event: VerifiedEvent {
                 kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
                 on: self.last_on.ok_or_else(|| missing("last_on"))?,

@@ -7,6 +7,7 @@ use super::json::Json;
 use super::report::{Check, Report};
 use crate::evidence::chain::bytes::{SubjectKind, commit};
 use crate::timber::event::types::LogEventType;
+use crate::timber::seal::Code;
 use uuid::Uuid;
 
 /// Adds the line `about` to the report, for an export of the subject of the kind `kind` with the id `id`.
@@ -108,22 +109,24 @@ struct Seal<'t> {
 }
 
 impl Seal<'_> {
+    /// Whether `asked` names this seal: its number or its marking code, in every spelling that the server takes.
     fn is(&self, asked: &str) -> bool {
-        normal(self.number) == normal(asked)
-            || self.identification.is_some_and(|identification| {
-                // `asked` may be a complete marking code, in which a group separator follows the
-                // identification.
+        let Ok(code) = Code::parse_public(asked) else {
+            return self.identification.is_some_and(|identification| {
+                // `asked` has elements that cannot be parsed: only the identification before a group separator counts.
                 let rest = asked.trim_matches(BLANK).strip_prefix(identification);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\u{1d}'))
-            })
+                rest.is_some_and(|rest| rest.starts_with('\u{1d}'))
+            });
+        };
+        let other = code.other_reading();
+        [Some(code), other].into_iter().flatten().any(|code| match code {
+            Code::SealNumber(number) => number.as_str() == self.number,
+            code => code.identification().is_some_and(|asked| Some(asked.as_str()) == self.identification),
+        })
     }
 }
 
 const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
-
-fn normal(number: &str) -> String {
-    number.replace(BLANK, "").to_ascii_uppercase()
-}
 
 fn seals(texts: &[[Option<Json>; 3]]) -> Vec<Seal<'_>> {
     (1..)

@@ -6,7 +6,6 @@ use crate::base::config::shown;
 use crate::evidence::tlog::VerifierKey;
 use crate::evidence::tlog::disk::Disk;
 use crate::evidence::tlog::note::{Kind, NoteError};
-use crate::timber::seal::Code;
 use clap::Args;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -111,7 +110,7 @@ impl VerifyArgs {
         let trust = Trust {
             keys: self.trust,
             receipts: self.receipts,
-            seal: self.seal.as_deref().map(seal_in_hand),
+            seal: self.seal,
             witnesses: distinct(self.witness),
             quorum: self.quorum,
             memory,
@@ -171,17 +170,6 @@ fn is_newer(note: &[u8], memory: &Memory) -> bool {
 /// checkpoint that was seen. If storing is interrupted, the file has its old content or its new.
 fn store_memory(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
     disk.put(&[(path.to_path_buf(), note)])
-}
-
-/// The seal's number or identification, if the user gave a link or a marking code as a scanner sends it;
-/// otherwise the text as given.
-fn seal_in_hand(given: &str) -> String {
-    match Code::parse_public(given) {
-        Ok(Code::MarkingCode(code)) if !given.starts_with("01") => code.identification_str().to_owned(),
-        Ok(Code::Identification(code)) if !given.starts_with("01") => code.as_str().to_owned(),
-        Ok(Code::SealNumber(number)) if given.contains("//") => number.to_string(),
-        _ => given.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -245,15 +233,5 @@ mod tests {
         use Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};
         assert_eq!(*calls.lock().unwrap(), [MakeDir, Create, Write, Sync, Rename, SyncDir, SyncDir]);
         assert_eq!(load_memory(&path).unwrap(), Memory::Seen(OLD.to_vec()));
-    }
-
-    #[test]
-    fn a_seal_is_given_as_scanners_and_links_have_it() {
-        assert_eq!(seal_in_hand("(01)09520000000011(21)SN7"), "010952000000001121SN7");
-        assert_eq!(seal_in_hand("https://forest.example/01/09520000000011/21/SN7"), "010952000000001121SN7");
-        assert_eq!(seal_in_hand("https://forest.example/verify/KZ000000417"), "KZ000000417");
-        for plain in ["KZ-0000417", " kz000000417", "010952000000001121SN7", "no seal"] {
-            assert_eq!(seal_in_hand(plain), plain);
-        }
     }
 }

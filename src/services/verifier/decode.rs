@@ -8,6 +8,22 @@ use std::borrow::Cow;
 
 const NOT_UTF_16: &str = "the file begins like UTF-16, but is not UTF-16";
 
+/// Formats that are often saved by mistake, by their first bytes: the page of a link, an archive, a list of files.
+const FOREIGN: [(&[u8], &str); 6] = [
+    (b"<", "a web page (HTML or XML)"),
+    (b"[", "a list in JSON"),
+    (b"\"", "a text in JSON"),
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet"),
+    (b"\x1f\x8b", "a file packed with gzip"),
+    (b"%PDF", "a PDF"),
+];
+
+/// The format of a file that certainly cannot be checked, by its first bytes; `None` for all other files.
+pub(super) fn foreign(data: &[u8]) -> Option<&'static str> {
+    let at = data.iter().position(|byte| !b" \t\r\n".contains(byte))?;
+    FOREIGN.iter().find(|(begin, _)| data[at..].starts_with(begin)).map(|(_, what)| *what)
+}
+
 /// The file in UTF-8 without a byte-order mark. Other content is returned unchanged.
 ///
 /// # Errors

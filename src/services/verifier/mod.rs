@@ -73,6 +73,13 @@ pub fn verify(data: &[u8], trust: &Trust) -> Verified {
         return proof(data, trust);
     }
     let first = data.iter().find(|byte| !b" \t\r\n".contains(byte));
+    if let Some(what) = decode::foreign(data) {
+        let mut report = Report::new(Kind::Checkpoint);
+        let detail =
+            "but not an export, a proof, a receipt or a checkpoint: save what the link downloads, unchanged";
+        report.failed(Check::Format, format!("this is {what}, {detail}"));
+        return Verified { report, checkpoint: None };
+    }
     if first != Some(&b'{') {
         return checkpoint(data, trust);
     }

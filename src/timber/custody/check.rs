@@ -72,7 +72,7 @@ pub(super) async fn check<'r>(
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (LogEventType::Corrected, Some(Some(log))) if readable.correction != ReadableCorrection::Nothing => {
-            Some(correct::prepare(tx, *log).await?)
+            Some(correct::prepare(tx, *log, rulebook).await?)
         }
         _ => None,
     };
@@ -212,7 +212,7 @@ impl OtherParties {
     ) -> Self {
         let mut others = Self::default();
         if let Some(bin) = &request.to_bin {
-            match known.get(bin.as_str()) {
+            match known.get(bin) {
                 None => errors.invalid.push(unknown("/to_bin")),
                 Some((id, _)) if *id == caller.organization => {
                     let detail = "A transfer goes to another organisation.";
@@ -227,7 +227,7 @@ impl OtherParties {
             }
         }
         if let Some(bin) = &request.carrier_bin {
-            match known.get(bin.as_str()) {
+            match known.get(bin) {
                 None => errors.invalid.push(unknown("/carrier_bin")),
                 Some((_, roles)) if !roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is not a carrier.";
@@ -255,7 +255,7 @@ fn unknown(at: &str) -> FieldError {
 }
 
 /// Registered organisations by BIN.
-pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
+pub(crate) type Organizations = HashMap<Bin, (OrganizationId, Vec<Role>)>;
 
 /// The BINs of the receiver and the carrier, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
@@ -272,7 +272,7 @@ pub(crate) async fn organizations<'b>(
         return Ok(Organizations::new());
     }
     let rows = sqlx::query!(
-        r#"SELECT bin AS "bin!", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
+        r#"SELECT bin AS "bin!: Bin", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
         &bins as &[&str]
     )
     .fetch_all(&mut **tx)

@@ -9,7 +9,7 @@ use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment, Volume};
+use crate::base::units::LocalDate;
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
@@ -19,11 +19,14 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::NewFinding;
+use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::role::Role;
-use crate::timber::ticket::{self, TicketForHarvest};
+use crate::timber::ticket::{self, LineChange, TicketForHarvest};
+use crate::timber::wood::bounds::{Bounds, Measures, Share};
 use crate::timber::wood::volume_table::{TableVolume, gost_volume};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// How long an organisation may correct its own event; after that only an inspector may.
@@ -73,13 +76,14 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
 pub(super) struct Prepared {
     ticket: TicketForHarvest,
     chain: Vec<ChainEvent>,
+    parameters: Arc<Parameters>,
 }
 
 impl Prepared {
     /// The error if no more volume may be marked on the ticket: it is cancelled, or its felling dates are
     /// over.
     fn closed_ticket(&self, now: DateTime<Utc>) -> Option<FieldError> {
-        let today = Moment::new(now, KAZAKHSTAN_OFFSET_MINUTES).ok()?.day();
+        let today = LocalDate::of(now);
         let (code, detail) = if self.ticket.row.cancelled {
             (
                 "ticket-cancelled",
@@ -112,14 +116,14 @@ impl Prepared {
 
 /// Locks the lines of the log's ticket, then the log, because ticket lines come first in the lock order. Then
 /// reads the log's chain.
-pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId) -> Result<Prepared> {
+pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId, rulebook: &Rulebook) -> Result<Prepared> {
     let ticket =
         sqlx::query_scalar!("SELECT ticket_id FROM log WHERE id = $1", log.0).fetch_one(&mut **tx).await?;
     let ticket = ticket::lock_for_harvest(tx, TicketId(ticket)).await?;
     let ticket = ticket.ok_or_else(|| Error::CorruptRow(format!("log.ticket_id of {log}")))?;
     crate::timber::custody::log::write::lock(tx, &[log]).await?;
     let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
-    Ok(Prepared { ticket, chain })
+    Ok(Prepared { ticket, chain, parameters: rulebook.parameters() })
 }
 
 /// An accepted correction, not yet stored.
@@ -169,7 +173,7 @@ pub(super) fn decide(
     // The balance of the ticket's lines is for its holder, which recorded the harvest.
     let harvester = prepared.chain.first().map(|event| event.content.business.organization);
     let sees_ticket = recorder.caller.is(Role::Inspector) || harvester == Some(recorder.caller.organization);
-    let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
+    let mut balance = Balance::new(&prepared.ticket.lines, LocalDate::of(recorder.now));
     let mut findings = Vec::new();
     let set = request.set.as_ref().filter(|_| target.is_some() || sees_ticket).map(|correction| {
         if let Some(target) = target {
@@ -183,7 +187,7 @@ pub(super) fn decide(
         reverse,
         set,
         contents,
-        marked: balance.finish(),
+        marked: balance.finish(&prepared.parameters.volume_bounds(LocalDate::of(recorder.now).day())),
         findings,
         ticket: prepared.ticket.row.id,
     })
@@ -349,6 +353,13 @@ fn resolve(
     let diameter = correction.top_diameter_cm.or(state.top_diameter_cm);
     let measured = correction.length_m.is_some() || correction.top_diameter_cm.is_some();
     let table = diameter.zip(length).filter(|_| measured).and_then(|(d, l)| gost_volume(d, l));
+    // The measures belong to the harvest, so they are judged by the bounds in force on its day.
+    let felled_on = correction.occurred_at.map_or(state.felled_on, |moment| moment.day().day());
+    let bounds = prepared.parameters.volume_bounds(felled_on);
+    let before = state.measures();
+    let pieces = correction.pieces.or(state.pieces);
+    let after = Measures { top_diameter: diameter, length, pieces, volume, ..before };
+    check_measures(correction, &before, &after, &bounds, errors);
     let mut line = None;
     if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
         errors.invalid.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
@@ -360,27 +371,56 @@ fn resolve(
         }
         Some(index) => {
             let id = balance.id(index);
-            if id != state.line || volume != old {
-                balance.unmark(state.line, old);
+            let old_share = state.share();
+            let share = if measured { Share::from(&after) } else { Share { volume, ..old_share } };
+            if id != state.line || share != old_share {
+                balance.unmark(state.line, old_share);
                 // A correction that reduces the volume on the same line is never refused, even if the line
                 // remains over its limit.
                 if id != state.line || volume > old {
                     errors.conflict.push_some(prepared.closed_ticket(now));
-                    errors.conflict.push_some(balance.mark(index, volume, || pointer("/set/volume_m3")));
+                    errors.conflict.push_some(balance.mark(index, share, || pointer("/set/volume_m3")));
                 } else {
-                    balance.lower(index, volume);
+                    balance.lower(index, share);
                 }
             }
             line = (id != state.line).then_some(id);
         }
     }
-    // These rules depend on the length, the top diameter, the kind of wood and the volume. So they are
-    // checked only if one of these is corrected.
-    if measured || wood != state.wood || volume != old {
-        findings.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
+    // These rules depend on the measures, the kind of wood and the volume. So they are checked only if one of
+    // these is corrected.
+    if measured || wood != state.wood || after != before {
+        findings.extend(rules::volume_unlike_table(&after, &bounds));
+        findings.extend(rules::table_not_covered(&after));
+        findings.extend(rules::logs_as_stack(&after, wood, &bounds));
         findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
     }
     Set { correction: correction.clone(), line, table }
+}
+
+/// Checks the corrected measures against the bounds, if one of them is set.
+fn check_measures(
+    correction: &Correction,
+    before: &Measures,
+    after: &Measures,
+    bounds: &Bounds,
+    errors: &mut RequestErrors,
+) {
+    let set = [
+        ("/set/volume_m3", correction.volume_m3.is_some()),
+        ("/set/top_diameter_cm", correction.top_diameter_cm.is_some()),
+        ("/set/length_m", correction.length_m.is_some()),
+        ("/set/pieces", correction.pieces.is_some()),
+    ];
+    let Some((at, _)) = set.into_iter().find(|(_, set)| *set) else { return };
+    if after.lacks_pieces() && before != after {
+        // Without them, the stack could get any volume, because there is nothing to compare it with.
+        let detail = "Give the number of pieces too: without it, a stack's measures cannot be corrected.";
+        errors.invalid.push(FieldError::new(pointer("/set/pieces"), "required", detail));
+    }
+    for invalid in before.refusals_of_correction(after, bounds) {
+        errors.invalid.push(FieldError::invalid(pointer(at), invalid));
+    }
 }
 
 impl Decision {
@@ -415,7 +455,7 @@ impl Decision {
     }
 
     /// The changes on the ticket's lines.
-    pub(super) fn changes(&self) -> &[(LineId, Volume)] {
+    pub(super) fn changes(&self) -> &[LineChange] {
         &self.marked.changes
     }
 

@@ -203,7 +203,8 @@ async fn names(
     let named: Vec<Uuid> = named.into_iter().collect();
     let rows = sqlx::query_file!("src/timber/custody/names.sql", &named).fetch_all(db).await?;
     let epoch = rows.first().and_then(|row| row.erasures.clone());
-    let read: KnownNames = rows.into_iter().map(|row| (row.id, (row.name, row.kind))).collect();
+    let read: KnownNames =
+        rows.into_iter().map(|row| (row.id, (row.name, row.kind.known_by(row.bin.as_deref())))).collect();
     cache.add(epoch, &read);
     let mut names = Arc::unwrap_or_clone(known);
     names.extend(read);

@@ -6,7 +6,7 @@ use crate::base::geo::Position;
 use crate::base::ids::{FindingId, OperationId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
-use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
+use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume, lost_letters};
 use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
@@ -120,6 +120,7 @@ input! {
         #[schema(example = "Мемлекеттік орман инспекторы")]
         pub post: Option<Text<100>>,
     }
+    => PartialOfficial::check as PartialOfficial;
 
     /// An official record (act, protocol).
     pub struct Act {
@@ -221,6 +222,15 @@ pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] 
             &[("reason", true), ("finding_id", false), ("note", false), ("official", false), ("act", false)]
         }
         _ => &[("note", false)],
+    }
+}
+
+impl PartialOfficial {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        if let Some(invalid) = self.name.as_ref().and_then(|name| lost_letters(name.as_str())) {
+            errors.refuse_field(node, "name", invalid);
+            self.name = None;
+        }
     }
 }
 

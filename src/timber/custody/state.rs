@@ -10,6 +10,7 @@ use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Outcome, Status, TransferOf};
 use crate::timber::seal::SealNumber;
+use crate::timber::wood::bounds::{Measures, Share};
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::BTreeMap;
@@ -233,6 +234,28 @@ impl LogState {
         Ok(())
     }
 
+    /// Its declared volume and what that is compared with.
+    #[must_use]
+    pub const fn measures(&self) -> Measures {
+        Measures {
+            kind: self.kind,
+            method: self.method,
+            top_diameter: self.top_diameter_cm,
+            length: self.length_m,
+            pieces: self.pieces,
+            volume: self.volume_m3,
+        }
+    }
+
+    /// What it adds to its ticket line.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share {
+            volume: self.volume_m3,
+            table: self.table_volume_m3.filter(|_| self.measures().is_by_table()),
+        }
+    }
+
     /// Whether `organization` is a present party to the log, and so may see all of it.
     #[must_use]
     pub fn concerns(&self, organization: OrganizationId) -> bool {
@@ -396,6 +419,10 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
         .map(|event| event.seq)
 }
 
+fn is_of_journey(event: &Content) -> bool {
+    matches!(event.public.event_type, LogEventType::Departed | LogEventType::Arrived)
+}
+
 /// The first recorded event that could not have happened if `late` had happened at the time it states. For
 /// this, all events are ordered by the time at which they happened. The result is the first event that the
 /// custody rules allow in that order without `late`, but do not allow with `late`.
@@ -427,8 +454,8 @@ pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
         };
         if allowed(&without) && !allowed(&with) {
             // The holder and the carrier may both record the same journey. So a departure or arrival that
-            // `late` has made impossible is a duplicate, not a contradiction.
-            if matches!(event.public.event_type, LogEventType::Departed | LogEventType::Arrived) {
+            // another departure or arrival has made impossible is a duplicate, not a contradiction.
+            if is_of_journey(&event) && is_of_journey(late) {
                 without.push(event);
                 continue;
             }

@@ -70,7 +70,7 @@ pub async fn record(
     cause: &VoidCause,
     fingerprint: [u8; 32],
 ) -> Result<Voided> {
-    let number = numbers_of(&mut **tx, &[name]).await?.pop().flatten().ok_or(Error::NotFound)?;
+    let number = numbers_of(tx, &[name]).await?.pop().flatten().ok_or(Error::NotFound)?;
     let organization = caller.organization;
     if let Some(earlier) = operation::reserve(tx, organization, cause.operation_id, &fingerprint).await? {
         return response(tx, &number, &earlier).await;
@@ -100,8 +100,8 @@ async fn void(
         .pop()
         .ok_or_else(|| Error::CorruptRow(format!("seal.batch_id of {number}: no such batch")))?;
     let done = BatchChange {
-        number: Some(number.to_string()),
-        reason: Some(cause.reason.as_str().to_owned()),
+        number: Some(number.clone()),
+        reason: Some(cause.reason),
         note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
         ..BatchChange::default()
     };
@@ -140,7 +140,7 @@ pub async fn check(
     now: DateTime<Utc>,
     errors: &mut RequestErrors,
 ) -> Result<()> {
-    let Some(number) = numbers_of(&mut **tx, &[name]).await?.pop().flatten() else { return Ok(()) };
+    let Some(number) = numbers_of(tx, &[name]).await?.pop().flatten() else { return Ok(()) };
     let seal = match lock_visible(tx, caller, &number).await {
         Ok(seal) if seal.differs(name) => return Ok(()),
         Ok(seal) => seal,

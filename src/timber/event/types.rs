@@ -223,7 +223,7 @@ mod tests {
     fn every_kind_is_named_in_its_events_and_begins_with_one_type() {
         for kind in SubjectKind::ALL {
             let named = EventType::subject_kind(kind.name());
-            assert_eq!(named, EventType::KINDS.contains(&kind).then_some(kind));
+            assert_eq!(named, EventType::KINDS.contains(kind).then_some(*kind));
         }
         assert_eq!(EventType::subject_kind("stack"), Some(SubjectKind::Log));
         for kind in EventType::KINDS {

@@ -24,6 +24,16 @@ const fn notes(
     Notes { rule, inputs, parameters: &[], blind_to }
 }
 
+impl Notes {
+    const fn judged_by(mut self, parameters: &'static [ParameterName]) -> Self {
+        self.parameters = parameters;
+        self
+    }
+}
+
+const DECLARED: (&str, &str) = ("declared_m3", "declared volume, in m³");
+const METHOD: (&str, &str) = ("method", "how the volume was determined");
+const TABLE: (&str, &str) = ("table", "version of the table");
 const OCCURRED: (&str, &str) = ("occurred_at", "when it happened, as the record states it");
 const DIAMETER: (&str, &str) = ("diameter_cm", "top diameter in cm");
 const LENGTH: (&str, &str) = ("length_m", "length in m");
@@ -73,14 +83,37 @@ pub static NOTES: &[Notes] = &[
     notes(
         "L14",
         &[
-            ("declared_m3", "declared volume, in m³"),
-            ("method", "how the volume was determined"),
-            ("table", "version of the table"),
+            ("case", "`log`: one log; `sum`: the logs of a ticket"),
+            ("logs", "number of these logs"),
+            DECLARED,
+            METHOD,
+            TABLE,
             ("table_m3", "volume in the table, in m³"),
             ("deviation", "difference from the table, in percent, with its sign"),
         ],
         "Sizes outside the table, and logs of which diameter and length are wrong as well.",
+    )
+    .judged_by(&[
+        ParameterName::VolumeTableRemarkable,
+        ParameterName::VolumeCellPercent,
+        ParameterName::VolumeSumMin,
+        ParameterName::VolumeSumFromLogs,
+    ]),
+    notes(
+        "table-not-covered",
+        &[DECLARED, METHOD, TABLE, DIAMETER, LENGTH],
+        "Whether the printed table has the value.",
     ),
+    notes(
+        "logs-as-stack",
+        &[
+            DECLARED,
+            ("pieces", "number of pieces"),
+            ("limit_m3", "volume of a piece above which it is a log, in m³"),
+        ],
+        "Stacks of which the number of pieces is declared too large.",
+    )
+    .judged_by(&[ParameterName::CommercialPieceMaxM3]),
     notes(
         "L23",
         &[("days", "full days between the event and its receipt"), OCCURRED],

@@ -12,11 +12,17 @@ use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Outcome;
-use crate::timber::wood::species::{LogKind, MeasurementMethod, Wood};
+use crate::timber::wood::species::{LogKind, Wood};
 use crate::timber::wood::tolerance::{Standing, standing, tolerance};
-use crate::timber::wood::volume_table::{deviation_percent, gost_volume};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
+
+mod volume;
+
+pub use volume::{
+    LOGS_AS_STACK, TABLE_NOT_COVERED, VOLUME_UNLIKE_TABLE, logs_as_stack, sums_below_table,
+    table_not_covered, volume_unlike_table,
+};
 
 vocabulary! {
     /// How much attention a finding needs.
@@ -74,15 +80,6 @@ pub const COMMERCIAL_AS_FIREWOOD: Rule = Rule {
     severity: Severity::Warning,
     legal_basis: TICKET_BREACH,
     about: "A log of sawlog size (14 cm and more, longer than 3 m) is declared firewood.",
-};
-
-/// L14.
-pub const VOLUME_UNLIKE_TABLE: Rule = Rule {
-    id: "L14",
-    version: 1,
-    severity: Severity::Warning,
-    legal_basis: None,
-    about: "A log's declared volume differs from the volume that GOST 2708-75 gives for its diameter and length: by more than 5 % if the volume is declared to be from this table; with any other method, if it is more than 50 % above or more than 25 % below.",
 };
 
 /// L23.
@@ -158,7 +155,7 @@ pub const DECISION_REVERSED: Rule = Rule {
 };
 
 /// Every rule.
-pub static RULES: [Rule; 12] = [
+pub static RULES: [Rule; 14] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
@@ -168,6 +165,8 @@ pub static RULES: [Rule; 12] = [
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
     VOLUME_UNLIKE_TABLE,
+    TABLE_NOT_COVERED,
+    LOGS_AS_STACK,
     LATE_ENTRY,
     SMALL_PIECE,
     OUT_OF_ORDER,
@@ -229,57 +228,6 @@ pub fn commercial_as_firewood(
         let draft = COMMERCIAL_AS_FIREWOOD.found(Severity::Warning);
         draft.input("diameter_cm", diameter).input("length_m", length)
     })
-}
-
-/// Maximum difference in percent between the value of the GOST table and a declared volume that was taken
-/// from that table.
-///
-/// From 0.2 m³ on, the table is rounded to 0.01 m³, which is 5 % of 0.2 m³.
-pub const TABLE_METHOD_PERCENT: i64 = 5;
-/// By how many percent a volume that was not taken from the GOST table may exceed the volume in that table.
-///
-/// Measured on 144 harvester logs (five machines in northern Europe, under bark) that have a value in the
-/// table. Their volume differs from the table's by +7 % (median), −10 to +44 % (5th to 95th percentile), and
-/// −19 and +75 % (extremes), because a butt log flares at its lower end and the table has the same taper for
-/// all logs. 6 of the 144 are above +50 %.
-pub const OTHER_METHODS_MORE_PERCENT: i64 = 50;
-/// By how many percent a volume that was not taken from the GOST table may be below the volume in that table.
-/// None of the 144 logs of [`OTHER_METHODS_MORE_PERCENT`] was more than 20 % below.
-pub const OTHER_METHODS_LESS_PERCENT: i64 = 25;
-
-/// L14: compares the declared volume with the volume in the GOST table. No finding if the table has no value
-/// for this diameter and length.
-#[must_use]
-pub fn volume_unlike_table(
-    kind: LogKind,
-    method: MeasurementMethod,
-    top_diameter: Option<Diameter>,
-    length: Option<Length>,
-    declared: Volume,
-) -> Option<Draft> {
-    if kind != LogKind::Log {
-        return None;
-    }
-    let table = gost_volume(top_diameter?, length?)?;
-    let (more, less) = match method {
-        MeasurementMethod::Gost2708_75 => (TABLE_METHOD_PERCENT, TABLE_METHOD_PERCENT),
-        _ => (OTHER_METHODS_MORE_PERCENT, OTHER_METHODS_LESS_PERCENT),
-    };
-    let share = declared.decimal() * Decimal::ONE_HUNDRED;
-    let of_table = |percent: i64| table.volume.decimal() * Decimal::from(percent);
-    if share <= of_table(100 + more) && share >= of_table(100 - less) {
-        return None;
-    }
-    let deviation = deviation_percent(declared, table.volume)?;
-    let draft = VOLUME_UNLIKE_TABLE.found(Severity::Warning);
-    Some(
-        draft
-            .input("declared_m3", declared)
-            .input("method", method)
-            .input("table", table.version)
-            .input("table_m3", table.volume)
-            .input("deviation", format_args!("{deviation:+}")),
-    )
 }
 
 /// A single log thinner than 14 cm or shorter than 2 m.

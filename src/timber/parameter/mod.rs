@@ -7,6 +7,7 @@
 pub mod name;
 
 use crate::base::clock::Clock;
+use crate::timber::wood::bounds::Bounds;
 use chrono::{DateTime, NaiveDate, Utc};
 use name::ParameterName;
 use rust_decimal::Decimal;
@@ -32,6 +33,53 @@ impl Parameters {
     pub fn on(&self, name: ParameterName, day: NaiveDate) -> Decimal {
         let upto = self.dated.range((name, NaiveDate::MIN)..=(name, day)).next_back();
         upto.map_or_else(|| name.definition().default, |(_, value)| *value)
+    }
+
+    /// The bounds of declared volumes in force on `day`.
+    #[must_use]
+    pub fn volume_bounds(&self, day: NaiveDate) -> Bounds {
+        use ParameterName as P;
+        // Without trailing zeros, because error texts contain these values.
+        let on = |name| self.on(name, day).normalize();
+        Bounds {
+            thick_from_cm: on(P::VolumeThickFromCm),
+            cylinder_min: on(P::VolumeCylinderMin),
+            thick_cylinder_max: on(P::VolumeThickCylinderMax),
+            thin_cylinder_max: on(P::VolumeThinCylinderMax),
+            table_min: on(P::VolumeTableMin),
+            table_remarkable: on(P::VolumeTableRemarkable),
+            cell_percent: on(P::VolumeCellPercent),
+            uncovered_min: on(P::VolumeUncoveredMin),
+            uncovered_max: on(P::VolumeUncoveredMax),
+            piece_min_m3: on(P::StackPieceMinM3),
+            piece_max_m3: on(P::StackPieceMaxM3),
+            commercial_piece_max_m3: on(P::CommercialPieceMaxM3),
+            sum_min: on(P::VolumeSumMin),
+            sum_from_logs: on(P::VolumeSumFromLogs),
+        }
+    }
+}
+
+/// The bounds by day. Those of the last day are cached, because the logs of a harvest are mostly of one day.
+#[derive(Debug)]
+pub struct VolumeBounds {
+    parameters: Arc<Parameters>,
+    last: Option<(NaiveDate, Bounds)>,
+}
+
+impl VolumeBounds {
+    /// Bounds by these parameters.
+    #[must_use]
+    pub fn new(parameters: Arc<Parameters>) -> Self {
+        Self { parameters, last: None }
+    }
+
+    /// The bounds in force on `day`.
+    pub fn on(&mut self, day: NaiveDate) -> Bounds {
+        match self.last {
+            Some((last, bounds)) if last == day => bounds,
+            _ => self.last.insert((day, self.parameters.volume_bounds(day))).1,
+        }
     }
 }
 

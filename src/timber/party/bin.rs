@@ -38,8 +38,8 @@ impl Bin {
     /// so the fifth digit, the first one of the day, is 0 to 3. In a BIN the fifth digit is the kind of
     /// organisation, 4 to 6.
     #[must_use]
-    pub const fn is_person(&self) -> bool {
-        matches!(self.0[4], b'0'..=b'3')
+    pub fn is_person(&self) -> bool {
+        is_person(self.as_str())
     }
 
     /// The 12 digits.
@@ -105,6 +105,11 @@ impl utoipa::PartialSchema for Bin {
 impl utoipa::ToSchema for Bin {}
 
 crate::base::input::parse_text!(Bin);
+
+/// [`Bin::is_person`], for a number that is read from the database as text.
+pub(super) fn is_person(number: &str) -> bool {
+    matches!(number.as_bytes().get(4), Some(b'0'..=b'3'))
+}
 
 #[cfg(test)]
 mod tests {

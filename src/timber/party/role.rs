@@ -1,5 +1,6 @@
 //! The roles and legal kinds of organisations.
 
+use super::bin::is_person;
 use crate::base::vocabulary::vocabulary;
 
 vocabulary! {
@@ -27,5 +28,14 @@ vocabulary! {
         SoleTrader = "sole_trader",
         /// A farm.
         Farm = "farm",
+    }
+}
+
+impl OrganizationKind {
+    /// The kind that decides what is disclosed of an organisation with this number. An IIN is a
+    /// person's number, although earlier versions accepted it for a legal entity.
+    #[must_use]
+    pub fn known_by(self, number: Option<&str>) -> Self {
+        if self == Self::LegalEntity && number.is_some_and(is_person) { Self::SoleTrader } else { self }
     }
 }

@@ -147,15 +147,16 @@ pub fn faults<'s>(ring: &KeyRing, seals: impl Iterator<Item = SealClaim<'s>>) ->
 /// Checks holder and seals, as far as they could be read, against the database. Returns the holder. Adds to
 /// `errors`:
 /// - `unknown-organization` or `not-a-seal-holder` for the holder;
-/// - the conflict `seal-number-registered` for each number that is registered already;
-/// - the conflict `marking-code-registered` for each identification that is registered already.
+/// - the conflict `already-recorded` at `whole`, if all seals are registered already, in one batch;
+/// - otherwise the conflict `seal-number-registered` for each number that is registered already, and
+///   `marking-code-registered` for each identification that is registered already.
 ///
 /// # Errors
 /// From the database.
 pub async fn check<'s>(
     tx: &mut Tx<'_>,
     holder: Option<&Bin>,
-    holder_at: Location,
+    [whole, holder_at]: [Location; 2],
     seals: impl Iterator<Item = SealClaim<'s>>,
     errors: &mut RequestErrors,
 ) -> Result<Option<OrganizationId>> {
@@ -169,7 +170,13 @@ pub async fn check<'s>(
             }
         },
     };
-    refuse_registered(tx, seals.collect(), errors).await?;
+    let seals: Vec<SealClaim<'s>> = seals.collect();
+    if let Some(batch) = recorded_before(tx, &seals).await? {
+        let detail = format!("These seals were registered before, in the batch {batch}.");
+        errors.conflict.push(FieldError::new(whole, "already-recorded", detail));
+    } else {
+        refuse_registered(tx, seals, errors).await?;
+    }
     Ok(holder)
 }
 
@@ -206,6 +213,26 @@ pub async fn register(
     insert(tx, &batch, holder, &rows, &mut digest).await?;
     begin(tx, act, &batch, holder, digest, None).await?;
     Ok(batch)
+}
+
+/// The batch in which all these seals are registered, each with its number and its marking code; `None` if there
+/// is no such batch.
+async fn recorded_before(tx: &mut Tx<'_>, seals: &[SealClaim<'_>]) -> Result<Option<SealBatchId>> {
+    let pairs = seals.iter().map(|seal| Some((seal.number?.as_str(), seal.code?.as_str())));
+    let Some((numbers, codes)) = pairs.collect::<Option<(Vec<&str>, Vec<&str>)>>() else { return Ok(None) };
+    let batches = sqlx::query!(
+        r#"SELECT s.batch_id AS "batch: SealBatchId", count(*) AS "seals!"
+           FROM UNNEST($1::text[], $2::text[]) AS asked (number, marking_code)
+           JOIN seal s ON s.number = asked.number AND s.marking_code = asked.marking_code
+           GROUP BY s.batch_id LIMIT 2"#,
+        &numbers as &[&str],
+        &codes as &[&str]
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let [batch] = &batches[..] else { return Ok(None) };
+    let is_all = usize::try_from(batch.seals).is_ok_and(|registered| registered == seals.len());
+    Ok(is_all.then_some(batch.batch))
 }
 
 async fn refuse_registered(

@@ -49,32 +49,18 @@ impl Code {
         }
     }
 
-    /// The code that results if separators that are written out as text (`<1D>`, `FNC1` …) are read as
-    /// separators; `None` if there are none. It is looked up if nothing is registered under the code as sent.
+    /// The code to look up if nothing is registered under this one: separators that are written out as text
+    /// (`<1D>`, `FNC1` …) are read as separators; a number that was typed in groups gets a hyphen in place of its
+    /// first blank. `None` if it cannot be read in another way.
     #[must_use]
-    pub fn respelled(&self) -> Option<Self> {
+    pub fn other_reading(&self) -> Option<Self> {
         let code = match self {
             Self::Identification(identification) => MarkingCode::unsigned(identification).respelled(),
             Self::MarkingCode(code) => code.respelled(),
-            Self::SealNumber(_) | Self::LogId(_) => None,
+            Self::SealNumber(number) => return number.hyphenated().map(Self::SealNumber),
+            Self::LogId(_) => None,
         };
         code.map(Self::of)
-    }
-
-    /// A seal number that was typed in groups, with a hyphen in place of the first blank, such as
-    /// `DEMO-000041` for `DEMO 000 041`. `text` is the text from which the number was read: the number
-    /// itself, or a link that contains it. `None` if this is no seal number or was not typed in groups.
-    fn regrouped(&self, text: &str) -> Option<Self> {
-        let Self::SealNumber(number) = self else { return None };
-        let linked = if SealNumber::parse(text).is_ok() { None } else { verified_in_link(text)?.ok() };
-        number.with_hyphen_as_in(linked.as_deref().unwrap_or(text)).map(Self::SealNumber)
-    }
-
-    /// The code to look up if nothing is registered under `self`, which was read from `text`:
-    /// [`Code::respelled`], or the number with a hyphen where `text` has its first blank.
-    #[must_use]
-    pub fn other_reading(&self, text: &str) -> Option<Self> {
-        self.respelled().or_else(|| self.regrouped(text))
     }
 
     fn of(code: MarkingCode) -> Self {
@@ -298,13 +284,13 @@ mod tests {
         ] {
             let code = Code::parse_public(text).unwrap();
             assert_eq!(code.to_string(), "DEMO000041", "{text}");
-            assert_eq!(code.other_reading(text), hyphenated, "{text}");
+            assert_eq!(code.other_reading(), hyphenated, "{text}");
         }
         for text in ["DEMO000041", "http://HOST/verify/DEMO000041"] {
-            assert_eq!(Code::parse_public(text).unwrap().other_reading(text), None, "{text}");
+            assert_eq!(Code::parse_public(text).unwrap().other_reading(), None, "{text}");
         }
         let literal = "https://o.kz/verify/010952000000001121B1_x001D_93Ab1c";
-        let other = Code::parse_public(literal).unwrap().other_reading(literal).unwrap();
+        let other = Code::parse_public(literal).unwrap().other_reading().unwrap();
         assert_eq!(other.identification().unwrap().serial(), "B1");
     }
 
@@ -312,10 +298,10 @@ mod tests {
     fn a_code_with_written_separators_has_another_reading() {
         let literal = Code::parse("010952000000001121B1_x001D_93Ab1c").unwrap();
         assert_eq!(literal.identification().unwrap().serial(), "B1_x001D_93Ab1c");
-        let other = literal.respelled().unwrap();
+        let other = literal.other_reading().unwrap();
         assert_eq!(other.identification().unwrap().serial(), "B1");
-        assert_eq!(other.respelled(), None);
-        assert_eq!(Code::parse("KZ000000041").unwrap().respelled(), None);
+        assert_eq!(other.other_reading(), None);
+        assert_eq!(Code::parse("KZ000000041").unwrap().other_reading(), None);
     }
 
     #[test]

@@ -32,7 +32,42 @@ const MAX_TAIL: usize = 9;
     pattern = "^[A-Z0-9][A-Z0-9-]{2,18}[A-Z0-9]$",
     examples("AB-0004711")
 )]
-pub struct SealNumber(String);
+pub struct SealNumber(Typed);
+
+/// A number as it was typed: in groups, or without blanks. Comparisons ignore the position of the first blank;
+/// only [`SealNumber::hyphenated`] uses it.
+#[derive(Clone, Debug)]
+struct Typed {
+    text: String,
+    /// Number of characters before the first blank.
+    blank: Option<u8>,
+}
+
+impl PartialEq for Typed {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Typed {}
+
+impl PartialOrd for Typed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Typed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl std::hash::Hash for Typed {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
 
 /// Why a text is not a seal number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,17 +125,23 @@ impl SealNumber {
         let grouped = ungrouped(bare);
         let normal: String = grouped.as_deref().unwrap_or(bare).nfc().map(repaired).collect();
         Self::check(&normal)?;
-        Ok(Self(normal))
+        let before = grouped.is_some().then(|| bare.split(is_blank).next().unwrap_or_default());
+        let blank = before.and_then(|before| u8::try_from(before.nfc().count()).ok());
+        Ok(Self(Typed { text: normal, blank }))
+    }
+
+    const fn plain(text: String) -> Self {
+        Self(Typed { text, blank: None })
     }
 
     /// The number in its normal form.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.text
     }
 
     fn from_stored(text: String) -> Option<Self> {
-        Self::check(&text).is_ok().then_some(Self(text))
+        Self::check(&text).is_ok().then(|| Self::plain(text))
     }
 
     fn check(text: &str) -> Result<(), NumberError> {
@@ -123,14 +164,12 @@ impl SealNumber {
         Ok(())
     }
 
-    /// The number with a hyphen where `text`, from which it was read, has its first blank; `None` if `text`
-    /// has no blank, or if the result is not a valid number or is the same number.
+    /// The number with a hyphen where it was typed with its first blank, such as `DEMO-000041` for `DEMO 000
+    /// 041`. `None` if it was typed without blanks, or if the result is not a valid number.
     #[must_use]
-    pub fn with_hyphen_as_in(&self, text: &str) -> Option<Self> {
-        let visible: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();
-        let (first, _) = gs1::without_symbology(visible.trim()).trim_start().split_once(is_blank)?;
-        let (prefix, rest) = self.0.split_at_checked(first.chars().count())?;
-        Self::parse(&format!("{prefix}-{rest}")).ok().filter(|other| !prefix.is_empty() && other != self)
+    pub fn hyphenated(&self) -> Option<Self> {
+        let (prefix, rest) = self.0.text.split_at_checked(usize::from(self.0.blank?))?;
+        Self::from_stored(format!("{prefix}-{rest}")).filter(|_| !prefix.is_empty() && !prefix.ends_with('-'))
     }
 
     /// The number with digits in place of the letters that look like them (`O` for 0, `I` and `L` for 1), if it has
@@ -138,9 +177,9 @@ impl SealNumber {
     /// the first digit the letter may belong to a prefix (`DEMO000041`).
     #[must_use]
     pub fn with_digits(&self) -> Option<Self> {
-        let own = self.0.strip_prefix("KZ").is_some_and(|rest| rest.starts_with(['O', 'I', 'L']));
-        let first = if own { 2 } else { self.0.find(|c: char| c.is_ascii_digit())? };
-        let (prefix, rest) = self.0.split_at(first);
+        let own = self.0.text.strip_prefix("KZ").is_some_and(|rest| rest.starts_with(['O', 'I', 'L']));
+        let first = if own { 2 } else { self.0.text.find(|c: char| c.is_ascii_digit())? };
+        let (prefix, rest) = self.0.text.split_at(first);
         let rest = rest.replace('O', "0").replace(['I', 'L'], "1");
         Self::from_stored(format!("{prefix}{rest}")).filter(|other| other != self)
     }
@@ -156,8 +195,8 @@ impl SealNumber {
 
     /// Splits the number into its prefix and its last digits, at most nine.
     fn split(&self) -> (&str, &str) {
-        let digits = self.0.bytes().rev().take(MAX_TAIL).take_while(u8::is_ascii_digit).count();
-        self.0.split_at(self.0.len() - digits)
+        let digits = self.0.text.bytes().rev().take(MAX_TAIL).take_while(u8::is_ascii_digit).count();
+        self.0.text.split_at(self.0.text.len() - digits)
     }
 }
 
@@ -251,7 +290,7 @@ impl From<RangeError> for Invalid {
 impl SealRange {
     /// The range from `first` to `last`, both included.
     pub fn new(first: SealNumber, last: &SealNumber) -> Result<Self, RangeError> {
-        if first.0.len() != last.0.len() {
+        if first.0.text.len() != last.0.text.len() {
             return Err(RangeError::Lengths);
         }
         let (prefix, tail) = first.split();
@@ -280,8 +319,8 @@ impl SealRange {
         let (prefix, tail) = first.split();
         let from = parse_digits(tail);
         let to = from.checked_add(quantity.checked_sub(1)?)?;
-        let last = SealNumber(numbered(prefix, tail.len(), to));
-        if last.0.len() != first.0.len() || (tail.is_empty() && quantity > 1) {
+        let last = SealNumber::plain(numbered(prefix, tail.len(), to));
+        if last.0.text.len() != first.0.text.len() || (tail.is_empty() && quantity > 1) {
             return None;
         }
         Self::new(first, &last).ok()
@@ -319,7 +358,7 @@ impl SealRange {
     }
 
     fn number(&self, value: u32) -> SealNumber {
-        SealNumber(numbered(&self.prefix, self.width, value))
+        SealNumber::plain(numbered(&self.prefix, self.width, value))
     }
 
     fn crosses_identification(&self) -> bool {

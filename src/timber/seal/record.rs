@@ -3,6 +3,8 @@
 //! The subject is the batch, not the seal, so that a million seals need only one chain. Table
 //! `seal_move` lists which events of the chain, after the registration, concern which seal.
 
+use super::number::SealNumber;
+use super::stock::VoidReason;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
 use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, Tx, canonical};
@@ -62,10 +64,10 @@ pub struct BatchChange {
     pub marking_key: Option<String>,
     /// The seal (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub number: Option<String>,
+    pub number: Option<SealNumber>,
     /// Reason (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
+    pub reason: Option<VoidReason>,
     /// A remark (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,

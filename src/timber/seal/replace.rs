@@ -27,7 +27,7 @@ impl Replacement {
     /// Locks the new seal and the present seal of `log`, and, if the present seal is `applied`, the batch of
     /// the present seal. If `log` is `None` (the request has an error), only the new seal is locked.
     pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: Option<LogId>) -> Result<Self> {
-        let new = numbers_of(&mut **tx, &[new]).await?.pop().flatten();
+        let new = numbers_of(tx, &[new]).await?.pop().flatten();
         let old = match log {
             None => None,
             Some(log) => sqlx::query_scalar!(
@@ -95,8 +95,8 @@ impl Replacement {
 /// Voids the old seal, with an event after its batch's `head`.
 async fn void(tx: &mut Tx<'_>, act: &Actor, head: LockedHead, number: &SealNumber) -> Result<NewHead> {
     let done = BatchChange {
-        number: Some(number.to_string()),
-        reason: Some(VoidReason::Replaced.as_str().to_owned()),
+        number: Some(number.clone()),
+        reason: Some(VoidReason::Replaced),
         ..BatchChange::default()
     };
     let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;

@@ -392,6 +392,14 @@ mod tests {
             "<ASCII29>",
             "_u001d_",
             "'1D'",
+            "-1D-",
+            ".1D.",
+            ":1d:",
+            "<0029>",
+            "<001D>",
+            "(0029)",
+            "<U+1D>",
+            "GS",
         ] {
             let text = format!("010460711234567621B1{between}93Ab1c");
             assert_eq!(read(&text).unwrap().as_str(), text, "literal first");
@@ -416,9 +424,20 @@ mod tests {
             let around = format!("{invisible}010460711234567621Ab1c{invisible}\r\n");
             assert_eq!(read_for_registration(&around).unwrap().serial(), "Ab1c");
         }
-        for serial in
-            ["S(5)x", "S(93x", "(A3)", "KX1D93", "LOT-1D-0001", "KZ-0001-GS", "EGGS/93", "2026-29-01"]
-        {
+        for serial in [
+            "S(5)x",
+            "S(93x",
+            "(A3)",
+            "KX1D93",
+            "LOT-1D-0001",
+            "KZ-0001-GS",
+            "EGGS/93",
+            "2026-29-01",
+            "LEGS10A",
+            "GS93Ab1c",
+            "A-1D-91",
+            "K<291>7",
+        ] {
             let text = format!("010460711234567621{serial}");
             assert_eq!(read_for_registration(&text).map(|code| code.to_string()), Ok(text));
         }

@@ -12,8 +12,8 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId, SealBatchId};
 use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::Tx;
-use sqlx::{PgExecutor, PgPool};
-use std::collections::HashMap;
+use sqlx::{PgConnection, PgPool};
+use std::collections::{HashMap, HashSet};
 
 vocabulary! {
     /// Status of a seal. It never changes back.
@@ -85,14 +85,21 @@ impl SealRow {
 }
 
 /// The numbers of the seals that `names` name, in the order of `names`; `None` for a marking code that is not
-/// registered. A name that is a number is returned unchanged, whether or not it is registered. Takes no lock,
-/// because the number of a seal with a given identification never changes.
-pub async fn numbers_of(db: impl PgExecutor<'_>, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
+/// registered. A name that is a number is returned unchanged, registered or not, except if only its other reading
+/// ([`Code::other_reading`]) is registered: then that is returned. Takes no lock, because the number of a
+/// seal with a given identification never changes.
+pub async fn numbers_of(db: &mut PgConnection, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
     let mut wanted: Vec<Identification> = Vec::new();
     for name in names {
         wanted.extend(name.code().identification());
-        wanted.extend(name.code().respelled().and_then(|other| other.identification()));
+        wanted.extend(name.code().other_reading().and_then(|other| other.identification()));
     }
+    let readings = |name: &&SealName| match (name.code(), name.code().other_reading()) {
+        (Code::SealNumber(number), Some(Code::SealNumber(other))) => Some([number.clone(), other]),
+        _ => None,
+    };
+    let numbers: Vec<SealNumber> = names.iter().filter_map(readings).flatten().collect();
+    let registered = if numbers.is_empty() { HashSet::new() } else { registered(&mut *db, &numbers).await? };
     let mut known: HashMap<Identification, SealNumber> = HashMap::new();
     if !wanted.is_empty() {
         let rows = sqlx::query!(
@@ -104,11 +111,26 @@ pub async fn numbers_of(db: impl PgExecutor<'_>, names: &[&SealName]) -> Result<
         .await?;
         known = rows.into_iter().map(|row| (row.identification, row.number)).collect();
     }
-    let number = |code: &Code| match code {
-        Code::SealNumber(number) => Some(number.clone()),
-        code => known.get(&code.identification()?).cloned(),
+    let by_identification = |code: &Code| known.get(&code.identification()?).cloned();
+    let number = |name: &&SealName| match (readings(name), name.code()) {
+        (Some([number, other]), _) if !registered.contains(&number) && registered.contains(&other) => {
+            Some(other)
+        }
+        (_, Code::SealNumber(number)) => Some(number.clone()),
+        (_, code) => by_identification(code).or_else(|| by_identification(&code.other_reading()?)),
     };
-    Ok(names.iter().map(|name| number(name.code()).or_else(|| number(&name.code().respelled()?))).collect())
+    Ok(names.iter().map(number).collect())
+}
+
+/// Those of `numbers` that are registered.
+async fn registered(db: &mut PgConnection, numbers: &[SealNumber]) -> Result<HashSet<SealNumber>> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT number AS "number: SealNumber" FROM seal WHERE number = ANY($1)"#,
+        numbers as &[SealNumber],
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Locks seals for a change and returns them in the order of `numbers`, with `None` for an unknown

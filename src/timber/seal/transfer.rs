@@ -101,7 +101,7 @@ impl SealSelection {
         match self {
             Self::Names(names) => {
                 let codes: Vec<&SealName> = names.iter().map(|(_, name)| name).collect();
-                let numbers = numbers_of(&mut **tx, &codes).await?;
+                let numbers = numbers_of(tx, &codes).await?;
                 let mut seen = HashSet::with_capacity(names.len());
                 let mut selected = Vec::with_capacity(names.len());
                 for ((position, name), number) in names.iter().zip(numbers) {
@@ -118,7 +118,7 @@ impl SealSelection {
                 Ok(selected)
             }
             Self::Range { first, last } => {
-                let mut ends = numbers_of(&mut **tx, &[first, last]).await?.into_iter();
+                let mut ends = numbers_of(tx, &[first, last]).await?.into_iter();
                 let mut end = |at: SealPlace, name: &SealName| {
                     let number = ends.next().flatten();
                     if number.is_none() {

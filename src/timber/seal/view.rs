@@ -50,7 +50,10 @@ impl Holder {
     /// Removes what the caller may not see. The BIN and name of a sole trader or a farm are personal data:
     /// only the organisation itself, the operator and inspectors see more than the id.
     fn disclosed(self, kind: OrganizationKind, access: Access) -> Self {
-        if kind == OrganizationKind::LegalEntity || access == Access::All || access == Access::Own(self.id) {
+        if kind.known_by(self.bin.as_deref()) == OrganizationKind::LegalEntity
+            || access == Access::All
+            || access == Access::Own(self.id)
+        {
             self
         } else {
             Self { bin: None, name: None, ..self }
@@ -145,12 +148,12 @@ pub struct SealFilter<'w> {
 }
 
 /// Seals in the order of their numbers.
-pub async fn list(db: impl PgExecutor<'_> + Copy, filter: &SealFilter<'_>) -> Result<Vec<Seal>> {
+pub async fn list(db: &mut PgConnection, filter: &SealFilter<'_>) -> Result<Vec<Seal>> {
     let named = match filter.holder_bin {
         None => None,
         Some(bin) => {
             let id = sqlx::query_scalar!("SELECT id FROM organization WHERE bin = $1", bin)
-                .fetch_optional(db)
+                .fetch_optional(&mut *db)
                 .await?;
             match id {
                 Some(id) => Some(id),

@@ -39,12 +39,15 @@ pub(super) fn with_words_replaced(text: &str) -> Option<String> {
     })
 }
 
-/// As [`with_words_replaced`], but replaces more. One of [`NAMES`] between any punctuation characters is
-/// replaced with a GS, and an identifier in brackets, such as `(93)`, with a GS and the identifier. `text` is
-/// a value, or a code without brackets around its own identifiers.
+/// As [`with_words_replaced`], but replaces more. These become a GS: one of [`NAMES`] between any punctuation
+/// characters, `1D` between two equal ones, the separator's number in brackets, and a bare `GS`. An identifier in
+/// brackets, such as `(93)`, becomes a GS and the identifier. `text` is a value, or a code without
+/// brackets around its own identifiers.
 pub(super) fn with_separators(text: &str) -> Option<String> {
     replaced(text, |rest, begun| {
-        let word = word_at(rest).or_else(|| set_off(rest)).filter(|after| may_follow(after));
+        let word = word_at(rest).or_else(|| set_off(rest)).or_else(|| numbered(rest));
+        let word = word.filter(|after| may_follow(after));
+        let word = word.or_else(|| framed(rest).or_else(|| bare(rest)).filter(|_| begun));
         let identifier = || bracketed_identifier(rest).filter(|_| begun);
         word.map(|after| (String::new(), after))
             .or_else(|| identifier().map(|(ai, after)| (ai.to_owned(), after)))
@@ -110,6 +113,37 @@ fn set_off(text: &str) -> Option<&str> {
     let rest = name_at(inner, last)?;
     let after = rest.trim_start_matches(sign);
     (after.len() < rest.len()).then_some(after)
+}
+
+/// If `text` begins with the separator's number in brackets (`<0029>`, `(0x001D)`, `<U+1D>`), the text after it.
+fn numbered(text: &str) -> Option<&str> {
+    let (inner, after) = match text.as_bytes().first()? {
+        b'<' => text[1..].split_once('>')?,
+        b'(' => text[1..].split_once(')')?,
+        _ => return None,
+    };
+    let inner = inner.to_ascii_lowercase();
+    let number = ["u+", "0x", "x", "u", ""].iter().find_map(|sign| inner.strip_prefix(sign))?;
+    matches!(number.trim_start_matches('0'), "29" | "1d").then_some(after)
+}
+
+/// If `text` begins with `1D` between two equal punctuation characters and a complete element follows, the text
+/// after it. Without such an element it may be part of a serial (`LOT-1D-0001`).
+fn framed(text: &str) -> Option<&str> {
+    let sign = text.chars().next().filter(char::is_ascii_punctuation)?;
+    let after = text[1..].strip_prefix("1D").or_else(|| text[1..].strip_prefix("1d"))?.strip_prefix(sign)?;
+    gs1::elements(after).is_ok_and(|elements| !elements.is_empty()).then_some(after)
+}
+
+/// If `text` begins with `GS` without any punctuation, the text after it. Serials in capital letters may contain
+/// `GS` by chance, so an element must follow that ends a marking code (`91`, `92`, `93`) or has a fixed number
+/// of digits, at least six.
+fn bare(text: &str) -> Option<&str> {
+    let after = text.strip_prefix("GS")?;
+    let elements = gs1::elements(after).ok()?;
+    let first = elements.first()?;
+    let fixed = first.is_predefined() && first.value.len() >= 6;
+    (fixed || matches!(first.ai, "91" | "92" | "93")).then_some(after)
 }
 
 /// If `text` begins with one of [`NAMES`], the text after the name. `sign` is the character before `text`:

@@ -12,6 +12,6 @@ pub mod lock;
 pub mod read;
 pub mod vocabulary;
 
-pub use harvest::{LockedLine, TicketForHarvest, add_marked, lock_for_harvest};
+pub use harvest::{LineChange, LockedLine, TicketForHarvest, add_marked, lock_for_harvest};
 pub use lock::{LockedTicket, TicketHold};
 pub use read::{TicketView, view};

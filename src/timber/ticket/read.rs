@@ -211,7 +211,7 @@ async fn rows(
                   t.cutting_area, t.area_ha AS "area_ha: Area", t.plot, t.felling_from AS "felling_from: LocalDate",
                   t.felling_until AS "felling_until: LocalDate", t.removal_until AS "removal_until: LocalDate",
                   t.cancelled_at, t.held_since, t.held_until, t.held_reason, t.held_by AS "held_by: HeldBy",
-                  i.name AS issuer_name, i.kind AS "issuer_kind: OrganizationKind",
+                  i.bin AS issuer_bin, i.name AS issuer_name, i.kind AS "issuer_kind: OrganizationKind",
                   h.name AS holder_name, h.bin AS "holder_bin: Bin", h.kind AS "holder_kind: OrganizationKind"
            FROM felling_ticket t
            JOIN organization i ON i.id = t.issuer_id
@@ -227,7 +227,11 @@ async fn rows(
     let mut lines = lines(db, &ids).await?;
     rows.into_iter()
         .map(|row| {
-            let legal = |kind| kind == OrganizationKind::LegalEntity;
+            let legal = |kind: OrganizationKind, bin: Option<&str>| {
+                kind.known_by(bin) == OrganizationKind::LegalEntity
+            };
+            let has_issuer_name = legal(row.issuer_kind, row.issuer_bin.as_deref());
+            let has_holder_name = legal(row.holder_kind, row.holder_bin.as_ref().map(Bin::as_str));
             let plot = row.plot.as_deref().map(|text| stored_plot(row.id.into(), text)).transpose()?;
             let held = match (row.held_by, row.held_since, row.held_until, row.held_reason) {
                 (Some(by), Some(since), Some(until), Some(reason)) => {
@@ -245,10 +249,10 @@ async fn rows(
                 issued_on: row.issued_on,
                 status: if row.cancelled_at.is_some() { TicketStatus::Cancelled } else { TicketStatus::Open },
                 issuer_id: row.issuer_id.into(),
-                issuer_name: row.issuer_name.filter(|_| legal(row.issuer_kind)),
+                issuer_name: row.issuer_name.filter(|_| has_issuer_name),
                 holder_id: row.holder_id.into(),
-                holder_bin: row.holder_bin.filter(|_| legal(row.holder_kind)),
-                holder_name: row.holder_name.filter(|_| legal(row.holder_kind)),
+                holder_bin: row.holder_bin.filter(|_| has_holder_name),
+                holder_name: row.holder_name.filter(|_| has_holder_name),
                 felling_kind: row.felling_kind,
                 forest_category: row.forest_category,
                 forest_type: row.forest_type,

@@ -84,12 +84,26 @@ fn count(value: Decimal, scale: u32) -> i64 {
 /// The volume of a log by GOST 2708-75. `None` if the table does not cover the log's size or lacks its cell.
 #[must_use]
 pub fn gost_volume(top_diameter: Diameter, length: Length) -> Option<TableVolume> {
-    let (diameter, length) = (grade_diameter(top_diameter), grade_length(length));
+    let volume = cell(grade_diameter(top_diameter), grade_length(length))?;
+    Some(TableVolume { volume, version: VERSION })
+}
+
+/// The volume in the row of this diameter in cm and the column of this length in cm.
+fn cell(diameter: i64, length: i64) -> Option<Volume> {
     let column = TABLE.lengths_cm.binary_search(&length).ok()?;
     let row = TABLE.rows.binary_search_by_key(&diameter, |(grade, _)| *grade).ok()?;
     let litres = TABLE.rows[row].1.get(column).copied().flatten()?;
-    let volume = Volume::new(Decimal::new(litres, 3)).ok()?;
-    Some(TableVolume { volume, version: VERSION })
+    Volume::new(Decimal::new(litres, 3)).ok()
+}
+
+/// The cells that may be read for this log: in its own row and the two even rows around its diameter, in its own
+/// column and that of its length rounded down to half a metre. A diameter that is even has only its own row.
+pub fn cells(top_diameter: Diameter, length: Length) -> impl Iterator<Item = Volume> {
+    let tenths = count(top_diameter.decimal(), 1);
+    let rows = [grade_diameter(top_diameter), tenths / 20 * 2, (tenths + 19) / 20 * 2];
+    let cm = count(length.decimal(), 2);
+    let columns = [grade_length(length), cm - cm % 50];
+    rows.into_iter().flat_map(move |row| columns.map(|column| cell(row, column))).flatten()
 }
 
 /// The difference between a declared volume and the table's volume, in percent of the table's volume, to one

@@ -13,7 +13,7 @@ use std::fmt::Write;
 const LOGS: usize = 200;
 /// Most faults of a batch.
 const MOST: u64 = 20;
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "seal_number",
     "kind",
     "species",
@@ -22,6 +22,7 @@ const COLUMNS: [&str; 12] = [
     "grade",
     "length_m",
     "top_diameter_cm",
+    "pieces",
     "volume_m3",
     "measurement_method",
     "occurred_at",
@@ -37,8 +38,32 @@ enum Change {
     UsedSeal,
     ForeignSeal,
     DuplicateSeal,
+    /// Declares, by a harvester, a volume that the measures do not allow.
+    UnlikeMeasures,
+    /// Declares a volume from the table that the table does not have, but that the measures allow.
+    UnlikeTable,
+    /// Makes the log a stack without the number of its pieces.
+    Uncounted,
     /// Makes the log a stack of more firewood than the ticket permits.
     Overfull,
+}
+
+impl Change {
+    /// The members that decide about the error besides the changed one. Another error in one of them would
+    /// hide it.
+    fn needs(&self) -> &'static [&'static str] {
+        match self {
+            Self::UnlikeMeasures | Self::UnlikeTable => {
+                &["length_m", "top_diameter_cm", "measurement_method"]
+            }
+            _ => &[],
+        }
+    }
+
+    /// Whether the log gets no other error.
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Overfull | Self::Uncounted)
+    }
 }
 
 /// The errors that the test may put into a log: the changed member, the change, and the expected codes in
@@ -80,6 +105,9 @@ fn faults() -> Vec<(&'static str, Change, &'static str, Option<&'static str>)> {
             Some("unknown-measurement-method"),
         ),
         ("colour", set(json!("red")), "unknown-field", None),
+        ("volume_m3", Change::UnlikeMeasures, "volume-unlike-measures", Some("volume-unlike-measures")),
+        ("volume_m3", Change::UnlikeTable, "volume-unlike-table", Some("volume-unlike-table")),
+        ("pieces", Change::Uncounted, "required", Some("required")),
         ("volume_m3", Change::Overfull, "line-exceeded", Some("line-exceeded")),
     ]
 }
@@ -138,7 +166,7 @@ impl Stand {
         // Indices of logs with a seal that must not be changed, because another log has the same seal as a
         // duplicate.
         let mut originals: Vec<usize> = Vec::new();
-        let mut overfull = None;
+        let (mut alone, mut overfull) = (Vec::new(), false);
         let mut left = wanted;
         while left > 0 {
             // Errors are put into only 40 of the logs, so that some logs get several.
@@ -154,10 +182,12 @@ impl Stand {
                 &kinds[usize::try_from(random.below(kinds.len() as u64)).unwrap()];
             let members = taken.entry(index).or_default();
             let repeats = matches!(change, Change::DuplicateSeal);
-            let alone = matches!(change, Change::Overfull);
+            let overfills = matches!(change, Change::Overfull);
             if members.contains(member)
-                || overfull == Some(index)
-                || (alone && (overfull.is_some() || !members.is_empty()))
+                || alone.contains(&index)
+                || change.needs().iter().any(|needed| members.contains(needed))
+                || (change.is_alone() && !members.is_empty())
+                || (overfills && overfull)
                 || (*member == "seal_number" && originals.contains(&index))
                 || (repeats
                     && taken.get(&(index - 1)).is_some_and(|members| members.contains(&"seal_number")))
@@ -175,14 +205,22 @@ impl Stand {
                     log["seal_number"] = json!(self.seals[index - 1]);
                     originals.push(index - 1);
                 }
+                Change::UnlikeMeasures => {
+                    (log["measurement_method"], log["volume_m3"]) = (json!("harvester"), json!(0.03));
+                }
+                Change::UnlikeTable => log["volume_m3"] = json!(0.4),
+                Change::Uncounted => log["kind"] = json!("stack"),
                 Change::Overfull => {
-                    log["wood"] = json!("firewood");
-                    log["kind"] = json!("stack");
-                    log["volume_m3"] = json!(25);
-                    overfull = Some(index);
+                    make_stack(log, 1_000, 25.0);
+                    overfull = true;
                 }
             }
-            taken.entry(index).or_default().push(member);
+            if change.is_alone() {
+                alone.push(index);
+            }
+            let members = taken.entry(index).or_default();
+            members.push(member);
+            members.extend(change.needs());
             in_json.push((format!("/logs/{index}/{member}"), *code));
             in_csv.extend(csv.map(|code| (format!("{} {member}", index + 2), code)));
             left -= 1;
@@ -218,6 +256,12 @@ impl Stand {
         .await
         .unwrap()
     }
+}
+
+/// Makes a log a stack of firewood: pieces of 2 m and 10 cm, which have 0.0157 m³ as cylinders.
+fn make_stack(log: &mut Value, pieces: u32, volume_m3: f64) {
+    (log["kind"], log["wood"], log["pieces"]) = (json!("stack"), json!("firewood"), json!(pieces));
+    (log["length_m"], log["top_diameter_cm"], log["volume_m3"]) = (json!(2), json!(10), json!(volume_m3));
 }
 
 /// The logs as a table; a member that a log lacks is an empty cell.
@@ -301,12 +345,9 @@ async fn the_three_errors_of_one_log_come_together() {
 async fn a_line_is_exceeded_only_without_the_logs_that_have_errors() {
     let stand = Stand::new().await;
     let mut harvest = World::harvest_of(&stand.ticket, &stand.seals[..3]);
-    let stack = |log: &mut Value, volume: f64| {
-        (log["kind"], log["wood"], log["volume_m3"]) = (json!("stack"), json!("firewood"), json!(volume));
-    };
     // 20 m³ are permitted.
     for index in 0..3 {
-        stack(&mut harvest["logs"][index], 9.0);
+        make_stack(&mut harvest["logs"][index], 400, 9.0);
     }
     let codes = async |harvest: &Value| {
         stand.world.post("/v1/harvests?dry_run=true", &stand.enterprise, harvest.clone()).await.codes()
@@ -314,8 +355,11 @@ async fn a_line_is_exceeded_only_without_the_logs_that_have_errors() {
     assert_eq!(codes(&harvest).await, ["line-exceeded"]);
     harvest["logs"][1]["grade"] = json!(12);
     assert_eq!(codes(&harvest).await, ["grade-out-of-range"]);
-    stack(&mut harvest["logs"][2], 15.0);
+    make_stack(&mut harvest["logs"][2], 600, 15.0);
     assert_eq!(codes(&harvest).await, ["grade-out-of-range", "line-exceeded"]);
+    // Nor is a volume marked that cannot be true.
+    make_stack(&mut harvest["logs"][2], 6_000, 15.0);
+    assert_eq!(codes(&harvest).await, ["grade-out-of-range", "volume-unlike-measures"]);
 }
 
 #[tokio::test]

@@ -55,11 +55,11 @@ fn ticket(holder: &Org, letter: &str, number: usize) -> Value {
     })
 }
 
-/// A stack with a value of maximum length in every member.
+/// A stack with a value of maximum length in every member, as far as the volume fits the measures.
 fn stack(seal: &str) -> Value {
     json!({
         "seal_number": seal, "kind": "stack", "species": "populus_diversifolia", "wood": "brushwood",
-        "assortment": "veneer_log", "grade": 4, "length_m": 29.99, "top_diameter_cm": 299.9, "pieces": 10000,
+        "assortment": "veneer_log", "grade": 4, "length_m": 10.25, "top_diameter_cm": 10.5, "pieces": 10000,
         "volume_m3": 999.9999, "measurement_method": "stack_geometric",
         "occurred_at": "2026-10-05T09:30:00.123456+05:00",
         "position": {"lat": -50.123_456_7, "lon": -180.0, "accuracy_m": 99.99}

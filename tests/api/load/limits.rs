@@ -111,6 +111,116 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
     .await;
 }
 
+/// A body that is refused needs a connection for its checks. These connections count towards the half that one
+/// organisation may have.
+#[tokio::test]
+async fn refused_bodies_take_at_most_half_of_the_connections() {
+    let world = World::new().await;
+    let felled = world.felled(8).await;
+    // Every statement on the ticket, the seals or the logs waits for this transaction.
+    let mut owner = world.owner().await;
+    let mut lock = owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE felling_ticket, seal, log IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let mut harvest = World::harvest_of(&felled.ticket, &felled.seals[..2]);
+    harvest["logs"][1]["species"] = json!("pinus_sylvestrys");
+    let event = json!({"type": "stored", "logs": felled.logs, "occurred_at": "yesterday"});
+    let transfer = json!({"to_bin": felled.sawmill.bin, "numbers": [felled.seals[0]], "reason": 7});
+    let change = format!("/v1/felling-tickets/{}/extend", felled.ticket);
+    let void = format!("/v1/seals/{}/void", felled.seals[1]);
+    let dates = json!({"felling_until": "2027-01-31", "removal_until": "31.01.2027", "reason": "Қар"});
+    for (who, path, body) in [
+        (&felled.enterprise, "/v1/harvests", &harvest),
+        (&felled.enterprise, "/v1/custody-events", &event),
+        (&felled.enterprise, "/v1/seals/transfer", &transfer),
+        (&felled.enterprise, void.as_str(), &json!({"reason": "whatever"})),
+        (&felled.forest_owner, change.as_str(), &dates),
+    ] {
+        // Each case has a server of its own: a statement that waits for the lock keeps its connection.
+        let app = world.instance();
+        assert_eq!(app.pool.options().get_max_connections(), 4);
+        let router = router(app, &LayerSettings::default());
+        let posts: Vec<_> = (0..8)
+            .map(|_| {
+                let (router, token, path, body) =
+                    (router.clone(), who.token.clone(), path.to_owned(), body.clone());
+                tokio::spawn(async move { post(&router, &path, &token, &body).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Another organisation reads tables that are not locked.
+        let request =
+            Request::get("/v1/me").header("authorization", format!("Bearer {}", felled.carrier.token));
+        let answer = soon(send(&router, request.body(Body::empty()).unwrap())).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        posts.iter().for_each(tokio::task::JoinHandle::abort);
+        for one in posts {
+            let _ = one.await;
+        }
+    }
+    lock.rollback().await.unwrap();
+}
+
+/// Pages of a list that are not read take memory until they are sent, and an organisation has a quarter of it.
+#[tokio::test]
+async fn unread_pages_take_at_most_a_quarter_of_the_memory() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let seals = world.seals(&felled.operator, &felled.enterprise, 100).await;
+    world.seals(&felled.operator, &felled.sawmill, 100).await;
+    let limits = ConcurrencyLimits {
+        response_bytes: 256 * 1_024,
+        wait: Duration::from_millis(200),
+        ..ConcurrencyLimits::default()
+    };
+    let router = router(world.instance(), &LayerSettings { limits, ..LayerSettings::default() });
+    let ask = async |org: &Org, path: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", org.token));
+        router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let (path, mut unread) = ("/v1/seals?limit=100", Vec::new());
+    let refused = loop {
+        let response = ask(&felled.enterprise, path).await;
+        if response.status() != 200 {
+            break response;
+        }
+        assert!(unread.len() < 20, "every page is kept in memory");
+        unread.push(response);
+    };
+    assert_eq!(refused.status(), 503);
+    let size = |response: &axum::response::Response| {
+        axum::body::HttpBody::size_hint(response.body()).exact().expect("a length")
+    };
+    let held: u64 = unread.iter().map(size).sum();
+    assert!(!unread.is_empty() && held <= 64 * 1_024, "{held} bytes are held");
+    // A short response needs no memory, and another organisation has its own quarter.
+    assert_eq!(ask(&felled.enterprise, "/v1/me").await.status(), 200);
+    assert_eq!(ask(&felled.sawmill, path).await.status(), 200);
+    // The response to a write that is refused is as long as the list of its errors. It is not refused itself.
+    let logs: Vec<Value> = (0..400).map(|_| json!({"seal_number": seals[0], "kind": "none"})).collect();
+    let mut body = World::harvest_of(&felled.ticket, &seals[..1]);
+    body["logs"] = json!(logs);
+    let answer = post(&router, "/v1/harvests", &felled.enterprise.token, &body).await;
+    answer.expect(422);
+    assert!(answer.bytes.len() > 16 * 1_024, "{}", answer.bytes.len());
+    // A page that is read, and one that is dropped, free their memory.
+    let one = unread.pop().unwrap();
+    assert!(!one.into_body().collect().await.unwrap().to_bytes().is_empty());
+    assert_eq!(ask(&felled.enterprise, path).await.status(), 200);
+    unread.clear();
+    assert_eq!(ask(&felled.enterprise, path).await.status(), 200);
+    // Without a token, the address is the owner.
+    let public = async || {
+        router.clone().oneshot(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let first = public().await;
+    assert_eq!((first.status().as_u16(), public().await.status().as_u16()), (200, 503));
+    drop(first);
+    assert_eq!(public().await.status(), 200);
+}
+
 #[tokio::test]
 async fn writes_that_last_take_at_most_half_of_the_places() {
     let world = World::new().await;
@@ -156,6 +266,47 @@ async fn writes_that_last_take_at_most_half_of_the_places() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 201, 503, 503]);
+}
+
+/// A key that has only checked seals and read histories has the places of its organisation, and not the
+/// eighth that a key has until its organisation is known.
+#[tokio::test]
+async fn a_key_that_only_reads_has_half_of_the_places() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let wait = Duration::from_secs(2);
+    let limits = ConcurrencyLimits { public: 8, read: 8, wait, ..ConcurrencyLimits::default() };
+    let router = router(world.instance(), &LayerSettings { limits, ..LayerSettings::default() });
+    let (log, inspector) = (&felled.logs[0], &felled.inspector);
+    for path in [format!("/v1/verify/{log}"), format!("/v1/logs/{log}/history")] {
+        let get = || {
+            let request = Request::get(&path)
+                .header("authorization", format!("Bearer {}", inspector.token))
+                .body(Body::empty())
+                .unwrap();
+            let router = router.clone();
+            tokio::spawn(async move { send(&router, request).await.status.as_u16() })
+        };
+        assert_eq!(soon(get()).await.unwrap(), 200);
+        // While another transaction locks the table, every read keeps its place.
+        let mut locker = world.owner().await;
+        let mut holding = locker.begin().await.unwrap();
+        sqlx::query("LOCK TABLE log IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+        let reads: Vec<_> = (0..5).map(|_| get()).collect();
+        soon(async {
+            while !reads.iter().any(tokio::task::JoinHandle::is_finished) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        holding.rollback().await.unwrap();
+        let mut statuses = Vec::new();
+        for read in reads {
+            statuses.push(soon(read).await.unwrap());
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 200, 200, 200, 503], "{path}");
+    }
 }
 
 /// Public checks from addresses that a proxy names.

@@ -158,7 +158,9 @@ async fn a_dry_run_has_the_errors_of_the_harvest_and_takes_no_key() {
     assert_eq!(rehearsed.codes(), ["unknown-seal", "not-on-ticket"]);
     let mut over = World::harvest_of(&felled.ticket, &felled.seals[..3]);
     for log in over["logs"].as_array_mut().unwrap() {
-        log["volume_m3"] = json!(40);
+        (log["kind"], log["wood"]) = (json!("stack"), json!("firewood"));
+        (log["length_m"], log["top_diameter_cm"], log["pieces"]) = (json!(2), json!(12), json!(250));
+        log["volume_m3"] = json!(7.3);
     }
     let rehearsed = rehearse(&over).await;
     rehearsed.expect(409);

@@ -7,16 +7,17 @@ use super::request::{NewHarvest, NewLog, PartialHarvest, PartialLog};
 use crate::base::error::{FieldError, Result};
 use crate::base::ids::{OperationId, TicketId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{Moment, Volume, utc_text};
+use crate::base::units::{LocalDate, Moment, utc_text};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::request::Device;
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Rulebook, VolumeBounds};
 use crate::timber::party::key::Caller;
 use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::stock::{self, SealRow, SealStatus};
 use crate::timber::ticket::{self, LockedTicket, TicketForHarvest};
+use crate::timber::wood::bounds::{Measures, Share};
 use crate::timber::wood::species::{Species, Wood};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
@@ -31,9 +32,11 @@ struct LogClaim<'r> {
     seal: Option<&'r SealName>,
     line: Option<(Species, Wood)>,
     occurred_at: Option<Moment>,
-    /// `None` if the log was not read completely. Its volume is then not marked, because a log with errors
+    /// `None` if the volume, or a value that it is compared with, could not be read.
+    measures: Option<Measures>,
+    /// Whether the log was read completely. The volume of another log is not marked, because a log with errors
     /// must not be the reason why a line is exceeded.
-    volume: Option<Volume>,
+    complete: bool,
 }
 
 /// What a request claims, as far as it could be read.
@@ -51,7 +54,8 @@ impl<'r> From<&'r NewHarvest> for Claims<'r> {
             seal: Some(&log.seal_number),
             line: Some((log.species, log.wood)),
             occurred_at: Some(log.occurred_at),
-            volume: Some(log.volume_m3),
+            measures: Some(log.measures()),
+            complete: true,
         };
         Self {
             ticket: Some(request.felling_ticket_id),
@@ -71,7 +75,8 @@ impl<'r> From<&'r PartialHarvest> for Claims<'r> {
                 seal: log.seal_number.as_ref(),
                 line: log.species.zip(log.wood),
                 occurred_at: log.occurred_at,
-                volume: log.volume_m3.filter(|_| log.is_complete()),
+                measures: log.measures(),
+                complete: log.is_complete(),
             })
         };
         Self {
@@ -133,7 +138,7 @@ pub(super) async fn check(
         None => None,
     };
     let names: Vec<_> = claims.logs.iter().filter_map(|log| log.seal).collect();
-    let numbers = stock::numbers_of(&mut **tx, &names).await?;
+    let numbers = stock::numbers_of(tx, &names).await?;
     let known: Vec<SealNumber> = numbers.iter().flatten().cloned().collect();
     let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
     let seals = numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten()));
@@ -161,10 +166,15 @@ pub(super) async fn check(
     }
     check_times(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), now, errors);
     let ticket_lines = ticket.as_ref().map_or(&[][..], |ticket| &ticket.lines);
-    let mut balance = Balance::new(ticket_lines, now.date_naive());
-    let lines =
-        if ticket.is_some() { check_lines(claims, locations, &mut balance, errors) } else { Vec::new() };
-    let marked = balance.finish();
+    let mut bounds = VolumeBounds::new(rulebook.parameters());
+    let shares = check_volumes(claims, locations, &mut bounds, now, errors);
+    let mut balance = Balance::new(ticket_lines, LocalDate::of(now));
+    let lines = if ticket.is_some() {
+        check_lines(claims, locations, shares, &mut balance, errors)
+    } else {
+        Vec::new()
+    };
+    let marked = balance.finish(&bounds.on(LocalDate::of(now).day()));
     if errors.is_empty() {
         return Ok(Checked { ticket, marked, lines, seals, now });
     }
@@ -306,15 +316,42 @@ fn check_times(
     }
 }
 
+/// Compares the volumes with the measures, by the bounds in force on the day of each log; by those of today
+/// if its day could not be read. Returns what each log adds to its ticket line: `None` if it has an error.
+fn check_volumes(
+    claims: &Claims<'_>,
+    locations: &Locations,
+    bounds: &mut VolumeBounds,
+    now: DateTime<Utc>,
+    errors: &mut RequestErrors,
+) -> Vec<Option<Share>> {
+    let mut shares = Vec::with_capacity(claims.logs.len());
+    for log in &claims.logs {
+        let Some(measures) = &log.measures else {
+            shares.push(None);
+            continue;
+        };
+        let day = log.occurred_at.map_or(LocalDate::of(now).day(), |time| time.day().day());
+        let mut possible = true;
+        for invalid in measures.refusals(&bounds.on(day)) {
+            possible = false;
+            errors.invalid.push(FieldError::invalid(locations.of(log.index, "volume_m3"), invalid));
+        }
+        shares.push((possible && log.complete).then(|| Share::from(measures)));
+    }
+    shares
+}
+
 /// Finds the ticket line of each log and marks its volume; returns the index of each log's line.
 fn check_lines(
     claims: &Claims<'_>,
     locations: &Locations,
+    shares: Vec<Option<Share>>,
     balance: &mut Balance<'_>,
     errors: &mut RequestErrors,
 ) -> Vec<usize> {
     let mut lines = Vec::with_capacity(claims.logs.len());
-    for log in &claims.logs {
+    for (log, share) in claims.logs.iter().zip(shares) {
         let Some((species, wood)) = log.line else { continue };
         let Some(line) = balance.line(species, wood) else {
             let detail = format!("The ticket has no line for {species} {wood}.");
@@ -323,9 +360,9 @@ fn check_lines(
             continue;
         };
         lines.push(line);
-        if let Some(volume) = log.volume {
+        if let Some(share) = share {
             let at = || locations.of(log.index, "volume_m3");
-            errors.conflict.push_some(balance.mark(line, volume, at));
+            errors.conflict.push_some(balance.mark(line, share, at));
         }
     }
     lines

@@ -28,7 +28,7 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::finding::draft::{self, EvidenceEvent};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Rulebook, VolumeBounds};
 use crate::timber::party::key::Caller;
 use crate::timber::seal::stock::{self, SealRow};
 use crate::timber::ticket::{self, TicketForHarvest};
@@ -168,7 +168,7 @@ pub async fn record(
         let recorded_at = device.recorded_at.instant();
         device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
-    let mut findings = maker.findings(&logs, now);
+    let mut findings = maker.findings(&logs, now, VolumeBounds::new(rulebook.parameters()));
     let last = logs.last().map(|log| EvidenceEvent::of(log.id, 1));
     findings.extend(marked.findings.into_iter().map(|draft| NewFinding {
         draft: last.into_iter().fold(draft, draft::Draft::shown_by),
@@ -245,12 +245,20 @@ impl Maker<'_> {
         Content { seq: 1, public, business }
     }
 
-    fn findings(&self, logs: &[HarvestedLog], now: DateTime<Utc>) -> Vec<NewFinding> {
+    fn findings(
+        &self,
+        logs: &[HarvestedLog],
+        now: DateTime<Utc>,
+        mut bounds: VolumeBounds,
+    ) -> Vec<NewFinding> {
         let mut findings = Vec::new();
         for (log, made) in self.request.logs.iter().zip(logs) {
             let (d, l) = (log.top_diameter_cm, log.length_m);
+            let (measures, bounds) = (log.measures(), bounds.on(log.occurred_at.day().day()));
             let drafts = [
-                rules::volume_unlike_table(log.kind, log.measurement_method, d, l, log.volume_m3),
+                rules::volume_unlike_table(&measures, &bounds),
+                rules::table_not_covered(&measures),
+                rules::logs_as_stack(&measures, log.wood, &bounds),
                 rules::commercial_as_firewood(log.kind, log.wood, d, l),
                 rules::small_piece(log.kind, d, l),
                 log.position.and_then(|position| rules::outside(position, self.ticket.row.plot.as_ref())),

@@ -8,6 +8,7 @@ use crate::base::units::{Diameter, Length, Moment, Pieces, Text, Volume, lost_le
 use crate::timber::custody::request::Device;
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
+use crate::timber::wood::bounds::Measures;
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use std::collections::HashMap;
 
@@ -55,13 +56,13 @@ input! {
         pub assortment: Option<Assortment>,
         /// Quality grade.
         pub grade: Option<Grade>,
-        /// Length; a log must have one.
+        /// Length; a log must have one. For a stack, the length of its pieces.
         pub length_m: Option<Length>,
-        /// Top-end diameter; a log must have one.
+        /// Top-end diameter; a log must have one. For a stack, that of its pieces on average.
         pub top_diameter_cm: Option<Diameter>,
-        /// Number of pieces in a stack.
+        /// Number of pieces in a stack; a stack must have it.
         pub pieces: Option<Pieces>,
-        /// Declared volume.
+        /// Declared volume. It must be possible for the measures: `volume-unlike-measures`, `volume-unlike-table`.
         pub volume_m3: Volume,
         /// How the volume was determined.
         pub measurement_method: MeasurementMethod,
@@ -101,6 +102,39 @@ impl PartialLog {
                 errors.refuse_field(node, "top_diameter_cm", required("top diameter"));
                 self.top_diameter_cm = None;
             }
+        }
+        if self.kind == Some(LogKind::Stack) && matches!(self.pieces, Some(None)) {
+            let detail = "A stack needs the number of its pieces.";
+            errors.refuse_field(node, "pieces", Invalid::new("required", detail));
+            self.pieces = None;
+        }
+    }
+
+    /// The declared volume and what it is compared with, if all of it could be read. A method that could not
+    /// be read counts as [`MeasurementMethod::Other`], which has the widest bounds.
+    pub(super) fn measures(&self) -> Option<Measures> {
+        Some(Measures {
+            kind: self.kind?,
+            method: self.measurement_method.unwrap_or(MeasurementMethod::Other),
+            top_diameter: self.top_diameter_cm?,
+            length: self.length_m?,
+            pieces: self.pieces?,
+            volume: self.volume_m3?,
+        })
+    }
+}
+
+impl NewLog {
+    /// The declared volume and what it is compared with.
+    #[must_use]
+    pub fn measures(&self) -> Measures {
+        Measures {
+            kind: self.kind,
+            method: self.measurement_method,
+            top_diameter: self.top_diameter_cm,
+            length: self.length_m,
+            pieces: self.pieces,
+            volume: self.volume_m3,
         }
     }
 }

@@ -32,17 +32,17 @@ impl Key {
 
 /// Finds the logs that `codes` name, in the order of `codes`. `None` for a code that names no log, such as a
 /// seal that is on no log. One round trip for any number of codes, and a second one if a code that names no
-/// log can also be read as another code ([`Code::respelled`]). Does not check access.
+/// log can also be read as another code ([`Code::other_reading`]). Does not check access.
 ///
 /// # Errors
 /// Database errors.
 pub async fn resolve(db: &mut PgConnection, codes: &[Code]) -> Result<Vec<Option<LogId>>> {
     let mut logs = resolve_literal(&mut *db, codes).await?;
     let unknown = logs.iter().zip(codes).enumerate().filter(|(_, (log, _))| log.is_none());
-    let (places, respelled): (Vec<usize>, Vec<Code>) =
-        unknown.filter_map(|(place, (_, code))| Some((place, code.respelled()?))).unzip();
-    if !respelled.is_empty() {
-        for (place, log) in places.into_iter().zip(resolve_literal(db, &respelled).await?) {
+    let (places, others): (Vec<usize>, Vec<Code>) =
+        unknown.filter_map(|(place, (_, code))| Some((place, code.other_reading()?))).unzip();
+    if !others.is_empty() {
+        for (place, log) in places.into_iter().zip(resolve_literal(db, &others).await?) {
             logs[place] = log;
         }
     }

@@ -500,12 +500,12 @@ impl Names {
         ids.sort_unstable();
         ids.dedup();
         let rows = sqlx::query!(
-            r#"SELECT id, name, kind AS "kind: OrganizationKind" FROM organization WHERE id = ANY($1)"#,
+            r#"SELECT id, bin, name, kind AS "kind: OrganizationKind" FROM organization WHERE id = ANY($1)"#,
             &ids
         )
         .fetch_all(db)
         .await?;
-        let known = rows.into_iter().map(|row| (row.id, (row.name, row.kind)));
+        let known = rows.into_iter().map(|row| (row.id, (row.name, row.kind.known_by(row.bin.as_deref()))));
         Ok(Self::new(Arc::new(known.collect()), reader))
     }
 
