@@ -93,6 +93,9 @@ pub enum Error {
     /// The caller's role may never do this.
     #[error("forbidden: {0}")]
     Forbidden(Cow<'static, str>),
+    /// An inspector may not decide here, because its own organisation takes part: 403.
+    #[error("own case: {0}")]
+    OwnCase(&'static str),
     /// Well-formed but invalid: 422, with every field error at once.
     #[error("{} errors in the request", .0.len())]
     Invalid(Vec<FieldError>),

@@ -3,8 +3,8 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
-    reference, seal_batches, seal_moves, seals, ticket_changes, verify,
+    custody_events, events, felling_tickets, finding_decisions, findings, harvests, keys, logs,
+    organizations, proofs, reference, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems};
@@ -146,7 +146,15 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(logs::list_logs),
         routes!(proofs::get_log_proof),
         routes!(events::list_events),
+        // findings
         routes!(findings::list_findings),
+        routes!(findings::get_finding),
+        routes!(findings::list_rules),
+        routes!(finding_decisions::explain_finding),
+        routes!(finding_decisions::decide_finding),
+        routes!(finding_decisions::get_finding_history),
+        routes!(finding_decisions::get_finding_proof),
+        routes!(finding_decisions::export_finding),
         // verification
         routes!(verify::verify_codes).layer(batch_body()),
     ]

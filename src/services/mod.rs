@@ -1,6 +1,8 @@
 //! Services that use several domain modules and no HTTP: batched reads, long histories, the public check,
-//! exports and proofs, the offline verifier, the group commit of custody events, the surveillance of all events.
+//! exports and proofs, the offline verifier, the group commit of custody events, decisions on findings, the
+//! surveillance of all events.
 
+pub mod decisions;
 pub mod export;
 pub mod group_commit;
 pub mod long_history;

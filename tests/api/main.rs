@@ -10,6 +10,7 @@ mod custody_events;
 mod errors;
 mod exports;
 mod felling_tickets;
+mod findings;
 mod harvests;
 mod histories;
 mod holds;

@@ -27,7 +27,21 @@ pub const NO_EVIDENCE: &[NoEvidence] = &[
     no("api_key", "last_used_at", "information for the key's owner"),
     no("device_record", "*", "prevents a device from using a number twice; the number is in the event"),
     no("erasure_epoch", "*", "only changes ETags; the erasures themselves are events"),
-    no("finding", "*", "what a rule concluded from an event; nothing depends on it"),
+    no(
+        "finding",
+        "*",
+        "what a rule concluded from events; once it has a chain, its row is compared with that",
+    ),
+    no(
+        "finding_evidence",
+        "*",
+        "the events from which a finding was concluded; compared with the finding's chain",
+    ),
+    no(
+        "finding_text",
+        "*",
+        "long texts beside a finding's chain; compared with the digests in its personal parts",
+    ),
     no("idempotency", "*", "stored responses for repeated requests, for some days"),
     no("leaf", "sequenced_at", "when the sequencer added it; receipts are checked with the published files"),
     no("leaf_queue", "id", "only the order of processing"),

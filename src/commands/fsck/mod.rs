@@ -18,6 +18,7 @@ mod chain;
 pub mod console;
 pub mod coverage;
 mod erasure;
+mod finding;
 mod foreign;
 pub mod guards;
 mod harvest;

@@ -6,6 +6,7 @@
 //! chain, in the same snapshot, and compared then.
 
 use super::chain::Chain;
+use super::finding::Decisions;
 use super::key::Keys;
 use super::load::{EventRow, SubjectRow};
 use super::log::Fold;
@@ -70,7 +71,8 @@ impl KindChecks {
             SubjectKind::FellingTicket => Self::with::<Changes>(),
             SubjectKind::SealBatch => Self::with::<BatchCheck>(),
             SubjectKind::Organization => Self::with::<Keys>(),
-            SubjectKind::Finding | SubjectKind::Waybill => return None,
+            SubjectKind::Finding => Self::with::<Decisions>(),
+            SubjectKind::Waybill => return None,
         })
     }
 

@@ -3,6 +3,7 @@
 pub mod custody_events;
 pub mod events;
 pub mod felling_tickets;
+pub mod finding_decisions;
 pub mod findings;
 pub mod harvests;
 pub mod keys;

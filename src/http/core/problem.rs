@@ -107,6 +107,13 @@ impl Problem {
         Self::new(ProblemType::Forbidden, detail)
     }
 
+    /// 403: an inspector in its own case.
+    #[must_use]
+    pub fn own_case(detail: &'static str) -> Self {
+        let error = FieldError::new(Location::body(), "own-case", detail);
+        Self::new(ProblemType::OwnCase, detail).with_errors(vec![error])
+    }
+
     /// 404, the same for an absent resource and for one that the caller may not see.
     #[must_use]
     pub fn not_found() -> Self {
@@ -389,6 +396,7 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound => Self::not_found(),
             Error::Forbidden(detail) => Self::forbidden(detail),
+            Error::OwnCase(detail) => Self::own_case(detail),
             Error::Invalid(errors) => Self::wrong(errors),
             Error::Conflict(errors) => Self::conflict(errors),
             Error::InProgress => Self::new(

@@ -47,6 +47,8 @@ kinds! {
         "The call needs `Authorization: Bearer TOKEN`, or the token sent is unknown, expired or revoked. An invalid token is refused on public routes too.";
     Forbidden, "forbidden", FORBIDDEN, "Your role may never call this",
         "The token is valid, but no organisation with your roles may make this call, on any resource.";
+    OwnCase, "own-case", FORBIDDEN, "Not in your own case",
+        "Your organisation takes part in this case, so another inspectorate must decide: it holds, owns or carries the timber, issued or holds its felling ticket, or recorded what is to be corrected.";
     NotFound, "not-found", NOT_FOUND, "Not found, or not visible to you",
         "What the URL names does not exist, or you may not see it. The response is the same for both.";
     NotPublishedYet, "not-published-yet", NOT_FOUND, "Not in the public register yet",

@@ -8,6 +8,7 @@
 
 pub mod surveillance;
 
+pub use super::draft::Draft;
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
@@ -50,26 +51,6 @@ pub struct Rule {
     pub legal_basis: Option<&'static str>,
     /// What it detects, in one sentence.
     pub about: &'static str,
-}
-
-impl Rule {
-    fn draft(&self, severity: Severity, detail: String) -> Draft {
-        debug_assert!(severity <= self.severity);
-        Draft { rule: self.id, version: self.version, severity, detail }
-    }
-}
-
-/// A finding before it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// The rule's id.
-    pub rule: &'static str,
-    /// The rule's version.
-    pub version: u16,
-    /// How much attention it needs.
-    pub severity: Severity,
-    /// One English sentence with the figures.
-    pub detail: String,
 }
 
 /// The law on a breach of a ticket's terms. Art. 4(4) of the Forest Code is not cited here, because it is
@@ -166,12 +147,22 @@ pub const LOST_WHILE_HELD: Rule = Rule {
     about: "A log was recorded as lost or destroyed while it was held.",
 };
 
+/// An inspector changed a decision that had confirmed a finding.
+pub const DECISION_REVERSED: Rule = Rule {
+    id: "decision-reversed",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "A decision that had confirmed a finding was changed.",
+};
+
 /// Every rule.
-pub static RULES: [Rule; 25] = [
+pub static RULES: [Rule; 26] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
+    DECISION_REVERSED,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
@@ -210,23 +201,31 @@ pub fn over_permitted(before: Volume, after: Volume, permitted: Volume, on: Naiv
     }
     if standing(after, permitted, on) != Standing::Within {
         let allowed = tolerance(permitted, on);
-        return Some(OVER_PERMITTED.draft(
-            Severity::Warning,
-            format!(
-                "{after} m³ are marked on a line of {permitted} m³; the tolerance is {} % ({}).",
-                allowed.percent, allowed.table_version
-            ),
-        ));
+        let draft = OVER_PERMITTED.found(Severity::Warning).key("over").about_ticket();
+        return Some(
+            draft
+                .at_stake(after)
+                .input("case", "over")
+                .input("marked_m3", after)
+                .input("permitted_m3", permitted)
+                .input("tolerance_percent", allowed.percent)
+                .input("tolerance_table", allowed.table_version),
+        );
     }
     let reached = |marked: Volume, percent: i64| {
         marked.decimal() * Decimal::ONE_HUNDRED >= permitted.decimal() * Decimal::from(percent)
     };
     let percent =
         FILLING.into_iter().find(|percent| reached(after, *percent) && !reached(before, *percent))?;
-    Some(OVER_PERMITTED.draft(
-        Severity::Notice,
-        format!("{after} m³ are marked on a line of {permitted} m³: {percent} % is reached."),
-    ))
+    let draft = OVER_PERMITTED.found(Severity::Notice).key(percent).about_ticket();
+    Some(
+        draft
+            .at_stake(after)
+            .input("case", "reached")
+            .input("marked_m3", after)
+            .input("permitted_m3", permitted)
+            .input("reached_percent", percent),
+    )
 }
 
 /// L13: a log declared as firewood could be sawn.
@@ -240,8 +239,8 @@ pub fn commercial_as_firewood(
     let (diameter, length) = (top_diameter?, length?);
     let commercial = diameter.decimal() >= Decimal::from(14) && length.decimal() > Decimal::from(3);
     (kind == LogKind::Log && wood == Wood::Firewood && commercial).then(|| {
-        COMMERCIAL_AS_FIREWOOD
-            .draft(Severity::Warning, format!("A log of {diameter} cm and {length} m is declared firewood."))
+        let draft = COMMERCIAL_AS_FIREWOOD.found(Severity::Warning);
+        draft.input("diameter_cm", diameter).input("length_m", length)
     })
 }
 
@@ -250,16 +249,15 @@ pub fn commercial_as_firewood(
 pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option<Length>) -> Option<Draft> {
     let thin = top_diameter.filter(|diameter| diameter.decimal() < Decimal::from(14));
     let short = length.filter(|length| length.decimal() < Decimal::TWO);
-    let problem = match (kind, thin, short) {
-        (LogKind::Stack, ..) | (_, None, None) => return None,
-        (_, Some(diameter), Some(length)) => format!("{diameter} cm thin and {length} m short"),
-        (_, Some(diameter), None) => format!("{diameter} cm thin"),
-        (_, None, Some(length)) => format!("{length} m short"),
-    };
-    Some(SMALL_PIECE.draft(
-        Severity::Notice,
-        format!("A single piece is {problem}; below 14 cm or 2 m it goes in a stack."),
-    ))
+    let draft = SMALL_PIECE.found(Severity::Notice);
+    match (kind, thin, short) {
+        (LogKind::Stack, ..) | (_, None, None) => None,
+        (_, Some(diameter), Some(length)) => {
+            Some(draft.input("case", "both").input("diameter_cm", diameter).input("length_m", length))
+        }
+        (_, Some(diameter), None) => Some(draft.input("case", "thin").input("diameter_cm", diameter)),
+        (_, None, Some(length)) => Some(draft.input("case", "short").input("length_m", length)),
+    }
 }
 
 /// By how many metres, in addition to its own accuracy, a position may be outside the plot.
@@ -273,19 +271,20 @@ pub const PLOT_MARGIN_M: f64 = 30.0;
 #[must_use]
 pub fn outside(position: Position, plot: Option<&Plot>) -> Option<Draft> {
     if !within_kazakhstan(position) {
-        return Some(OUTSIDE.draft(
-            Severity::Serious,
-            format!("{position} lies outside Kazakhstan by more than {} km.", OUTLINE_MARGIN_M / 1_000.0),
-        ));
+        let draft =
+            OUTSIDE.found(Severity::Serious).input("case", "country").input("position", place(position));
+        return Some(draft.input("margin_km", OUTLINE_MARGIN_M / 1_000.0));
     }
     let away = plot?.distance_outside_m(position);
     let accuracy = position.accuracy().map_or(0.0, crate::base::geo::Accuracy::metres);
     (away > accuracy + PLOT_MARGIN_M).then(|| {
-        OUTSIDE.draft(
-            Severity::Warning,
-            format!("{position} lies {away:.0} m outside the ticket's plot; its accuracy is {accuracy} m."),
-        )
+        let draft = OUTSIDE.found(Severity::Warning).input("case", "plot").input("position", place(position));
+        draft.input("distance_m", format_args!("{away:.0}")).input("accuracy_m", accuracy)
     })
+}
+
+fn place(position: Position) -> String {
+    format!("{}, {}", position.lat(), position.lon())
 }
 
 /// After how many hours a record counts as late. It is the same period in which an organisation may correct
@@ -299,44 +298,36 @@ pub fn late_entry(occurred: Moment, received: DateTime<Utc>) -> Option<Draft> {
     (lag > TimeDelta::hours(LATE_AFTER_HOURS)).then(|| {
         // A missing network does not explain a delay of thirty days.
         let severity = if lag.num_days() >= 30 { Severity::Warning } else { Severity::Notice };
-        LATE_ENTRY.draft(
-            severity,
-            format!("It was recorded {} days after it happened ({occurred}).", lag.num_days()),
-        )
+        LATE_ENTRY.found(severity).number("days", lag.num_days()).input("occurred_at", occurred)
     })
 }
 
 /// The finding for the outcome of an inspection; `None` for the outcome `match`.
 #[must_use]
 pub fn inspection(outcome: Outcome) -> Option<Draft> {
-    let (rule, detail) = match outcome {
+    let rule = match outcome {
         Outcome::Match => return None,
-        Outcome::Mismatch => (&INSPECTION_MISMATCH, "An inspector found another log than the one recorded."),
-        Outcome::SealMissing => (&SEAL_MISSING, "An inspector found no seal on the log."),
-        Outcome::SealDamaged => (&SEAL_DAMAGED, "An inspector found the seal damaged."),
+        Outcome::Mismatch => &INSPECTION_MISMATCH,
+        Outcome::SealMissing => &SEAL_MISSING,
+        Outcome::SealDamaged => &SEAL_DAMAGED,
     };
-    Some(rule.draft(rule.severity, detail.to_owned()))
+    Some(rule.found(rule.severity))
 }
 
 /// A finding if a log that is held is recorded as lost or destroyed.
 #[must_use]
 pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
     let gone = matches!(event, LogEventType::Lost | LogEventType::Destroyed);
-    (gone && held).then(|| {
-        LOST_WHILE_HELD.draft(Severity::Serious, format!("`{event}` was recorded while the log was held."))
-    })
+    (gone && held).then(|| LOST_WHILE_HELD.found(Severity::Serious).input("event", event))
 }
 
 /// The finding for an event that happened before an event that is already recorded of the same log.
 #[must_use]
 pub fn out_of_order(occurred: Moment, last_recorded: Moment) -> Option<Draft> {
     (occurred.instant() < last_recorded.instant()).then(|| {
-        OUT_OF_ORDER.draft(
-            Severity::Notice,
-            // The text does not contain the time of the last event: a past party may learn that its own event
-            // was late, but nothing about later events.
-            format!("It happened {occurred}, before the last event recorded of this log."),
-        )
+        // The figures do not contain the time of the last event: a past party may learn that its own event was
+        // late, but nothing about later events.
+        OUT_OF_ORDER.found(Severity::Notice).input("occurred_at", occurred)
     })
 }
 

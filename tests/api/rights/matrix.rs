@@ -30,11 +30,14 @@ const OPERATOR: Statuses = [422, 403, 403, 403, 403, 401];
 const FOREST_OWNER: Statuses = [403, 422, 403, 403, 403, 401];
 const STOPPER: Statuses = [403, 422, 403, 403, 422, 401];
 const SEAL_HOLDER: Statuses = [422, 422, 422, 403, 403, 401];
+/// A finding questions the enterprise.
+const QUESTIONED: Statuses = [404, 404, 200, 404, 200, 401];
+const INSPECTOR_ONLY: Statuses = [404, 404, 404, 404, 200, 401];
 const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
 
 /// A route without an object in its path, and the statuses of a request with the body `{}` (GET: without a
 /// body).
-const PLAIN: [(&str, &str, Statuses); 19] = [
+const PLAIN: [(&str, &str, Statuses); 20] = [
     ("GET", "/v1/organizations", TOKEN),
     ("POST", "/v1/organizations", OPERATOR),
     ("GET", "/v1/me", TOKEN),
@@ -53,6 +56,7 @@ const PLAIN: [(&str, &str, Statuses); 19] = [
     ("GET", "/v1/logs", [403, 200, 200, 200, 200, 401]),
     ("GET", "/v1/events", [403, 403, 403, 403, 200, 401]),
     ("GET", "/v1/findings", TOKEN),
+    ("GET", "/v1/rules", TOKEN),
     ("POST", "/v1/verify", ANY_ROLE),
 ];
 
@@ -73,6 +77,8 @@ enum Object {
     Harvest,
     /// The log of the enterprise's harvest, loaded on the carrier's lorry.
     Log,
+    /// A finding about that log, which an inspector has decided.
+    Finding,
 }
 
 /// A route with an object in its path.
@@ -92,7 +98,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// The rows are ordered so that no request uses up an object that a later request needs.
-const NAMED: [Named; 27] = [
+const NAMED: [Named; 33] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -241,6 +247,28 @@ const NAMED: [Named; 27] = [
             [403, 404, 404, 404, 200, 401],
         )
     },
+    get("/v1/findings/{id}", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    get("/v1/findings/{id}/history", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    get("/v1/findings/{id}/proof", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    get("/v1/findings/{id}/export", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    Named {
+        method: "POST",
+        path: "/v1/findings/{id}/explanation",
+        object: Object::Finding,
+        empty: Some(ANY_ROLE),
+        own: [404, 404, 200, 404, 403, 401],
+        foreign: [404, 404, 404, 404, 403, 401],
+        absent: ABSENT,
+    },
+    Named {
+        method: "POST",
+        path: "/v1/findings/{id}/decision",
+        object: Object::Finding,
+        empty: Some([403, 403, 403, 403, 422, 401]),
+        own: [403, 403, 403, 403, 200, 401],
+        foreign: [403, 403, 403, 403, 200, 401],
+        absent: [403, 403, 403, 403, 404, 401],
+    },
     // Public: the seal's code is enough.
     Named { absent: [404; 6], ..get("/v1/logs/{code}/proof", Object::Log, ANYONE, ANYONE) },
     // The check is public for any seal. An absent seal gets a verdict too, so the status is 200.
@@ -250,6 +278,8 @@ const NAMED: [Named; 27] = [
 /// A valid body for a route, for a caller with this role.
 fn body(path: &str, role: &str) -> Value {
     match path.rsplit('/').next() {
+        Some("explanation") => json!({"text": "Қабығы түсіп қалған"}),
+        Some("decision") => json!({"state": "explained", "reason": "Өлшенді"}),
         Some("keys") => json!({"label": "Планшет 1"}),
         Some("extend") => json!({"felling_until": "2027-01-31", "reason": "Қар"}),
         Some("cancel") => json!({"reason": "Өрт"}),
@@ -265,6 +295,8 @@ struct Cast {
     callers: [Option<Org>; 6],
     ours: Felled,
     theirs: Felled,
+    /// A finding about our log, and one about theirs.
+    findings: [String; 2],
 }
 
 impl Cast {
@@ -286,6 +318,10 @@ impl Cast {
         let harvest = world.post("/v1/harvests", &enterprise, harvest).await.expect(201);
         let theirs = Felled { enterprise, ticket, seals, logs, harvest, ..copy(&ours) };
 
+        let findings = [
+            decided(&world, &ours.inspector, &ours.logs).await,
+            decided(&world, &ours.inspector, &theirs.logs).await,
+        ];
         crate::proofs::publish(&world).await;
         let callers = [
             Some(ours.operator.clone()),
@@ -295,7 +331,7 @@ impl Cast {
             Some(ours.inspector.clone()),
             None,
         ];
-        Self { world, callers, ours, theirs }
+        Self { world, callers, ours, theirs, findings }
     }
 
     /// The id or code to put into a path: of an object of the caller's side if `own`, otherwise of a foreign
@@ -318,6 +354,7 @@ impl Cast {
             }
             Object::Harvest => of.harvest["id"].as_str().unwrap().to_owned(),
             Object::Log => of.logs[0].clone(),
+            Object::Finding => self.findings[usize::from(!own)].clone(),
         }
     }
 
@@ -325,6 +362,16 @@ impl Cast {
         let token = self.callers[role].as_ref().map(|org| org.token.as_str());
         self.world.call(method.parse::<Method>().unwrap(), path, token, body).await
     }
+}
+
+/// Inspects a log and decides on the finding; returns the finding's id.
+async fn decided(world: &World, inspector: &Org, logs: &[String]) -> String {
+    let details = json!({"details": {"outcome": "mismatch", "hold": false}});
+    let made = world.event(inspector, "inspected", &logs[..1], details).await.expect(201);
+    let id = made["findings"][0]["id"].as_str().unwrap().to_owned();
+    let decision = json!({"state": "confirmed", "reason": "Өлшенді"});
+    world.post(&format!("/v1/findings/{id}/decision"), inspector, decision).await.expect(200);
+    id
 }
 
 fn copy(felled: &Felled) -> Felled {

@@ -50,6 +50,16 @@ impl Call {
         self.with("TICKET", "/v1/felling-tickets", ".items[] | select(.number == \"0001245\").id")
     }
 
+    /// With the first finding that questions the harvester or anyone else.
+    const fn with_finding(self) -> Self {
+        self.with("FINDING", "/v1/findings", ".items[0].id")
+    }
+
+    /// With the first finding that was explained or decided.
+    const fn with_decided_finding(self) -> Self {
+        self.with("FINDING", "/v1/findings", "[.items[] | select(.events > 0).id][0]")
+    }
+
     const fn with_organization(self) -> Self {
         self.with("ORGANIZATION", "/v1/me", ".organization.id")
     }
@@ -84,6 +94,13 @@ fn call(operation_id: &str) -> Option<Call> {
         "get_felling_ticket_proof" => by(HARVESTER, "/v1/felling-tickets/$TICKET/proof").with_ticket(),
         "export_felling_ticket" => by(HARVESTER, "/v1/felling-tickets/$TICKET/export").with_ticket(),
         "list_findings" => by(INSPECTOR, "/v1/findings?limit=5"),
+        "get_finding" => by(INSPECTOR, "/v1/findings/$FINDING").with_finding(),
+        "get_finding_history" => by(INSPECTOR, "/v1/findings/$FINDING/history").with_finding(),
+        "get_finding_proof" => by(INSPECTOR, "/v1/findings/$FINDING/proof").with_decided_finding(),
+        "export_finding" => by(INSPECTOR, "/v1/findings/$FINDING/export").with_decided_finding(),
+        "explain_finding" => by(HARVESTER, "/v1/findings/$FINDING/explanation").with_finding(),
+        "decide_finding" => by(INSPECTOR, "/v1/findings/$FINDING/decision").with_finding(),
+        "list_rules" => by(INSPECTOR, "/v1/rules"),
         "create_harvest" => by(HARVESTER, "/v1/harvests").with_ticket(),
         "get_harvest_template" => by(HARVESTER, "/v1/harvests/template.csv?lang=en"),
         "get_harvest" => {

@@ -102,7 +102,8 @@ impl<'t> Balance<'t> {
                 continue;
             }
             marked.changes.push(LineChange { id: line.id, marked: change, by_table });
-            marked.findings.extend(rules::over_permitted(line.marked, after, line.permitted, self.on));
+            let found = rules::over_permitted(line.marked, after, line.permitted, self.on);
+            marked.findings.extend(found.map(|draft| draft.key_within(line.id)));
         }
         let low =
             before.zip(after).and_then(|(before, after)| rules::sums_below_table(before, after, bounds));
