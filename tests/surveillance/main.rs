@@ -10,13 +10,14 @@
 mod random;
 mod world;
 
-use chrono::TimeDelta;
-use ormantrace::services::surveillance::engine::Engine;
+use chrono::{DateTime, TimeDelta, Utc};
+use ormantrace::services::surveillance::engine::{Engine, linked, named};
 use ormantrace::services::surveillance::finding::{Change, EngineFinding, FindingKey};
-use ormantrace::services::surveillance::window::Memory;
+use ormantrace::services::surveillance::leaf::Leaf;
+use ormantrace::services::surveillance::window::{Key, Memory, Window, Windows as _};
 use ormantrace::timber::finding::rules::Severity;
 use ormantrace::timber::parameter::Parameters;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 use world::{Label, Maker, Plan, World};
@@ -39,12 +40,6 @@ struct Folded {
 fn fold(world: &World) -> Folded {
     let mut engine = Engine::new(Arc::new(Parameters::default()), 0);
     let (mut memory, mut out) = (Memory::default(), Vec::new());
-    let mut folded = Folded {
-        findings: BTreeMap::new(),
-        ever_serious: BTreeSet::new(),
-        micros_an_event: 0.0,
-        windows: 0,
-    };
     let since = Instant::now();
     for leaf in &world.leaves {
         assert!(engine.step(leaf, &mut memory, &mut out), "{} {}", leaf.public, leaf.business);
@@ -52,9 +47,19 @@ fn fold(world: &World) -> Folded {
     if let Some(last) = world.leaves.last() {
         engine.sweep(last.received_at + TimeDelta::days(30), &mut memory, &mut out);
     }
-    folded.micros_an_event = since.elapsed().as_secs_f64() * 1e6 / world.leaves.len() as f64;
-    folded.windows = memory.len();
-    for change in out {
+    let micros_an_event = since.elapsed().as_secs_f64() * 1e6 / world.leaves.len() as f64;
+    Folded { micros_an_event, windows: memory.len(), ..standing(out) }
+}
+
+/// The findings that stand after all changes.
+fn standing(changes: Vec<Change>) -> Folded {
+    let mut folded = Folded {
+        findings: BTreeMap::new(),
+        ever_serious: BTreeSet::new(),
+        micros_an_event: 0.0,
+        windows: 0,
+    };
+    for change in changes {
         match change {
             Change::Found(finding) => {
                 if finding.severity == Severity::Serious {
@@ -171,6 +176,76 @@ fn dishonest_patterns_are_found_and_little_else() {
         assert!(score.recall() >= least, "{rule}: recall {:.3}: {score:?}", score.recall());
         assert!(score.precision() >= 0.9, "{rule}: precision {:.3}: {score:?}", score.precision());
     }
+}
+
+/// Windows that are kept as the database keeps them: a batch has only those that its leaves name.
+#[derive(Default)]
+struct Kept(BTreeMap<Key, Window>);
+
+impl Kept {
+    fn batch(&mut self, engine: &mut Engine, leaves: &[Leaf], until: DateTime<Utc>, out: &mut Vec<Change>) {
+        let limit = until.timestamp_micros();
+        let mut keys: Vec<Key> = self.0.iter().filter(|(_, window)| window.due().is_some_and(|due| due < limit)).map(|(key, _)| *key).collect();
+        for leaf in leaves {
+            named(leaf, &mut keys);
+        }
+        let mut more = Vec::new();
+        for leaf in leaves {
+            let mut own = Vec::new();
+            named(leaf, &mut own);
+            for window in own.iter().filter_map(|key| self.0.get(key)) {
+                linked(leaf, window, &mut more);
+            }
+        }
+        let mut looked_up: HashSet<Key> = keys.into_iter().chain(more).collect();
+        loop {
+            let (mut trial, mut memory, mut found) = (engine.clone(), Memory::of_batch(looked_up.clone()), Vec::new());
+            for key in &looked_up {
+                if let Some(window) = self.0.get(key) {
+                    // Through the text in which they are stored.
+                    let text = serde_json::to_vec(window).unwrap();
+                    memory.load(*key, serde_json::from_slice(&text).unwrap());
+                }
+            }
+            for leaf in leaves {
+                assert!(trial.step(leaf, &mut memory, &mut found));
+            }
+            trial.sweep(until, &mut memory, &mut found);
+            let missed = memory.missed();
+            if !missed.is_empty() {
+                looked_up.extend(missed);
+                continue;
+            }
+            let (there, gone) = memory.changed();
+            for (key, window) in there {
+                self.0.insert(key, window.clone());
+            }
+            for key in gone {
+                self.0.remove(&key);
+            }
+            *engine = trial;
+            out.append(&mut found);
+            return;
+        }
+    }
+}
+
+#[test]
+fn batches_with_stored_windows_find_the_same_as_one_fold() {
+    let world = Maker::make(Plan { seed: 3_001, enterprises: 3, logs_a_day: 12, days: 250, dishonest: true });
+    let whole = fold(&world);
+    let (mut kept, mut out) = (Kept::default(), Vec::new());
+    let mut engine = Engine::new(Arc::new(Parameters::default()), 0);
+    for batch in world.leaves.chunks(89) {
+        kept.batch(&mut engine, batch, batch.last().unwrap().received_at, &mut out);
+    }
+    let end = world.leaves.last().unwrap().received_at + TimeDelta::days(30);
+    kept.batch(&mut engine, &[], end, &mut out);
+    let found = standing(out).findings;
+    assert!(found.len() > 50, "{}", found.len());
+    let differ: Vec<_> = found.keys().filter(|key| !whole.findings.contains_key(key)).collect();
+    assert!(differ.is_empty(), "{differ:?}");
+    assert_eq!(found, whole.findings);
 }
 
 #[test]

@@ -253,7 +253,7 @@ impl ParameterName {
             }
             Self::StockBelowM3 => {
                 let about = "Volume below zero from which a stock is judged";
-                definition((about, "m3"), 1, 10, (1, 1000))
+                definition((about, "m³"), 1, 10, (1, 1000))
             }
             Self::StockGraceHours => {
                 let about = "Hours for which a stock may be below zero, because acceptances are recorded late";
