@@ -71,7 +71,7 @@ finding-ticket-cancelled-v1 = The wood left the forest on { $removed_on }; its t
 finding-impossible-journey-v1 = Events { $first } and { $second } are at least { $distance_km } km and only { $hours } h apart.
 finding-L15-v1 = { $case ->
     [digits] Of { $logs } logs of one person, { $excess_percent } % more have a round diameter than the diameters beside it.
-   *[series] Of { $logs } logs of one person, { $share_percent } % repeat the measures of eight logs one after another.
+   *[series] Of { $logs } logs of one person, { $share_percent } % repeat the measures of five logs one after another.
 }
 finding-L16-v1 = { $case ->
     [night] One person marked logs between 22:00 and 04:00 in several nights of the month: { $nights }.

@@ -68,7 +68,7 @@ finding-ticket-cancelled-v1 = Ағаш орманнан { $removed_on } күні
 finding-impossible-journey-v1 = { $first } және { $second } оқиғаларының арасы кемінде { $distance_km } км, ал уақыты тек { $hours } сағ.
 finding-L15-v1 = { $case ->
     [digits] Бір адамның { $logs } бөренесінде дөңгелек диаметр көршілес диаметрлерден { $excess_percent } %-ға көп.
-   *[series] Бір адамның { $logs } бөренесінің { $share_percent } %-ы қатарынан сегіз бөрененің өлшемін қайталайды.
+   *[series] Бір адамның { $logs } бөренесінің { $share_percent } %-ы қатарынан бес бөрененің өлшемін қайталайды.
 }
 finding-L16-v1 = { $case ->
     [night] Бір адам 22:00 мен 04:00 аралығында бөрене таңбалады; айдағы ондай түн саны: { $nights }.

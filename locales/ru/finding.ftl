@@ -73,7 +73,7 @@ finding-ticket-cancelled-v1 = Древесина вывезена из леса 
 finding-impossible-journey-v1 = Между событиями { $first } и { $second } не меньше { $distance_km } км и только { $hours } ч.
 finding-L15-v1 = { $case ->
     [digits] Из { $logs } брёвен одного человека на { $excess_percent } % больше с круглым диаметром, чем с соседними.
-   *[series] Из { $logs } брёвен одного человека { $share_percent } % повторяют размеры восьми брёвен подряд.
+   *[series] Из { $logs } брёвен одного человека { $share_percent } % повторяют размеры пяти брёвен подряд.
 }
 finding-L16-v1 = { $case ->
     [night] Один человек маркировал брёвна между 22:00 и 04:00; таких ночей за месяц: { $nights }.

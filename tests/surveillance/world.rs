@@ -561,6 +561,8 @@ impl Maker {
                 let old = log.volume;
                 let smaller = log.diameter * 7 / 10;
                 let mut copy = log.copy();
+                // The log is thicker than its record from then on, which an inspector may see.
+                self.world.also.insert(Label::Subject("L3", log.id));
                 self.correct(&mut copy, by, smaller);
                 let received = self.events.last().unwrap().received;
                 let month = months.entry(month_of(received)).or_default();

@@ -75,19 +75,23 @@ fn kilometres(one: &Past, other: &Past, t: &Thresholds) -> Option<f64> {
     Some(f64::from(between(a, b)) * t.journey_region_km).filter(|km| *km > 0.0)
 }
 
-/// Whether the record of an event came in so soon that its claimed time is confirmed.
-pub(super) fn is_confirmed(event: &Past, t: &Thresholds) -> bool {
-    (event.received - event.at).abs() <= t.confirmed
-}
-
-/// By how much the claimed time of an event may be wrong.
+/// By how much the claimed time of an event may be wrong: little if its record came in at once.
 pub(super) fn slack(event: &Past, t: &Thresholds) -> i64 {
-    if is_confirmed(event, t) { t.confirmed } else { t.drift }
+    if (event.received - event.at).abs() <= t.confirmed { t.confirmed } else { t.drift }
 }
 
 /// A way that cannot have been travelled in the time: kilometres, and hours that there were. `one` is claimed
 /// before `other`.
 pub(super) fn impossible(one: &Past, other: &Past, t: &Thresholds) -> Option<(f64, f64)> {
+    impossible_within(one, other, slack(one, t).max(slack(other, t)), t)
+}
+
+/// Whether the way cannot have been travelled although neither claimed time is confirmed.
+pub(super) fn is_impossible_by_any_clock(one: &Past, other: &Past, t: &Thresholds) -> bool {
+    impossible_within(one, other, t.drift, t).is_some()
+}
+
+fn impossible_within(one: &Past, other: &Past, slack: i64, t: &Thresholds) -> Option<(f64, f64)> {
     if one.day_only || other.day_only {
         return None;
     }
@@ -95,7 +99,7 @@ pub(super) fn impossible(one: &Past, other: &Past, t: &Thresholds) -> Option<(f6
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
     let hours = |micros: i64| micros as f64 / 3.6e9;
     let gap = hours(other.at - one.at);
-    (km > t.journey_kmh * (gap + hours(slack(one, t).max(slack(other, t))))).then_some((km, gap))
+    (km > t.journey_kmh * (gap + hours(slack))).then_some((km, gap))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! claimed to have happened.
 
 use super::finding::{About, EngineFinding};
-use super::journey::{impossible, is_confirmed, metres, slack};
+use super::journey::{impossible, is_impossible_by_any_clock, metres, slack};
 use super::leaf::{day_of, day_text};
 use super::threshold::Thresholds;
 use super::window::{BatchWindow, LogWindow, Past, SealWindow, TicketWindow};
@@ -31,6 +31,7 @@ fn is_sighting(event: &str) -> bool {
         "harvested"
             | "stored"
             | "loaded"
+            | "unloaded"
             | "departed"
             | "arrived"
             | "received"
@@ -54,12 +55,18 @@ pub(super) fn in_order(log: &LogWindow) -> Vec<&Past> {
 /// in the records would be a way round the term of removal.
 pub(super) fn removal<'a>(order: &[&'a Past]) -> Option<&'a Past> {
     let stump = order.iter().find(|event| event.event == "harvested").and_then(|event| event.fix);
-    order.iter().copied().find(|event| match event.event.as_str() {
-        "loaded" | "departed" | "arrived" | "received" => true,
+    order.iter().copied().enumerate().find(|(at, event)| match event.event.as_str() {
+        "departed" | "arrived" | "received" => true,
+        // What was unloaded again before it departed has not left.
+        "loaded" => order[at + 1..]
+            .iter()
+            .find(|next| matches!(next.event.as_str(), "loaded" | "unloaded" | "departed" | "arrived" | "received"))
+            .is_none_or(|next| next.event != "unloaded"),
         "stored" => matches!((stump, event.fix), (Some(a), Some(b))
             if metres((a.0, a.1), (b.0, b.1)) - f64::from(a.2) - f64::from(b.2) > MOVED_M),
         _ => false,
     })
+    .map(|(_, event)| event)
 }
 
 /// The last day of a term, as it was known at `at`.
@@ -116,7 +123,9 @@ impl Case<'_> {
                 ),
                 (both, _) => (both, true),
             };
-            let sure = proved && is_confirmed(before, self.t) && is_confirmed(event, self.t);
+            // Phones that are an hour fast send a record again until the server accepts its time, which looks like
+            // a time that is right. So it is serious only if no clock explains it.
+            let sure = proved && is_impossible_by_any_clock(before, event, self.t);
             let (rule, severity) = match (checked, sure) {
                 (true, true) => (&rules::CODE_CLONED, Severity::Serious),
                 (true, false) => (&rules::CODE_CLONED, Severity::Warning),

@@ -9,8 +9,8 @@ use crate::timber::finding::rules::surveillance as rules;
 use serde_json::json;
 use uuid::Uuid;
 
-/// Logs of a series. Eight equal logs behind each other do not come about by chance.
-const SERIES: usize = 8;
+/// Logs of a series. Five equal logs one after another seldom come about by chance, and the rule compares with chance.
+const SERIES: usize = 5;
 /// Between how many standard deviations a preference may be chance.
 const CHANCE: f64 = 4.0;
 /// Work begins at 05:00 at the earliest; a record of the evening may be about the whole day.
@@ -209,7 +209,7 @@ impl PersonMonth {
         (excess >= t.digits_excess && excess >= CHANCE * (1.5 * share / all).sqrt()).then_some(excess)
     }
 
-    /// The share of logs that end a series of eight which was there before, if it is too high for chance.
+    /// The share of logs that end a series of five which was there before, if it is too high for chance.
     fn copied(&self, t: &Thresholds) -> Option<f64> {
         let logs = f64::from(self.logs);
         let share = f64::from(self.repeats) / logs.max(1.0);
@@ -218,7 +218,7 @@ impl PersonMonth {
         }
         // How many series repeat by chance, if each log is drawn by itself.
         let same: f64 = self.vectors.iter().map(|(_, n)| (f64::from(*n) / logs).powi(2)).sum();
-        let chance = logs * logs / 2.0 * same.powi(8);
+        let chance = logs * logs / 2.0 * same.powi(5);
         (f64::from(self.repeats) > 5.0 * chance + 10.0).then_some(share)
     }
 }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_equal_logs_again_are_a_series() {
+    fn five_equal_logs_again_are_a_series() {
         let (t, mut month) = (thresholds(), PersonMonth::default());
         let log = |n: i32| Marked {
             log: Uuid::nil(),
@@ -269,7 +269,7 @@ mod tests {
         for n in 0..40 {
             month.add(log(n));
         }
-        assert_eq!(month.repeats, 33);
+        assert_eq!(month.repeats, 36);
         assert!(month.copied(&t).is_some_and(|share| share > 0.2));
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(super) const MAX_EVENTS: usize = 64;
 /// Distinct measure vectors and hashes of series that are kept for a person and month.
 pub(super) const MAX_VECTORS: usize = 512;
-/// Hashes of series of eight logs that are kept for a person and month.
+/// Hashes of series of logs that are kept for a person and month.
 pub(super) const MAX_SERIES: usize = 4_096;
 /// Positions of yards that are kept for an organisation.
 pub(super) const MAX_YARDS: usize = 16;
@@ -236,9 +236,9 @@ pub struct PersonMonth {
     pub(super) diameters: Vec<(i32, u32)>,
     /// Number of logs by measure vector.
     pub(super) vectors: Vec<(u32, u32)>,
-    /// Hashes of the last eight vectors.
+    /// Hashes of the last vectors.
     pub(super) last: Vec<u32>,
-    /// Hashes of series of eight, sorted.
+    /// Hashes of series, sorted.
     pub(super) series: Vec<u32>,
     /// Series that were there before.
     pub(super) repeats: u32,

@@ -58,7 +58,7 @@ vocabulary! {
         DigitsMinLogs = "digits-min-logs",
         /// Share of logs with a round diameter, beyond that of the diameters beside it, that is a preference.
         DigitsExcess = "digits-excess",
-        /// Share of logs that repeat series of eight logs, from which measures are copied.
+        /// Share of logs that repeat series of five logs, from which measures are copied.
         RepeatsShare = "repeats-share",
         /// Seals that a crew under one responsible person can hammer in an hour.
         SealsPerHour = "seals-per-hour",
@@ -228,7 +228,7 @@ impl ParameterName {
                 definition((about, ""), 2, 15, (5, 90))
             }
             Self::RepeatsShare => {
-                let about = "Share of logs that repeat series of eight logs, from which measures are copied";
+                let about = "Share of logs that repeat series of five logs, from which measures are copied";
                 definition((about, ""), 2, 15, (2, 90))
             }
             Self::SealsPerHour => {

@@ -115,7 +115,7 @@ pub(super) static SURVEILLANCE: &[Notes] = &[
     notes(
         "L15",
         &[
-            ("case", "`digits`: round diameters; `series`: eight logs repeat"),
+            ("case", "`digits`: round diameters; `series`: five logs in a row repeat"),
             LOGS,
             ("excess_percent", "share of logs with a round diameter above that of the diameters beside it"),
             ("repeats", "number of repeated series"),
