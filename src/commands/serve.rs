@@ -53,8 +53,6 @@ use tokio::task::JoinSet;
 const OPERATOR: &str = "Орман таңбалау операторы";
 /// Interval at which expired stored responses are deleted.
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
-/// How often the counts of buyers' checks are written.
-const CHECKS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How far the system clock may deviate from the monotonic clock before housekeeping is skipped.
 const MAX_CLOCK_JUMP: TimeDelta = TimeDelta::hours(1);
@@ -502,7 +500,7 @@ impl Ready {
             }
         };
         tasks.spawn(delete_expired_responses(app.clone()));
-        tasks.spawn(write_checks(app.clone()));
+        tasks.spawn(app.checks.clone().write_every_minute(app.pool.clone()));
         let (rulebook, clock) = (app.rulebook.clone(), app.clock.clone());
         tasks.spawn(runner::serve(app.pool.clone(), rulebook, clock, database.service_options()));
         let health = router::health(&app);
@@ -583,18 +581,6 @@ fn exposition(app: &App, register: &Folder, guard_errors: u64) -> Exposition {
 fn published_size(register: &Folder) -> Option<f64> {
     let note = Note::parse(&register.published().ok()??).ok()?;
     Some(Checkpoint::parse(note.text()).ok()?.size as f64)
-}
-
-/// Writes the counts of buyers' checks once a minute. What cannot be written is lost.
-async fn write_checks(app: App) {
-    let mut minutes = tokio::time::interval(CHECKS_INTERVAL);
-    minutes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        minutes.tick().await;
-        if let Err(error) = app.checks.write(&app.pool).await {
-            tracing::warn!(%error, "the counts of a minute of checks are lost");
-        }
-    }
 }
 
 async fn delete_expired_responses(app: App) {

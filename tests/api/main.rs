@@ -30,6 +30,7 @@ mod register;
 mod rights;
 mod seal_replacement;
 mod seals;
+mod slips;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
 mod surveillance;

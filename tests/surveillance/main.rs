@@ -148,7 +148,7 @@ fn dishonest_patterns_are_found_and_little_else() {
         None => &SEEDS[..1],
     };
     for seed in seeds {
-        let (enterprises, logs_a_day) = if is_long() { (18, 60) } else { (9, 30) };
+        let (enterprises, logs_a_day) = if is_long() { (12, 40) } else { (9, 30) };
         let world = Maker::make(Plan { seed: *seed, enterprises, logs_a_day, days: 365, dishonest: true });
         let folded = fold(&world);
         score(&world, &folded, &mut scores);
@@ -250,7 +250,7 @@ fn batches_with_stored_windows_find_the_same_as_one_fold() {
 
 #[test]
 fn an_honest_year_has_no_serious_finding() {
-    let (enterprises, logs_a_day) = if is_long() { (12, 75) } else { (6, 30) };
+    let (enterprises, logs_a_day) = if is_long() { (9, 70) } else { (6, 30) };
     let world = Maker::make(Plan { seed: 2_001, enterprises, logs_a_day, days: 365, dishonest: false });
     let folded = fold(&world);
     let mut counts: BTreeMap<(&str, Severity), u32> = BTreeMap::new();

@@ -21,14 +21,17 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use metrics::counter;
 use rust_decimal::prelude::ToPrimitive as _;
 use sha2::{Digest as _, Sha256};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Counters in memory at once, about 100 bytes each.
 pub const MAX_COUNTS: usize = 20_000;
+/// How often the counts are written.
+const INTERVAL: Duration = Duration::from_mins(1);
 /// For how many days the counts are kept.
 const KEPT_DAYS: i64 = 90;
 /// Findings of an hour.
@@ -112,6 +115,18 @@ impl Checks {
         all.collect()
     }
 
+    /// Writes the counts once a minute, until the task is aborted.
+    pub async fn write_every_minute(self, pool: PgPool) {
+        let mut minutes = tokio::time::interval(INTERVAL);
+        minutes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            minutes.tick().await;
+            if let Err(error) = self.write(&pool).await {
+                tracing::warn!(%error, "the counts of a minute of checks are lost");
+            }
+        }
+    }
+
     /// Writes the counts with one statement. What cannot be written is lost.
     ///
     /// # Errors
@@ -175,7 +190,7 @@ impl CheckedDay {
     /// Rule, key and case of the finding, if the day is one.
     fn judge(&self, least: Least) -> Option<(&'static Rule, String, &'static str)> {
         let several = self.checks >= least.closed && self.blocks >= SEVERAL;
-        let is_gone = matches!(self.void, Some(VoidReason::Lost | VoidReason::Stolen));
+        let is_gone = matches!(self.void, Some(VoidReason::Lost | VoidReason::Stolen | VoidReason::Annulled));
         if several && is_gone {
             return Some((&rules::SEAL_MISUSED, format!("checked-{}", self.seal), "checked"));
         }

@@ -5,7 +5,7 @@ use super::judge::{Case, in_order, removal};
 use super::leaf::{Facts, Leaf, day_of, month_text};
 use super::organization::about;
 use super::person::Marked;
-use super::threshold::{HOUR, Thresholds};
+use super::threshold::{Dated, HOUR, Thresholds};
 use super::window::{
     BackWindow, BatchWindow, Key, Kind, LogWindow, MAX_EVENTS, Past, PersonDay, PersonMonth, SealWindow,
     StockWindow, TicketWindow, Window, Windows, Yards, marker,
@@ -23,8 +23,7 @@ pub const VERSION: i16 = 1;
 /// The engine: the parameters, and how far the rules of time are.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    parameters: Arc<Parameters>,
-    thresholds: Option<(i32, Thresholds)>,
+    dated: Dated,
     /// The hour up to which the sweep has judged, in hours since 1970.
     swept: i64,
 }
@@ -53,25 +52,13 @@ impl Engine {
     /// An engine that has judged the rules of time up to the hour `swept`, in hours since 1970.
     #[must_use]
     pub fn new(parameters: Arc<Parameters>, swept: i64) -> Self {
-        Self { parameters, thresholds: None, swept }
+        Self { dated: Dated::new(parameters), swept }
     }
 
     /// The hour up to which the rules of time are judged, in hours since 1970.
     #[must_use]
     pub fn swept(&self) -> i64 {
         self.swept
-    }
-
-    fn thresholds(&mut self, day: i32) -> Thresholds {
-        match self.thresholds {
-            Some((of, thresholds)) if of == day => thresholds,
-            _ => {
-                let date = NaiveDate::from_num_days_from_ce_opt(day).unwrap_or_default();
-                let thresholds = Thresholds::on(&self.parameters, date);
-                self.thresholds = Some((day, thresholds));
-                thresholds
-            }
-        }
     }
 
     /// Judges the rules of time up to the last full hour before `now`: overdue holds, ended terms, stocks
@@ -106,16 +93,17 @@ impl Engine {
             return true;
         }
         let Some(facts) = leaf.facts() else { return false };
-        let t = self.thresholds(day_of(facts.occurred));
+        let t = self.dated.on(day_of(facts.occurred));
+        let dated = &self.dated;
         match leaf.kind {
-            SubjectKind::Log => Fold { windows, out, t: &t }.log(leaf.subject, &facts),
+            SubjectKind::Log => Fold { windows, out, t: &t, dated }.log(leaf.subject, &facts),
             SubjectKind::FellingTicket => {
                 let key = Key::ticket(leaf.subject);
                 let mut ticket: TicketWindow = take!(windows, key, Ticket);
                 ticket.apply(&facts);
                 windows.put(key, Window::Ticket(ticket));
             }
-            SubjectKind::SealBatch => Fold { windows, out, t: &t }.batch(leaf.subject, &facts),
+            SubjectKind::SealBatch => Fold { windows, out, t: &t, dated }.batch(leaf.subject, &facts),
             _ => {}
         }
         true
@@ -189,7 +177,9 @@ fn persons(facts: &Facts<'_>) -> Option<(i32, Key, Key)> {
 struct Fold<'a, W> {
     windows: &'a mut W,
     out: &'a mut Vec<Change>,
+    /// The thresholds of the leaf's day.
     t: &'a Thresholds,
+    dated: &'a Dated,
 }
 
 impl<W: Windows> Fold<'_, W> {
@@ -260,7 +250,7 @@ impl<W: Windows> Fold<'_, W> {
             ticket: log.ticket.and_then(|ticket| peek!(self.windows, Key::ticket(ticket), Ticket)),
             seal: seal.and_then(|seal| peek!(self.windows, seal, Seal)),
             batch: log.batch.and_then(|batch| peek!(self.windows, Key::batch(batch), Batch)),
-            t: self.t,
+            dated: self.dated,
         }
         .judge();
         changes(about, &mut log.findings, now, self.out);
@@ -336,7 +326,7 @@ impl<W: Windows> Fold<'_, W> {
         // Shares change little with each log.
         if rate.is_some() || at_yard || month.logs.is_multiple_of(10) {
             let tag = &month_key.id.simple().to_string()[..12];
-            month.judge(about(facts.organization), tag, rate, self.t, self.out);
+            month.judge(about(facts.organization), tag, rate, &self.dated.on(first), self.out);
         }
         self.windows.put(month_key, Window::PersonMonth(month));
     }

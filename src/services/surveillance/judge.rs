@@ -4,7 +4,7 @@
 use super::finding::{About, EngineFinding};
 use super::journey::{impossible, is_impossible_by_any_clock, metres, slack};
 use super::leaf::{day_of, day_text};
-use super::threshold::Thresholds;
+use super::threshold::{Dated, Thresholds};
 use super::window::{BatchWindow, LogWindow, Past, SealWindow, TicketWindow};
 use crate::timber::finding::rules::Severity;
 use crate::timber::finding::rules::surveillance as rules;
@@ -21,7 +21,8 @@ pub(super) struct Case<'a> {
     pub ticket: Option<&'a TicketWindow>,
     pub seal: Option<&'a SealWindow>,
     pub batch: Option<&'a BatchWindow>,
-    pub t: &'a Thresholds,
+    /// Thresholds by day: each rule uses those of its event's day.
+    pub dated: &'a Dated,
 }
 
 /// Events that say where the log is. Transfers, corrections and the like are recorded at a desk.
@@ -98,6 +99,11 @@ impl Case<'_> {
         About { organization, ..self.about }
     }
 
+    /// The thresholds of an event's day.
+    fn on(&self, event: &Past) -> Thresholds {
+        self.dated.on(day_of(event.at))
+    }
+
     /// `impossible-journey`, and L5 if one of the two events is an inspection: then the code was at two
     /// places.
     fn journeys(&self, order: &[&Past], found: &mut Vec<EngineFinding>) {
@@ -106,10 +112,11 @@ impl Case<'_> {
             .copied()
             .filter(|event| is_sighting(&event.event) && (event.fix.is_some() || event.region.is_some()))
             .collect();
-        let too_fast = |one: &Past, other: &Past| impossible(one, other, self.t).is_some();
+        let too_fast = |one: &Past, other: &Past| impossible(one, other, &self.on(other)).is_some();
         for (at, pair) in seen.windows(2).enumerate() {
             let [before, event] = *pair else { continue };
-            let Some((km, hours)) = impossible(before, event, self.t) else { continue };
+            let t = self.on(event);
+            let Some((km, hours)) = impossible(before, event, &t) else { continue };
             let (first, last) = (at.checked_sub(1).map(|at| seen[at]), seen.get(at + 2).copied());
             // If the event of the holder fits neither to the inspection nor to the event on its other side,
             // while these two fit, it is the holder's position that is wrong.
@@ -125,7 +132,7 @@ impl Case<'_> {
             };
             // Phones that are an hour fast send a record again until the server accepts its time, which looks like
             // a time that is right. So it is serious only if no clock explains it.
-            let sure = proved && is_impossible_by_any_clock(before, event, self.t);
+            let sure = proved && is_impossible_by_any_clock(before, event, &t);
             let (rule, severity) = match (checked, sure) {
                 (true, true) => (&rules::CODE_CLONED, Severity::Serious),
                 (true, false) => (&rules::CODE_CLONED, Severity::Warning),
@@ -138,7 +145,7 @@ impl Case<'_> {
                 format!("{}-{}", before.seq, event.seq),
                 json!({
                     "case": "far", "first": before.seq, "second": event.seq, "distance_km": format!("{km:.0}"),
-                    "hours": format!("{hours:.1}"), "limit_kmh": self.t.journey_kmh.to_string(),
+                    "hours": format!("{hours:.1}"), "limit_kmh": t.journey_kmh.to_string(),
                 }),
                 self.evidence(&[before, event]),
             ));
@@ -151,10 +158,11 @@ impl Case<'_> {
             matches!(event.event.as_str(), "processed" | "exported" | "destroyed")
         });
         let Some(closed) = closed else { return };
+        let t = self.on(closed);
         let seen = order.iter().find(|event| {
             event.event == "inspected"
                 && event.outcome.as_deref() != Some("seal_missing")
-                && event.at > closed.at + self.t.closed_seen + slack(closed, self.t)
+                && event.at > closed.at + t.closed_seen + slack(closed, &t)
         });
         let Some(seen) = seen else { return };
         found.push(self.about(closed.organization).finding(
@@ -178,8 +186,9 @@ impl Case<'_> {
             let Some((species, length, diameter)) = &event.seen else { continue };
             let other_species =
                 matches!((species, &self.log.species), (Some(seen), Some(recorded)) if seen != recorded);
-            let other_length = apart(*length, self.log.length, self.t.seen_length);
-            let other_diameter = apart(*diameter, self.log.diameter, self.t.seen_diameter);
+            let t = self.on(event);
+            let other_length = apart(*length, self.log.length, t.seen_length);
+            let other_diameter = apart(*diameter, self.log.diameter, t.seen_diameter);
             // One measure that differs may be a slip in typing; a log that differs in two is another log.
             let differ = [other_species, other_length, other_diameter].iter().filter(|other| **other).count();
             let severity = match differ {
@@ -214,10 +223,11 @@ impl Case<'_> {
     fn of_ticket(&self, order: &[&Past], found: &mut Vec<EngineFinding>) {
         let Some(ticket) = self.ticket else { return };
         if let Some(moved) = removal(order) {
-            let late = slack(moved, self.t) - self.t.confirmed;
+            let t = self.on(moved);
+            let late = slack(moved, &t) - t.confirmed;
             let day = day_of(moved.at - late);
             if let Some(until) = term(&ticket.removal, moved.at).filter(|until| day > *until) {
-                let serious = day - until > self.t.serious_days;
+                let serious = day - until > t.serious_days;
                 found.push(self.about(moved.organization).finding(
                     &rules::REMOVED_LATE,
                     if serious { Severity::Serious } else { Severity::Warning },
@@ -240,7 +250,8 @@ impl Case<'_> {
             }
         }
         let Some(felled) = order.iter().find(|event| event.event == "harvested") else { return };
-        let late = slack(felled, self.t) - self.t.confirmed;
+        let t = self.on(felled);
+        let late = slack(felled, &t) - t.confirmed;
         let (first, last) = (day_of(felled.at + late), day_of(felled.at - late));
         let until = term(&ticket.felling, felled.at + late);
         let cancelled = ticket.cancelled.is_some_and(|(at, _)| felled.at - late > at);
@@ -250,7 +261,7 @@ impl Case<'_> {
             return;
         }
         let beyond = until.map_or(0, |until| last - until).max(ticket.felling_from - first);
-        let serious = cancelled || beyond > self.t.serious_days;
+        let serious = cancelled || beyond > t.serious_days;
         found.push(self.about(felled.organization).finding(
             &rules::FELLED_OUTSIDE_TERM,
             if serious { Severity::Serious } else { Severity::Warning },
@@ -273,7 +284,7 @@ impl Case<'_> {
                 continue;
             }
             let (mut owner, mut holder, mut pending) = (None, None, None);
-            let until = event.at + slack(event, self.t);
+            let until = event.at + slack(event, &self.on(event));
             let before = order.iter().enumerate().filter(|(other, past)| *other != at && past.at <= until);
             for (_, past) in before {
                 match past.event.as_str() {
@@ -319,12 +330,13 @@ impl Case<'_> {
                 self.evidence(events),
             ));
         };
-        let slack_of_put = slack(put, self.t);
+        let t = self.on(put);
+        let slack_of_put = slack(put, &t);
         if let Some((at, reason, ..)) = &seal.void {
             let seen = order.iter().find(|event| {
                 event.event == "inspected"
                     && event.outcome.as_deref().is_none_or(|outcome| outcome == "match")
-                    && event.at - slack(event, self.t) > *at
+                    && event.at - slack(event, &t) > *at
             });
             if put.at - slack_of_put > *at {
                 misused(Severity::Serious, "void", &[put]);

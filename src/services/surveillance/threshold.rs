@@ -4,6 +4,9 @@ use crate::timber::parameter::Parameters;
 use crate::timber::parameter::name::ParameterName as Name;
 use chrono::NaiveDate;
 use rust_decimal::prelude::ToPrimitive as _;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Thresholds, in the units of the facts: microseconds, millimetres of diameter, centimetres of length.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +32,36 @@ pub struct Thresholds {
     pub(super) stock_grace: i64,
     pub(super) back_count: u32,
     pub(super) back_share: f64,
+}
+
+/// The thresholds of each day. The last days are kept, because a log's events are of few days.
+#[derive(Clone, Debug)]
+pub struct Dated {
+    parameters: Arc<Parameters>,
+    days: RefCell<HashMap<i32, Thresholds>>,
+}
+
+/// Days that are kept.
+const MAX_DAYS: usize = 1_024;
+
+impl Dated {
+    /// By these parameters.
+    #[must_use]
+    pub fn new(parameters: Arc<Parameters>) -> Self {
+        Self { parameters, days: RefCell::default() }
+    }
+
+    /// Those in force on a day, counted from 1 January of year 1.
+    pub(super) fn on(&self, day: i32) -> Thresholds {
+        let mut days = self.days.borrow_mut();
+        if days.len() >= MAX_DAYS {
+            days.clear();
+        }
+        *days.entry(day).or_insert_with(|| {
+            let date = NaiveDate::from_num_days_from_ce_opt(day).unwrap_or_default();
+            Thresholds::on(&self.parameters, date)
+        })
+    }
 }
 
 /// Microseconds of a minute.

@@ -52,6 +52,14 @@ pub static NOTES: &[Notes] = &[
         &[("event", "`lost` or `destroyed`")],
         "A held log that disappears without a record.",
     ),
+    notes("no-papers", &[], "Timber that moves without any record, and papers that are made up."),
+    notes("closing-reversed", &[], "A log that is recorded a second time in place of the closed one."),
+    notes("L18", &[], "Volumes declared too small from the start.").judged_by(&[
+        ParameterName::ReturnedVolume,
+        ParameterName::ReturnedShare,
+        ParameterName::ReturnedTimes,
+        ParameterName::ReturnedSerious,
+    ]),
     notes(
         "decision-reversed",
         &[("rule", "rule of the finding that was decided"), ("state", "the new state of that finding")],

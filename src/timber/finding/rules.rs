@@ -156,13 +156,23 @@ pub const DECISION_REVERSED: Rule = Rule {
     about: "A decision that had confirmed a finding was changed.",
 };
 
+mod custody;
+pub use custody::{
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, SEAL_OF_NO_LOG, closing_reversed, no_papers,
+    returned_volume, seal_of_no_log,
+};
+
 /// Every rule.
-pub static RULES: [Rule; 26] = [
+pub static RULES: [Rule; 29] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
     DECISION_REVERSED,
+    NO_PAPERS,
+    CLOSING_REVERSED,
+    SEAL_OF_NO_LOG,
+    RETURNED_VOLUME,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
@@ -173,7 +183,6 @@ pub static RULES: [Rule; 26] = [
     SMALL_PIECE,
     OUT_OF_ORDER,
     surveillance::SEAL_SEEN_AGAIN,
-    surveillance::SEAL_MISUSED,
     surveillance::CODE_CLONED,
     surveillance::REMOVED_LATE,
     surveillance::FELLED_OUTSIDE_TERM,

@@ -20,13 +20,8 @@ pub const SEAL_SEEN_AGAIN: Rule = rule(
     "An inspector sees a seal on wood of another species, length or diameter than recorded.",
 );
 
-/// L4.
-pub const SEAL_MISUSED: Rule = rule(
-    "L4",
-    Severity::Serious,
-    None,
-    "A seal is used or checked that is of another organisation's stock, void, or on another log.",
-);
+/// L4, which an event of an annulled entry shows at once.
+pub const SEAL_MISUSED: Rule = super::SEAL_OF_NO_LOG;
 
 /// L5.
 pub const CODE_CLONED: Rule = rule(
