@@ -40,3 +40,20 @@ finding-decision-reversed-v1 =
         [explained] explained
        *[false] false
     }.
+finding-observation-v1 = An inspector observed { $what ->
+        [unmarked_wood] wood without marks
+        [unknown_seal] a seal that is not registered for this wood
+        [no_papers] wood moved without papers
+       *[other] something that no record shows
+    }.
+finding-citizen-report-v1 = A buyer reported: { $what ->
+        [wrong_species] the species is not that of the record
+        [wrong_size] the measures are not those of the record
+        [no_seal] there is no seal
+        [broken_seal] the seal is broken or loose
+       *[other] something is not as the record says
+    }.
+finding-appeal-unanswered-v1 = { $days ->
+    [one] An appeal against the decision on a finding of rule { $rule } has waited for { $days } day.
+   *[other] An appeal against the decision on a finding of rule { $rule } has waited for { $days } days.
+}

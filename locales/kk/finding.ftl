@@ -37,3 +37,17 @@ finding-decision-reversed-v1 =
         [explained] түсіндірілді
        *[false] жалған деп танылды
     }.
+finding-observation-v1 = Инспектор анықтады: { $what ->
+        [unmarked_wood] таңбаланбаған сүрек
+        [unknown_seal] бұл сүрекке тіркелмеген пломба
+        [no_papers] сүректі құжатсыз тасымалдау
+       *[other] жазбаларда жоқ жайт
+    }.
+finding-citizen-report-v1 = Сатып алушы хабарлады: { $what ->
+        [wrong_species] тұқымы жазбадағыдай емес
+        [wrong_size] өлшемдері жазбадағыдай емес
+        [no_seal] пломба жоқ
+        [broken_seal] пломба сынған немесе бос тұр
+       *[other] бірдеңе жазбадағыдай емес
+    }.
+finding-appeal-unanswered-v1 = { $rule } ережесінің ескертуі бойынша шешімге шағым { $days } күн жауапсыз тұр.

@@ -28,6 +28,7 @@ use crate::http::router::{self, HEALTH_PATHS, METRICS_PATH, OpsEndpoints};
 use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
+use crate::services::reports;
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::timber::party::organization::persons_as_legal_entities;
@@ -584,6 +585,7 @@ async fn delete_expired_responses(app: App) {
     loop {
         hours.tick().await;
         keep_house(&app.pool, &watch).await;
+        sweep_findings(&app, &watch).await;
     }
 }
 
@@ -610,6 +612,26 @@ pub async fn keep_house(pool: &PgPool, watch: &ClockWatch) -> u64 {
             tracing::warn!(%error, "expired stored responses cannot be deleted now");
             0
         }
+    }
+}
+
+/// Deletes expired reports and photos, and finds appeals that nobody answers ([`reports::sweep`]). If the clock has
+/// jumped, nothing is done, because everything would look overdue.
+async fn sweep_findings(app: &App, watch: &ClockWatch) {
+    if watch.jump().abs() > MAX_CLOCK_JUMP {
+        return;
+    }
+    match reports::sweep(&app.pool, &app.rulebook, watch.now()).await {
+        Ok(swept) if swept == reports::Swept::default() => {}
+        Ok(reports::Swept { reports, photos, appeals }) => {
+            tracing::info!(
+                reports,
+                photos,
+                appeals,
+                "expired reports and photos deleted, overdue appeals found"
+            );
+        }
+        Err(error) => tracing::warn!(%error, "expired reports and overdue appeals cannot be swept now"),
     }
 }
 

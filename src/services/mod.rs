@@ -1,5 +1,6 @@
 //! Services that use several domain modules and no HTTP: batched reads, long histories, the public check,
-//! exports and proofs, the offline verifier, the group commit of custody events, decisions on findings.
+//! exports and proofs, the offline verifier, the group commit of custody events, decisions on findings, observations and
+//! buyers' reports.
 
 pub mod decisions;
 pub mod export;
@@ -7,5 +8,6 @@ pub mod group_commit;
 pub mod long_history;
 pub mod reads;
 pub mod register_lookup;
+pub mod reports;
 pub mod verification;
 pub mod verifier;

@@ -8,11 +8,11 @@ use super::rules::DECISION_REVERSED;
 use super::write::{NewFinding, store};
 use crate::base::error::{Error, FieldError, Invalid, Result};
 use crate::base::ids::FindingId;
+use crate::base::personal_number;
 use crate::base::units::Text;
 use crate::evidence::chain::{SubjectKind, Tx};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::FindingEventType;
-use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::reader::Reader;
 
@@ -24,13 +24,7 @@ const MAX_EVENTS: i32 = 100;
 /// # Errors
 /// `looks-like-iin`.
 pub fn refuse_iin(text: &str) -> Result<(), Invalid> {
-    let runs = text.split(|letter: char| !letter.is_ascii_digit());
-    let is_iin = |run: &str| Bin::parse(run).is_ok_and(|number| number.is_person());
-    if runs.into_iter().any(|run| run.len() == 12 && is_iin(run)) {
-        let detail = "This text contains a personal number (IIN), which would stay readable; leave it out.";
-        return Err(Invalid::new("looks-like-iin", detail));
-    }
-    Ok(())
+    if personal_number::is_in(text) { Err(personal_number::refusal()) } else { Ok(()) }
 }
 
 fn conflict(code: &'static str, detail: &'static str) -> Error {

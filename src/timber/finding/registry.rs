@@ -54,6 +54,23 @@ pub static NOTES: &[Notes] = &[
         "Findings that were never confirmed although they should have been.",
     ),
     notes(
+        "observation",
+        &[("what", "what was observed"), ("volume_m3", "volume of the wood, in m³")],
+        "What no inspector looks at.",
+    ),
+    notes(
+        "citizen-report",
+        &[("what", "what the first report says")],
+        "Reports that are made up, and wood that nobody checks.",
+    )
+    .judged_by(&[ParameterName::CitizenReportDays, ParameterName::CitizenReportsPerCode]),
+    notes(
+        "appeal-unanswered",
+        &[("rule", "rule of the finding that was decided"), ("days", "days since the appeal")],
+        "Appeals that were answered without being read.",
+    )
+    .judged_by(&[ParameterName::AppealAnswerDays]),
+    notes(
         "L6",
         &[
             (
