@@ -57,3 +57,16 @@ finding-appeal-unanswered-v1 = { $days ->
     [one] An appeal against the decision on a finding of rule { $rule } has waited for { $days } day.
    *[other] An appeal against the decision on a finding of rule { $rule } has waited for { $days } days.
 }
+finding-no-papers-v1 = { $lacks ->
+    [carrier] The log was loaded, and no carrier is named.
+    [vehicle] The log was loaded, and no vehicle is named.
+    [carrier_and_vehicle] The log was loaded, and neither carrier nor vehicle is named.
+   *[document] The log departed, and no document is named.
+}
+finding-closing-reversed-v1 = An event ({ $event }) was reversed: the log is in circulation again.
+finding-L4-v1 = An event ({ $event }) was recorded of an entry that is annulled: its seal is in use.
+finding-L18-v1 = { $case ->
+    [annulled] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by an annulment; corrections of this ticket returned volume before: { $earlier }.
+    [moved] { $returned_m3 } m³ moved from a line of { $permitted_m3 } m³ to { $species } ({ $wood }); corrections of this ticket returned volume before: { $earlier }.
+   *[corrected] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by a correction; corrections of this ticket returned volume before: { $earlier }.
+}

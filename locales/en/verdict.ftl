@@ -40,6 +40,8 @@ message-void = { $reason ->
     [stolen] This seal is void: it was reported stolen.
     [destroyed] This seal is void: it was reported destroyed.
     [replaced] This seal is void: another seal has taken its place.
+    [recorded_in_error] This seal is void: it was recorded in error for another seal.
+    [annulled] This seal is void: its record was made in error and is annulled.
     [seized] This seal is void: an inspector has seized it.
     [found_detached] This seal is void: an inspector found it detached from its log.
    *[other] This seal is void.
@@ -70,6 +72,8 @@ void-lost = The seal was reported lost.
 void-stolen = The seal was reported stolen.
 void-destroyed = The seal was reported destroyed.
 void-replaced = Another seal has taken its place.
+void-recorded_in_error = It was recorded in error for another seal.
+void-annulled = The record of this seal was made in error and is annulled.
 void-seized = An inspector has seized the seal.
 void-found_detached = An inspector found the seal detached from its log.
 void-other = The seal was withdrawn.

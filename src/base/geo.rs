@@ -147,6 +147,13 @@ impl Position {
         })
     }
 
+    /// The distance to another position in metres, on a sphere.
+    #[must_use]
+    pub fn distance_m(self, other: Self) -> f64 {
+        use geo::{Distance as _, Haversine};
+        Haversine.distance(self.point(), other.point())
+    }
+
     /// The latitude.
     #[must_use]
     pub const fn lat(self) -> Latitude {

@@ -14,6 +14,7 @@ use crate::base::ids::{FindingId, HarvestId};
 use crate::db::Database;
 use crate::evidence::chain::Salt;
 use crate::evidence::chain::Tx;
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::erasure;
 use flate2::read::GzDecoder;
@@ -39,7 +40,7 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(200);
 /// The person that is erased.
 #[derive(Clone, Debug)]
 pub enum ErasureTarget {
-    /// The responsible person of one harvest.
+    /// The responsible person of one harvest, and every person named by a correction of it.
     Harvest(HarvestId),
     /// The person with this IIN (personal number): as the responsible person of harvests, and as a sole
     /// trader or farm.
@@ -213,8 +214,8 @@ impl Removed {
     async fn lines(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<String>> {
         let mut lines = Vec::new();
         let parts: Vec<(Uuid, Option<Uuid>, i64, Vec<String>, Option<String>)> = sqlx::query_as(
-            "SELECT p.id, h.id, count(e.seq),
-                    coalesce(array_agg(DISTINCT l.seal_number) FILTER (WHERE l.id IS NOT NULL), '{}'),
+            "SELECT p.id, COALESCE(h.id, (array_agg(l.harvest_id) FILTER (WHERE e.type = 'corrected'))[1]),
+                    count(e.seq), coalesce(array_agg(DISTINCT l.seal_number) FILTER (WHERE l.id IS NOT NULL), '{}'),
                     min(e.subject_id::text) FILTER (WHERE e.subject_kind = 5)
              FROM UNNEST($1::uuid[]) WITH ORDINALITY AS p (id, place)
              LEFT JOIN harvest h ON h.personal_id = p.id
@@ -262,6 +263,13 @@ async fn delete_rows(
                 .fetch_optional(&mut **tx)
                 .await?;
             personal.push(found.ok_or(Failure::NoHarvest(*harvest))?);
+            let corrected = sqlx::query_scalar!(
+                r#"SELECT e.personal_id AS "id!" FROM log l JOIN event e ON e.subject_id = l.id
+                   WHERE l.harvest_id = $1 AND e.type = $2 AND e.personal_id IS NOT NULL"#,
+                harvest.0,
+                LogEventType::Corrected.as_str()
+            );
+            personal.extend(corrected.fetch_all(&mut **tx).await?);
         }
         ErasureTarget::Finding(finding) => {
             let known = sqlx::query_scalar!("SELECT id FROM finding WHERE id = $1 FOR UPDATE", finding.0);
@@ -343,6 +351,16 @@ async fn delete_rows(
         &personal
     );
     made.extend(harvests.fetch_all(&mut **tx).await?.into_iter().map(|harvest| harvest.id));
+    // The condition of index event_personal. A personal part of a harvest has the id of its harvest, and is
+    // not searched in its many events.
+    let corrections = sqlx::query_scalar!(
+        r#"UPDATE operation o SET fingerprint = NULL FROM event e
+           WHERE e.personal_id = ANY ($1) AND e.type <> 'harvested' AND e.type <> 'organization_registered'
+             AND o.organization_id = e.organization_id AND o.operation_id = e.operation_id
+           RETURNING o.operation_id"#,
+        &personal
+    );
+    made.extend(corrections.fetch_all(&mut **tx).await?);
     let harvest_ids = sqlx::query_scalar!("SELECT id FROM harvest WHERE personal_id = ANY ($1)", &personal);
     made.extend(harvest_ids.fetch_all(&mut **tx).await?);
     for id in made {

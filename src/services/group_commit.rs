@@ -57,8 +57,18 @@ pub fn is_batchable(request: &NewCustodyEvent) -> bool {
     use LogEventType as E;
     // A batch updates only a log's status, parties, pending transfer, carrier, vehicle and last event. The
     // events listed here also change other data, such as the timber data, the seal or a hold.
-    let special =
-        matches!(request.r#type, E::Corrected | E::SealReplaced | E::Detained | E::Released | E::Inspected);
+    // An unloading needs the log's chain.
+    let special = matches!(
+        request.r#type,
+        E::Corrected
+            | E::SealReplaced
+            | E::Detained
+            | E::Released
+            | E::Inspected
+            | E::Unloaded
+            | E::Seized
+            | E::Confiscated
+    );
     !special && request.device.is_none() && request.logs.len() <= MAX_LOGS
 }
 

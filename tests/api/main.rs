@@ -31,6 +31,7 @@ mod reports;
 mod rights;
 mod seal_replacement;
 mod seals;
+mod slips;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
 mod verify;

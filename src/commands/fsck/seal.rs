@@ -62,16 +62,17 @@ impl KindCheck for BatchCheck {
         match of {
             SealBatchEventType::Registered => &[],
             SealBatchEventType::Transferred => &[OperationKind::SealTransfer],
-            // A seal that is replaced on its log is voided by the write request that records the replacement.
-            SealBatchEventType::Voided if is_replacement(event) => &[OperationKind::CustodyEvent],
+            // A seal that is replaced on its log, or of a log that is annulled, is voided by the write request
+            // that records that.
+            SealBatchEventType::Voided if is_of_custody(event) => &[OperationKind::CustodyEvent],
             SealBatchEventType::Voided => &[OperationKind::SealVoid],
         }
     }
 }
 
-fn is_replacement(event: &EventRow) -> bool {
+fn is_of_custody(event: &EventRow) -> bool {
     let change = BatchChange::parse(event.business());
-    change.is_ok_and(|change| change.reason == Some(VoidReason::Replaced))
+    change.is_ok_and(|change| change.reason.is_some_and(VoidReason::is_of_custody))
 }
 
 /// Compares all seals with the chains of their batches and logs.
@@ -466,7 +467,7 @@ impl Seal {
             Some(LogOfSeal { until: Some(_), .. }) => {}
             // Conversely, if the batch records that the seal is void because it was replaced, a log must
             // record the replacement.
-            _ if *void == Some(VoidReason::Replaced) => {
+            _ if void.is_some_and(VoidReason::is_of_replacement) => {
                 let detail = "its batch records that another seal replaced it, but no log does";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }

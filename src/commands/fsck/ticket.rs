@@ -13,6 +13,7 @@ use crate::base::ids::{LineId, LogId};
 use crate::base::units::Volume;
 use crate::evidence::idempotency::operation::OperationKind;
 use crate::timber::event::types::{EventType, TicketEventType};
+use crate::timber::event::vocabulary::Status;
 use crate::timber::ticket::content::{lines_digest, logs_digest};
 use crate::timber::wood::bounds::Share;
 use crate::timber::wood::species::{Species, Wood};
@@ -163,11 +164,13 @@ struct LineSums {
 }
 
 impl CountedVolumes {
-    /// Adds a log if it has no row, or if its row states another ticket, line or volume than its chain. If
-    /// the chain cannot be read, the log is not added, and the volume in the row counts.
+    /// Adds a log if it has no row, or if its row states another ticket, line or volume than its chain, or only
+    /// one of the two says that the log is annulled: an annulled log counts against no line. If the chain cannot
+    /// be read, the log is not added, and the volume in the row counts.
     pub(super) fn note(&mut self, log: Uuid, history: Option<&History>, row: Option<&Row>) {
         let Some(history) = history else { return };
         let share = history.state.share();
+        let annulled = history.state.status == Status::Annulled;
         let ticket = history.ticket.as_ref().map(|(ticket, ..)| *ticket);
         let line = history.state.line.0;
         let same = row.is_some_and(|row| {
@@ -177,8 +180,10 @@ impl CountedVolumes {
                 && row.decimal("table_volume_m3") == history.state.table_volume_m3.map(Volume::decimal)
                 && row.text("kind") == Some(history.state.kind.as_str())
                 && row.text("measurement_method") == Some(history.state.method.as_str())
+                && (row.text("status") == Some(Status::Annulled.as_str())) == annulled
         });
         if !same {
+            let ticket = ticket.filter(|_| !annulled);
             self.0.insert(log, ticket.map(|ticket| Counted { ticket, line, share }));
         }
     }
@@ -242,6 +247,7 @@ async fn check_range(
                                                           AND measurement_method = 'gost_2708_75'), 0)::text AS "table!"
            FROM log
            WHERE ticket_id BETWEEN $1 AND $2 AND volume_m3 IS NOT NULL AND id <> ALL ($3)
+             AND status IS DISTINCT FROM 'annulled'
            GROUP BY ticket_id, line_id"#,
         range.low,
         range.high,

@@ -113,8 +113,8 @@ impl SealTransfer {
 
 impl PartialVoid {
     fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
-        if self.reason == Some(VoidReason::Replaced) {
-            let detail = "Only a replacement (`seal_replaced`) makes a seal void as `replaced`.";
+        if let Some(reason) = self.reason.filter(|reason| reason.is_of_custody()) {
+            let detail = format!("Only a custody event of its log makes a seal void as `{reason}`.");
             errors.refuse_field(node, "reason", Invalid::new("unknown-void-reason", detail));
         }
     }

@@ -9,7 +9,7 @@ use crate::http::core::auth::{
     Custodian, ForestOwner, Harvester, HistoryReader, Inspector, Operator, SealHolder, SealVoider, Stopper,
 };
 use crate::http::core::openapi_examples::{csv_example, json_examples};
-use crate::timber::custody::request::{details_of, members_of};
+use crate::timber::custody::request::{ALWAYS_ALLOWED, details_of, members_of};
 use crate::timber::event::types::LogEventType;
 use crate::timber::party::role::Role;
 use serde_json::{Map, Value, json};
@@ -163,7 +163,7 @@ fn split_custody_events(schemas: &mut Map<String, Value>) {
         let mut properties = Map::new();
         for (name, property) in all["properties"].as_object().into_iter().flatten() {
             let own = members.iter().any(|(member, _)| member == name);
-            if own || name == "details" || !special.contains(name.as_str()) {
+            if own || ALWAYS_ALLOWED.contains(&name.as_str()) || !special.contains(name.as_str()) {
                 properties.insert(name.clone(), property.clone());
             }
         }
@@ -174,6 +174,10 @@ fn split_custody_events(schemas: &mut Map<String, Value>) {
             LogEventType::Detained | LogEventType::Released => {
                 reference("Decision", "Why the log is stopped or released.")
             }
+            LogEventType::Seized | LogEventType::Confiscated => json!({
+                "oneOf": [{"type": "null"}, reference("OfficialAct", "The official, and the official record.")],
+                "description": "The official, and the official record."
+            }),
             _ => json!({
                 "oneOf": [{"type": "null"}, reference("EventNote", "A note.")], "description": "A note."
             }),
@@ -211,6 +215,10 @@ fn split_custody_events(schemas: &mut Map<String, Value>) {
     let mut decision = with(LogEventType::Detained, "Why a log is stopped or released.");
     decision["properties"]["reason"] = details["properties"]["reason"].clone();
     schemas.insert("Decision".to_owned(), decision);
+    schemas.insert(
+        "OfficialAct".to_owned(),
+        with(LogEventType::Seized, "The official, and the official record."),
+    );
     schemas.insert("EventNote".to_owned(), with(LogEventType::Stored, "A note about an event."));
     schemas["NewCustodyEvent"] = json!({
         "description": all["description"], "oneOf": choices,

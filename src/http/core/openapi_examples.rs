@@ -95,6 +95,13 @@ fn custody_examples() -> Vec<(&'static str, Value)> {
         ),
         ("released", event("released", json!({"details": {"reason": "Papers found"}}))),
         (
+            "seized",
+            event(
+                "seized",
+                json!({"custodian_bin": SAWMILL, "place": place, "document": {"kind": "act", "number": "21-Х"}}),
+            ),
+        ),
+        (
             "seal_replaced",
             event("seal_replaced", json!({"new_seal_number": "DEMO-000189", "reason": "Torn off"})),
         ),
@@ -102,6 +109,7 @@ fn custody_examples() -> Vec<(&'static str, Value)> {
             "corrected",
             event("corrected", json!({"corrects": 1, "reason": "Misread", "set": {"volume_m3": 0.2}})),
         ),
+        ("annulled", event("corrected", json!({"corrects": 1, "reason": "Recorded twice", "annul": true}))),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Checks a custody event against organisations, logs and seals. Every member of the request that could be
 //! read is checked, and all errors are reported at once.
 
+use super::content::Content;
 use super::correct;
 use super::harvest::check::MAX_CLOCK_SKEW;
 use super::late::Past;
@@ -8,6 +9,7 @@ use super::log::find::resolve;
 use super::log::write::{LockedLog, lock};
 use super::record::{Access, Plan, Recorder, pointer};
 use super::request::{NewCustodyEvent, PartialCustodyEvent, Readable, ReadableCorrection};
+use super::state::replay;
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LogId, OrganizationId};
 use crate::base::input::RequestErrors;
@@ -15,6 +17,7 @@ use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::Status;
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
@@ -72,11 +75,11 @@ pub(super) async fn check<'r>(
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (LogEventType::Corrected, Some(Some(log))) if readable.correction != ReadableCorrection::Nothing => {
-            Some(correct::prepare(tx, *log, rulebook).await?)
+            Some(correct::prepare(tx, *log, rulebook, request.annul == Some(true)).await?)
         }
         _ => None,
     };
-    let replacement = match &request.new_seal_number {
+    let mut replacement = match &request.new_seal_number {
         Some(new) => Some(Replacement::lock(tx, new, ids.first().copied().flatten()).await?),
         None => None,
     };
@@ -86,6 +89,9 @@ pub(super) async fn check<'r>(
     // The clock is read after the locks are taken. Otherwise a request that waited for the locks of another
     // request could get an earlier time of receipt than that request.
     let now = rulebook.now();
+    if request.r#type == LogEventType::Unloaded {
+        read_loadings(tx, &mut rows).await?;
+    }
 
     let content = readable.content && others.are_known(request);
     let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
@@ -136,9 +142,10 @@ pub(super) async fn check<'r>(
         recorder.check_seals(seals, errors);
     }
     let mut corrected = None;
-    if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
+    if let (Some(mut prepared), Some(plan)) = (correction, plans.first()) {
         let all = readable.correction == ReadableCorrection::All;
         corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, all, errors);
+        replacement = prepared.seal.take().or(replacement);
     }
     if !errors.is_empty() {
         if let Some(plan) = plans.first()
@@ -157,6 +164,21 @@ pub(super) async fn check<'r>(
         }
     }
     Ok(Checked { recorder, plans, corrected, replacement })
+}
+
+/// Adds to the states of loaded logs the status before the loading, which only their chains show.
+async fn read_loadings(tx: &mut Tx<'_>, rows: &mut HashMap<LogId, LockedLog>) -> Result<()> {
+    let loaded = rows.values().filter(|row| row.state.status == Status::Loaded).map(|row| row.id);
+    let loaded: Vec<LogId> = loaded.collect();
+    for (log, chain) in correct::chains(tx, &loaded).await? {
+        let contents: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
+        let before = replay(&contents)?.before_loading;
+        let before = before.ok_or_else(|| Error::CorruptRow(format!("log.status of {log}: no loading")))?;
+        if let Some(row) = rows.get_mut(&log) {
+            row.state.before_loading = Some(before);
+        }
+    }
+    Ok(())
 }
 
 fn check_times(request: &NewCustodyEvent, rulebook: &Rulebook, errors: &mut RequestErrors) {
@@ -198,6 +220,7 @@ impl Recorder<'_> {
 #[derive(Default)]
 pub(crate) struct OtherParties {
     pub(super) to: Option<OrganizationId>,
+    pub(super) custodian: Option<OrganizationId>,
     pub(super) carrier: Option<OrganizationId>,
 }
 
@@ -211,21 +234,26 @@ impl OtherParties {
         errors: &mut RequestErrors,
     ) -> Self {
         let mut others = Self::default();
-        if let Some(bin) = &request.to_bin {
-            match known.get(bin) {
-                None => errors.invalid.push(unknown("/to_bin")),
-                Some((id, _)) if *id == caller.organization => {
-                    let detail = "A transfer goes to another organisation.";
-                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "transfer-to-oneself", detail));
-                }
-                Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
-                    let detail =
-                        "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
-                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "holds-no-timber", detail));
-                }
-                Some((id, _)) => others.to = Some(*id),
+        let mut receiver = |bin: &Option<Bin>, at: &str| match known.get(bin.as_ref()?) {
+            None => {
+                errors.invalid.push(unknown(at));
+                None
             }
-        }
+            Some((id, _)) if *id == caller.organization => {
+                let detail = "A transfer goes to another organisation.";
+                errors.invalid.push(FieldError::new(pointer(at), "transfer-to-oneself", detail));
+                None
+            }
+            Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
+                let detail =
+                    "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
+                errors.invalid.push(FieldError::new(pointer(at), "holds-no-timber", detail));
+                None
+            }
+            Some((id, _)) => Some(*id),
+        };
+        others.to = receiver(&request.to_bin, "/to_bin");
+        others.custodian = receiver(&request.custodian_bin, "/custodian_bin");
         if let Some(bin) = &request.carrier_bin {
             match known.get(bin) {
                 None => errors.invalid.push(unknown("/carrier_bin")),
@@ -242,6 +270,7 @@ impl OtherParties {
     /// Whether every organisation that the request names is known and acceptable.
     fn are_known(&self, request: &NewCustodyEvent) -> bool {
         self.to.is_some() == request.to_bin.is_some()
+            && self.custodian.is_some() == request.custodian_bin.is_some()
             && self.carrier.is_some() == request.carrier_bin.is_some()
     }
 }
@@ -257,9 +286,9 @@ fn unknown(at: &str) -> FieldError {
 /// Registered organisations by BIN.
 pub(crate) type Organizations = HashMap<Bin, (OrganizationId, Vec<Role>)>;
 
-/// The BINs of the receiver and the carrier, if the request names them.
+/// The BINs of the receiver, the carrier and the custodian, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
-    request.to_bin.iter().chain(&request.carrier_bin)
+    request.to_bin.iter().chain(&request.carrier_bin).chain(&request.custodian_bin)
 }
 
 /// Reads those organisations of `named` that are registered; no round trip if `named` is empty.

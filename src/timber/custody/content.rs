@@ -108,6 +108,9 @@ pub struct Parties {
     /// Carrier named at loading.
     #[serde(default)]
     pub carrier: Option<OrganizationId>,
+    /// Custodian of a seized log.
+    #[serde(default)]
+    pub custodian: Option<OrganizationId>,
 }
 
 impl Parties {
@@ -119,7 +122,7 @@ impl Parties {
 
     /// All of them.
     pub fn ids(self) -> impl Iterator<Item = OrganizationId> {
-        [Some(self.organization), self.to, self.carrier].into_iter().flatten()
+        [Some(self.organization), self.to, self.carrier, self.custodian].into_iter().flatten()
     }
 }
 
@@ -230,6 +233,9 @@ pub struct LogBusiness {
     /// Carrier named at loading.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub carrier: Option<OrganizationId>,
+    /// The organisation that holds a seized log from now on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub custodian: Option<OrganizationId>,
     /// Vehicle named at loading.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub vehicle: Option<String>,
@@ -267,6 +273,9 @@ pub struct LogBusiness {
     /// Whether the corrected event is undone.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub reverse: bool,
+    /// Whether the log never was: the harvest that the correction names was recorded in error.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub annul: bool,
     /// The correct time of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_occurred: Option<LocalTime>,
@@ -320,6 +329,7 @@ impl LogBusiness {
             to: None,
             of: None,
             carrier: None,
+            custodian: None,
             vehicle: None,
             details: None,
             wood: None,
@@ -332,6 +342,7 @@ impl LogBusiness {
             line: None,
             corrects: None,
             reverse: false,
+            annul: false,
             right_occurred: None,
             right_on: None,
             right_place: None,
@@ -364,6 +375,7 @@ mod tests {
     use crate::base::units::Moment;
     use crate::evidence::chain::bytes::{Part, Salt, commit};
     use crate::evidence::chain::canonical;
+    use crate::timber::event::vocabulary::DocumentKind;
     use crate::timber::ticket::content::HARVEST_BYTES_BESIDE_NAMES;
 
     /// [`HARVEST_BYTES_BESIDE_NAMES`] is the size of the public part if every field has its maximum length,
@@ -471,6 +483,67 @@ mod tests {
             "cccdd282ebf739590f47bebe5f16f342b91c733c39a1f7f77277f88a180c62f2",
         ];
         for texts in [part(LogEventType::Detained, detained), part(LogEventType::Released, released)] {
+            for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {
+                let salt = Salt(hex::decode(salt).unwrap().try_into().unwrap());
+                assert!(page.contains(&format!("`{text}` | `{}`", commit(kind, &salt, text))), "{text}");
+            }
+        }
+    }
+
+    /// The vectors "Slips and seizures" in `docs/CHAIN.md`; their commitments were made with Python's hashlib.
+    #[test]
+    fn slips_and_seizures_have_the_bytes_of_the_specification() {
+        let id =
+            |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<uuid::Uuid>().unwrap();
+        let day: NaiveDate = "2026-11-28".parse().unwrap();
+        let public = |event_type| LogPublic::bare(event_type, LogKind::Log, day, None);
+        let bare = LogBusiness::bare(
+            LogId(id(99)),
+            LocalTime::of(Moment::parse("2026-11-28T09:00:00+05:00").unwrap()),
+            id(2).into(),
+            id(3).into(),
+            OperationId(id(4)),
+        );
+        let hash =
+            Hash::from_hex("845ceb06f3585e116ff9b0f56d0f3bfd4bc7478a6e4eaa12bdb19040fc2140b7").unwrap();
+        let document = |number: &str| {
+            Some(DocumentPart { kind: DocumentKind::Act, number: number.to_owned(), issued_on: None })
+        };
+        let corrected = |reason: &str, annul| LogBusiness {
+            corrects: Some(Corrects { seq: 1, hash }),
+            annul,
+            reason: Some(reason.to_owned()),
+            ..bare.clone()
+        };
+        let place = PlacePart { name: "Қойма № 2".to_owned(), region: None, kind: None };
+        let seized = LogBusiness {
+            custodian: Some(id(7).into()),
+            document: document("21-Х"),
+            place: Some(place),
+            ..bare.clone()
+        };
+        let confiscated =
+            LogBusiness { to: Some(id(8).into()), document: document("Сот-4"), ..bare.clone() };
+        let resealed = LogPublic {
+            seal: SealNumber::parse("KZ000000002").ok(),
+            identification: Identification::parse("01048700000000122150GQ4T1ZB").ok(),
+            ..public(LogEventType::SealReplaced)
+        };
+        let in_error = LogBusiness { reason: Some("recorded_in_error".to_owned()), ..bare.clone() };
+        let page = include_str!("../../../docs/CHAIN.md");
+        let salts = [
+            "ff3158b46e440e52040a9926f0bb67f1ee517040a29362034636221eb806a1ed",
+            "cccdd282ebf739590f47bebe5f16f342b91c733c39a1f7f77277f88a180c62f2",
+        ];
+        for (public, business) in [
+            (public(LogEventType::Corrected), corrected("Recorded twice", true)),
+            (public(LogEventType::Corrected), corrected("Other brigade", false)),
+            (public(LogEventType::Unloaded), bare.clone()),
+            (public(LogEventType::Seized), seized),
+            (public(LogEventType::Confiscated), confiscated),
+            (resealed, in_error),
+        ] {
+            let texts = [canonical::text(&public), canonical::text(&business)];
             for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {
                 let salt = Salt(hex::decode(salt).unwrap().try_into().unwrap());
                 assert!(page.contains(&format!("`{text}` | `{}`", commit(kind, &salt, text))), "{text}");

@@ -1,10 +1,11 @@
 //! A correction is a new event; recorded events are never edited. It replaces values that were recorded
-//! wrongly, or reverses the last event that changed the log's state. The balance of the ticket's lines is
-//! checked again.
+//! wrongly, reverses the last event that changed the log's state, or annuls an entry that never was. The
+//! balance of the ticket's lines is checked again; only the values that a correction sets are checked.
 
 use super::content::{Content, Corrects, LogBusiness, LogPublic};
 use super::record::{Access, Recorder, pointer};
 use super::request::Correction;
+use super::returned::{Returned, reopened};
 use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
@@ -14,17 +15,20 @@ use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
 use crate::timber::custody::log::write::LockedLog;
-use crate::timber::event::parts::LocalTime;
+use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::NewFinding;
+use crate::timber::parameter::name::ParameterName;
 use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::role::Role;
+use crate::timber::seal::replace::Replacement;
 use crate::timber::ticket::{self, LineChange, TicketForHarvest};
 use crate::timber::wood::bounds::{Bounds, Measures, Share};
 use crate::timber::wood::volume_table::{TableVolume, gost_volume};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use rust_decimal::prelude::ToPrimitive as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -72,10 +76,14 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
     Ok(chains)
 }
 
-/// The data that [`decide`] needs: the log's ticket with its locked lines, and the log's chain.
+/// The data that [`decide`] needs: the log's ticket with its locked lines, what earlier corrections gave back
+/// on it, and the log's chain.
 pub(super) struct Prepared {
     ticket: TicketForHarvest,
+    returned: Returned,
     chain: Vec<ChainEvent>,
+    /// The seal of the log, locked for an annulment.
+    pub(super) seal: Option<Replacement>,
     parameters: Arc<Parameters>,
 }
 
@@ -110,26 +118,56 @@ impl Prepared {
     fn accepted_by(&self, receipt: &ChainEvent) -> bool {
         let before = self.chain.iter().take_while(|event| event.content.seq < receipt.content.seq);
         let before: Vec<Content> = before.map(|event| event.content.clone()).collect();
-        replay(&before).is_ok_and(|state| state.pending.is_some())
+        let receiver = receipt.content.business.organization;
+        replay(&before).is_ok_and(|state| state.pending.is_some_and(|pending| pending.to == receiver))
+    }
+
+    /// Whether an inspection, or a position away from it, was recorded after `event`.
+    fn seen_elsewhere(&self, event: &ChainEvent, day: NaiveDate) -> bool {
+        use LogEventType as E;
+        let (upto, later) = self.chain.split_at(self.chain.len().min(event.content.seq as usize));
+        let inspected = |event: &ChainEvent| {
+            let seen = [E::Inspected, E::Detained, E::Released];
+            seen.contains(&event.content.public.event_type)
+        };
+        let most = self.parameters.on(ParameterName::ReversalDistance, day).to_f64().unwrap_or_default();
+        let position = |event: &ChainEvent| event.content.business.position.map(PositionPart::position);
+        let from = upto.iter().rev().find_map(position);
+        let since = event.content.business.occurred.instant();
+        let mut positions = later
+            .iter()
+            .filter(|event| event.content.business.occurred.instant() >= since)
+            .filter_map(position);
+        // Without an earlier position, a later one may be anywhere.
+        let away = positions.any(|at| from.is_none_or(|from| from.distance_m(at) > most));
+        later.iter().any(inspected) || away
     }
 }
 
-/// Locks the lines of the log's ticket, then the log, because ticket lines come first in the lock order. Then
-/// reads the log's chain.
-pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId, rulebook: &Rulebook) -> Result<Prepared> {
+/// Locks the lines of the log's ticket, for an annulment the log's seal, and then the log, in the lock order.
+/// Then reads the log's chain.
+pub(super) async fn prepare(
+    tx: &mut Tx<'_>,
+    log: LogId,
+    rulebook: &Rulebook,
+    annul: bool,
+) -> Result<Prepared> {
     let ticket =
         sqlx::query_scalar!("SELECT ticket_id FROM log WHERE id = $1", log.0).fetch_one(&mut **tx).await?;
     let ticket = ticket::lock_for_harvest(tx, TicketId(ticket)).await?;
     let ticket = ticket.ok_or_else(|| Error::CorruptRow(format!("log.ticket_id of {log}")))?;
+    let seal = if annul { Some(Replacement::lock_old(tx, log).await?) } else { None };
     crate::timber::custody::log::write::lock(tx, &[log]).await?;
+    let returned = Returned::read(tx, ticket.row.id, annul).await?;
     let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
-    Ok(Prepared { ticket, chain, parameters: rulebook.parameters() })
+    Ok(Prepared { ticket, returned, chain, seal, parameters: rulebook.parameters() })
 }
 
 /// An accepted correction, not yet stored.
 pub(crate) struct Decision {
     corrects: Corrects,
     reverse: bool,
+    annul: bool,
     set: Option<Set>,
     contents: Vec<Content>,
     marked: Marked,
@@ -155,15 +193,16 @@ pub(super) fn decide(
     errors: &mut RequestErrors,
 ) -> Option<Decision> {
     let request = recorder.request;
+    let today = LocalDate::of(recorder.now).day();
     let before = (errors.invalid.count(), errors.conflict.count());
     let target = find_target(prepared, recorder, access, errors);
     if !readable {
         return None;
     }
     let contents: Vec<Content> = prepared.chain.iter().map(|event| event.content.clone()).collect();
-    let reverse = request.reverse == Some(true);
+    let (reverse, annul) = (request.reverse == Some(true), request.annul == Some(true));
     if let Some(target) = target {
-        check_right(reverse, target, &contents, prepared, recorder, (row, access), errors);
+        check_right((reverse, annul), target, &contents, prepared, recorder, (row, access), today, errors);
     }
     let refused = |errors: &RequestErrors| (errors.invalid.count(), errors.conflict.count()) != before;
     if refused(errors) && access == Access::Past {
@@ -181,16 +220,44 @@ pub(super) fn decide(
         }
         resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
+    if annul {
+        balance.unmark(row.state.line, row.state.share());
+    }
     let target = target.filter(|_| !refused(errors))?;
+    let after = corrected_state(&row.state, set.as_ref(), annul);
+    findings.extend(prepared.returned.finding(
+        &prepared.ticket,
+        &row.state,
+        &after,
+        &prepared.parameters,
+        today,
+    ));
+    findings.extend(reopened(target, reverse));
     Some(Decision {
+        annul,
         corrects: Corrects { seq: target.content.seq, hash: target.hash },
         reverse,
         set,
         contents,
-        marked: balance.finish(&prepared.parameters.volume_bounds(LocalDate::of(recorder.now).day())),
+        marked: balance.finish(&prepared.parameters.volume_bounds(today)),
         findings,
         ticket: prepared.ticket.row.id,
     })
+}
+
+/// The values of the state that decide what returns to a ticket line, after a correction that sets `set`.
+fn corrected_state(before: &LogState, set: Option<&Set>, annul: bool) -> LogState {
+    let mut after = before.clone();
+    if let Some(Set { correction, line, .. }) = set {
+        after.species = correction.species.unwrap_or(after.species);
+        after.wood = correction.wood.unwrap_or(after.wood);
+        after.volume_m3 = correction.volume_m3.unwrap_or(after.volume_m3);
+        after.line = line.unwrap_or(after.line);
+    }
+    if annul {
+        after.status = Status::Annulled;
+    }
+    after
 }
 
 /// The event that the caller corrects, if it exists and the caller may correct it.
@@ -221,16 +288,23 @@ fn find_target<'p>(
     correctable
 }
 
-/// Checks that the event can be reversed, if it is to be, and that its recorder may still correct it.
+/// Checks that the event can be reversed or annulled, if it is to be, and that its recorder may still correct it.
+#[expect(clippy::too_many_arguments, reason = "each is used once, and none belongs to another")]
 fn check_right(
-    reverse: bool,
+    (reverse, annul): (bool, bool),
     target: &ChainEvent,
     contents: &[Content],
     prepared: &Prepared,
     recorder: &Recorder<'_>,
     (row, access): (&LockedLog, Access),
+    today: NaiveDate,
     errors: &mut RequestErrors,
 ) {
+    if annul && target.content.seq != 1 {
+        let detail = "An entry is annulled by its harvest: correct event 1.";
+        errors.invalid.push(FieldError::new(pointer("/corrects"), "only-of-the-harvest", detail));
+        return;
+    }
     let last = if reverse { last_reversible(contents) } else { None };
     if reverse && last != Some(target.content.seq) {
         let detail = match (last, access) {
@@ -243,6 +317,17 @@ fn check_right(
         errors.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
     } else if !recorder.caller.is(Role::Inspector)
         && let Some(detail) = needs_inspector(reverse, target, prepared, recorder, row)
+            .or_else(|| {
+                let journey = reverse && is_journey(target.content.public.event_type);
+                let seen = journey && prepared.seen_elsewhere(target, today);
+                seen.then_some(
+                    "The timber was inspected or seen elsewhere since: only an inspector may reverse the journey.",
+                )
+            })
+            .or_else(|| {
+                let returned = Some(prepared.returned).filter(|_| annul)?;
+                returned.annulment_needs_inspector(&prepared.chain, &row.state, &prepared.parameters, today)
+            })
     {
         errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-by-inspector-only", detail));
     }
@@ -268,12 +353,10 @@ fn needs_inspector(
             LogEventType::Received if prepared.accepted_by(target) => Some(
                 "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
             ),
-            LogEventType::Loaded | LogEventType::Departed | LogEventType::Arrived
-                if recorder.now - target.received_at > OWN_JOURNEY_REVERSAL_PERIOD =>
-            {
+            event if is_journey(event) && recorder.now - target.received_at > OWN_JOURNEY_REVERSAL_PERIOD => {
                 Some(
-                    "Its recorder may reverse a loading, departure or arrival within two hours of receipt; after that, only an \
-                     inspector may.",
+                    "Its recorder may reverse a loading, unloading, departure or arrival within two hours of receipt; after \
+                     that, only an inspector may.",
                 )
             }
             _ => None,
@@ -292,6 +375,12 @@ fn needs_inspector(
         "The harvester may correct a harvest while the log is its own, open, not on the road and without an event of \
          another organisation; after that, only an inspector may.",
     )
+}
+
+/// Whether the event is a step of a journey, which its recorder may reverse for a short time only.
+fn is_journey(event: LogEventType) -> bool {
+    use LogEventType as E;
+    matches!(event, E::Loaded | E::Unloaded | E::Departed | E::Arrived)
 }
 
 fn check_set(
@@ -427,7 +516,7 @@ impl Decision {
     /// Writes the correction into the parts of its event.
     pub(super) fn put(&self, public: &mut LogPublic, business: &mut LogBusiness) {
         business.corrects = Some(self.corrects);
-        business.reverse = self.reverse;
+        (business.reverse, business.annul) = (self.reverse, self.annul);
         let Some(Set { correction, line, table }) = &self.set else { return };
         public.species = correction.species;
         public.length_m = correction.length_m;
@@ -452,6 +541,11 @@ impl Decision {
         let mut contents = self.contents.clone();
         contents.push(correction.clone());
         replay(&contents)
+    }
+
+    /// Whether it annuls the log.
+    pub(super) fn annuls(&self) -> bool {
+        self.annul
     }
 
     /// The changes on the ticket's lines.

@@ -173,7 +173,9 @@ pub(super) fn event_fields<'t>(
     let organization = members.take("organization").map(|_| names.of(parties.organization));
     if open.business {
         members.hide(&["log", "subject", "key"]);
-        for (field, id) in [("to", parties.to), ("carrier", parties.carrier)] {
+        for (field, id) in
+            [("to", parties.to), ("carrier", parties.carrier), ("custodian", parties.custodian)]
+        {
             if let Some(id) = id {
                 members.put(field, names.of(id));
             }

@@ -10,6 +10,7 @@ use crate::base::error::Result;
 use crate::base::ids::LogId;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::content::Content;
+use crate::timber::event::vocabulary::Status;
 use chrono::{DateTime, Utc};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -37,8 +38,9 @@ impl Recorder<'_> {
         if self.request.device.is_none() || !self.request.r#type.may_be_late() {
             return Ok(HashMap::new());
         }
-        let late: Vec<LogId> =
-            rows.values().filter(|row| at < row.state.last.occurred_at).map(|row| row.id).collect();
+        // Every record of a device about an annulled log is late: it tells of the log's life, which is over.
+        let is_late = |state: &LogState| at < state.last.occurred_at || state.status == Status::Annulled;
+        let late: Vec<LogId> = rows.values().filter(|row| is_late(&row.state)).map(|row| row.id).collect();
         if late.is_empty() {
             return Ok(HashMap::new());
         }

@@ -17,6 +17,7 @@ mod late;
 pub mod log;
 pub mod record;
 pub mod request;
+mod returned;
 pub mod search;
 pub mod state;
 pub mod table;

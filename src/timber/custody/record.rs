@@ -1,13 +1,14 @@
 //! Records custody events of up to 1,000 logs: for all of these logs, or for none.
 //!
-//! Lock order: operation id, a corrected log's ticket lines, the seals of a replacement and the old seal's
-//! batch, then the logs by id. The number of round trips does not grow with the number of logs. A late event
+//! Lock order: operation id, a corrected log's ticket lines, the seals of a replacement (of an annulment, the
+//! log's seal) and the old seal's batch, then the logs by id. The number of round trips does not grow with the number of logs. A late event
 //! from a device takes one more: the chains of its logs are read, to check whether the event was allowed at
 //! the moment it happened.
 
 use super::check::{Checked, OtherParties};
 use super::content::{Content, LogBusiness, LogPublic};
 use super::correct;
+use super::harvest::request::ResponsiblePerson;
 use super::hold::{self, Detention};
 use super::request::{NewCustodyEvent, Readable};
 use super::state::LogState;
@@ -19,14 +20,14 @@ use crate::base::units::{Moment, Text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::bytes::Secret;
-use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
+use crate::evidence::chain::{Draft, Hash, NewHead, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::device;
 use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::log::write::{LockedLog, save};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
-use crate::timber::event::vocabulary::{Outcome, TransferOf};
+use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::parameter::Rulebook;
@@ -56,8 +57,8 @@ pub struct RecordedEvent {
 pub struct CustodyResponse {
     /// The request's operation id.
     pub operation_id: OperationId,
-    /// One event per log, in the order of the request. If an inspection stops the logs, one `detained` per
-    /// log follows.
+    /// One event per log, in the order of the request. If an inspection or a seizure stops the logs, one
+    /// `detained` per log follows.
     pub events: Vec<RecordedEvent>,
     /// Findings: what looked unusual.
     pub findings: Vec<Finding>,
@@ -185,7 +186,11 @@ impl<'r> Recorder<'r> {
                 Refused::Transition if event == LogEventType::Released => {
                     ("transition-not-allowed", "The log has no hold of its own.".to_owned())
                 }
-                Refused::Transition if state.seal_void && !event.rule().with_void_seal => {
+                Refused::Transition
+                    if state.seal_void
+                        && state.status != Status::Annulled
+                        && !event.rule().with_void_seal =>
+                {
                     ("seal-void", format!("The log's seal is void; replace it before `{event}`."))
                 }
                 Refused::Transition => {
@@ -253,6 +258,7 @@ impl<'r> Recorder<'r> {
             to: self.others.to,
             of: transferred.then(|| request.of.unwrap_or(TransferOf::Both)),
             carrier: self.others.carrier,
+            custodian: self.others.custodian,
             vehicle: request.vehicle.as_ref().map(|vehicle| vehicle.as_str().to_owned()),
             details: request.details.as_ref().map(super::request::Details::part),
             reason: request.reason.as_ref().map(|reason| reason.as_str().to_owned()),
@@ -294,16 +300,24 @@ impl<'r> Recorder<'r> {
                 state.apply(&content)?;
                 state
             };
+            let late = plan.late;
             let LockedLog { id: log, head, state: before, .. } = plan.row;
             let last = before.last.occurred_at;
             let seq = content.seq;
             let about = |draft| NewFinding { draft, log: Some((log, seq)), ticket: None, party: None };
+            let event = self.request.r#type;
             let outcome = self.request.details.as_ref().and_then(|details| details.outcome);
             let party = before.holder;
             let of_party = |draft| NewFinding { party: Some(party), ..about(draft) };
             decided.found.extend(outcome.and_then(rules::inspection).map(of_party));
             let held = before.held(self.now).is_some();
-            decided.found.extend(rules::lost_while_held(self.request.r#type, held).map(about));
+            decided.found.extend(rules::lost_while_held(event, held).map(about));
+            let checked = late || event == LogEventType::Inspected;
+            let of_no_log = rules::seal_of_no_log(event, before.status).filter(|_| checked);
+            decided.found.extend(of_no_log.map(of_party));
+            let (carrier, vehicle) = (self.others.carrier.is_some(), self.request.vehicle.is_some());
+            let papers = rules::no_papers(event, carrier, vehicle, self.request.document.is_some());
+            decided.found.extend(papers.map(about));
             decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
@@ -325,10 +339,10 @@ impl<'r> Recorder<'r> {
     ) -> Result<CustodyResponse> {
         let Decided { mut drafts, steps, found: mut findings } =
             self.decide(plans, corrected.as_ref(), seals.as_ref())?;
-        if let Some(official) = self.official() {
-            let official = official.store(tx, self.caller.organization.0, self.now).await?;
+        if let Some(person) = self.person() {
+            let person = person.store(tx, self.caller.organization.0, self.now).await?;
             for draft in &mut drafts {
-                draft.personal = Some(Arc::clone(&official));
+                draft.personal = Some(Arc::clone(&person));
             }
         }
         let heads = append(tx, self.now, drafts).await?;
@@ -340,11 +354,11 @@ impl<'r> Recorder<'r> {
             past.extend(new_past_parties(&before, &after).map(|id| (log, id, head.seq)));
             rows.push((after, head));
         }
-        if let Some(outcome) = self.detaining_outcome() {
+        if let Some(reason) = self.detaining_reason() {
             let act = self.at_its_time();
             let (mut drafts, mut states) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
             for (state, head) in rows {
-                let reason = outcome.as_str().to_owned();
+                let reason = reason.to_owned();
                 let (draft, state) = hold::detained(state, head, Detention { act: &act, reason })?;
                 drafts.push(draft);
                 states.push(state);
@@ -362,11 +376,14 @@ impl<'r> Recorder<'r> {
         let mut subjects: Vec<Uuid> = events.iter().map(|event| event.log.0).collect();
         let mut seqs: Vec<i32> =
             events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect();
-        if let (Some(seals), Some(event)) = (seals, events.first())
-            && let Some(batch) = seals.put(tx, &self.act()?, event.log, event.seq).await?
-        {
-            subjects.push(batch.id);
-            seqs.push(batch.seq_i32());
+        if let (Some(seals), Some(event)) = (seals, events.first()) {
+            let act = self.act()?;
+            let batch = match &corrected {
+                Some(decision) if decision.annuls() => seals.annul(tx, &act).await?,
+                _ => seals.put(tx, &act, (event.log, event.seq), self.request.void_reason()).await?,
+            };
+            subjects.extend(batch.iter().map(|batch| batch.id));
+            seqs.extend(batch.iter().map(NewHead::seq_i32));
         }
         if let Some(decision) = &corrected {
             crate::timber::ticket::add_marked(tx, decision.changes()).await?;
@@ -390,8 +407,16 @@ impl<'r> Recorder<'r> {
         Actor::at_moment(organization, key, self.operation, self.request.occurred_at)
     }
 
-    /// The official whom the request names, as a personal part.
-    fn official(&self) -> Option<Personal> {
+    /// The person whom the request names, as a personal part: an official, or the responsible person of a
+    /// corrected harvest.
+    fn person(&self) -> Option<Personal> {
+        let corrected = self.request.set.as_ref().and_then(|set| set.responsible_person.as_ref());
+        let text = corrected.map(ResponsiblePerson::part).or_else(|| self.official())?;
+        Some(Personal { id: OperationId::new().0, text, secret: Secret::random() })
+    }
+
+    /// The official whom the request names, as the text of a personal part.
+    fn official(&self) -> Option<String> {
         #[derive(Serialize)]
         struct OfficialPart<'a> {
             v: u8,
@@ -405,14 +430,18 @@ impl<'r> Recorder<'r> {
             name: official.name.as_str(),
             post: official.post.as_ref().map(Text::as_str),
         };
-        let id = OperationId::new().0;
-        Some(Personal { id, text: canonical::text(&part), secret: Secret::random() })
+        Some(canonical::text(&part))
     }
 
-    /// The outcome of the inspection in this request, if it stops the logs; otherwise `None`.
-    fn detaining_outcome(&self) -> Option<Outcome> {
-        let details = self.request.details.as_ref().filter(|details| details.detains() == Some(true))?;
-        details.outcome.filter(|_| self.request.r#type == LogEventType::Inspected)
+    /// The reason of the detention that follows this request's events: the outcome of an inspection that stops
+    /// the logs, or a seizure. `None` for other requests.
+    fn detaining_reason(&self) -> Option<&'static str> {
+        let detains = || self.request.details.as_ref().filter(|details| details.detains() == Some(true));
+        match self.request.r#type {
+            LogEventType::Inspected => Some(detains()?.outcome?.as_str()),
+            event @ LogEventType::Seized => Some(event.as_str()),
+            _ => None,
+        }
     }
 
     fn act(&self) -> Result<Actor> {

@@ -7,12 +7,14 @@ use crate::base::ids::{FindingId, OperationId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
 use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume, lost_letters};
+use crate::timber::custody::harvest::request::ResponsiblePerson;
 use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
+use crate::timber::seal::stock::VoidReason;
 use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
 
 input! {
@@ -31,7 +33,7 @@ input! {
         pub position: Option<Position>,
         /// Document that goes with the event.
         pub document: Option<Document>,
-        /// Receiver of a transfer.
+        /// Receiver of a transfer; for `confiscated` the new owner.
         pub to_bin: Option<Bin>,
         /// What a transfer hands over; `both` by default.
         pub of: Option<TransferOf>,
@@ -39,11 +41,14 @@ input! {
         pub carrier_bin: Option<Bin>,
         /// Vehicle, at loading.
         pub vehicle: Option<Text<40>>,
+        /// The organisation that holds a seized log from now on, for `seized`.
+        pub custodian_bin: Option<Bin>,
         /// The result of an inspection, or a note.
         pub details: Option<Details>,
         /// The new seal, for `seal_replaced`.
         pub new_seal_number: Option<SealName>,
-        /// The reason, for `seal_replaced` and `corrected`.
+        /// The reason, for `seal_replaced` and `corrected`. A `seal_replaced` with the reason
+        /// `recorded_in_error` says that the log never bore the old seal.
         pub reason: Option<Text<200>>,
         /// The event to correct, for `corrected`.
         pub corrects: Option<u32>,
@@ -51,6 +56,8 @@ input! {
         pub set: Option<Correction>,
         /// True if the corrected event did not happen, for `corrected`.
         pub reverse: Option<bool>,
+        /// True if the log never was: its harvest was recorded in error, for `corrected`.
+        pub annul: Option<bool>,
         /// The client's own id for this request.
         pub operation_id: Option<OperationId>,
         /// The device, if it records offline.
@@ -164,6 +171,8 @@ input! {
         pub occurred_at: Option<Moment>,
         /// Where it happened.
         pub place: Option<Place>,
+        /// The person responsible for the harvest; stored separately and erasable.
+        pub responsible_person: Option<ResponsiblePerson>,
     }
     => Correction::check;
 }
@@ -186,12 +195,13 @@ impl Correction {
             || self.top_diameter_cm.is_some()
             || self.pieces.is_some()
             || self.volume_m3.is_some()
+            || self.responsible_person.is_some()
     }
 }
 
 /// The members that events of this type require (`true`) or allow (`false`), and that are not allowed for
-/// some other types. The members that this function lists for no type are allowed for every type. The members
-/// within `details` are listed by [`details_of`]. The OpenAPI document states the same rules.
+/// some other types. The members that this function lists for no type are allowed for every type, and so are
+/// [`ALWAYS_ALLOWED`]. The members within `details` are listed by [`details_of`]. The OpenAPI document states the same rules.
 #[must_use]
 pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] {
     match event {
@@ -199,12 +209,17 @@ pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] 
         LogEventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
         LogEventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
         LogEventType::Corrected => {
-            &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)]
+            &[("corrects", true), ("reason", true), ("set", false), ("reverse", false), ("annul", false)]
         }
+        LogEventType::Seized => &[("custodian_bin", true), ("place", true), ("document", true)],
+        LogEventType::Confiscated => &[("to_bin", true), ("document", true)],
         LogEventType::Inspected | LogEventType::Detained | LogEventType::Released => &[("details", true)],
         _ => &[],
     }
 }
+
+/// The members that some types require and all others allow.
+pub const ALWAYS_ALLOWED: [&str; 3] = ["details", "place", "document"];
 
 /// The members of `details` that an event of this type requires (`true`) or allows (`false`).
 #[must_use]
@@ -220,6 +235,9 @@ pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] 
         ],
         LogEventType::Detained | LogEventType::Released => {
             &[("reason", true), ("finding_id", false), ("note", false), ("official", false), ("act", false)]
+        }
+        LogEventType::Seized | LogEventType::Confiscated => {
+            &[("note", false), ("official", false), ("act", false)]
         }
         _ => &[("note", false)],
     }
@@ -268,8 +286,11 @@ impl PartialCustodyEvent {
         let replacement = event == E::SealReplaced;
         let is_reversal = self.reverse == Some(Some(true));
         let (set, lacks_set) = (!matches!(self.set, Some(None)), matches!(self.set, Some(None)));
-        let may_reverse = correction && lacks_set;
-        let needs_set = correction && self.reverse.is_some() && !is_reversal;
+        let is_annulment = self.annul == Some(Some(true));
+        let may_reverse = correction && lacks_set && !is_annulment;
+        let may_annul = correction && lacks_set;
+        let both_read = self.reverse.is_some() && self.annul.is_some();
+        let needs_set = correction && both_read && !is_reversal && !is_annulment;
         let members = members_of(event);
         macro_rules! members {
             ($($name:ident),+) => {$(
@@ -281,12 +302,21 @@ impl PartialCustodyEvent {
                 }
             )+};
         }
-        members!(to_bin, of, carrier_bin, vehicle, new_seal_number, reason, corrects);
+        members!(to_bin, of, carrier_bin, vehicle, custodian_bin, new_seal_number, reason, corrects);
+        for (name, absent) in
+            [("place", matches!(self.place, Some(None))), ("document", matches!(self.document, Some(None)))]
+        {
+            let required = members.iter().any(|(member, required)| *member == name && *required);
+            field(name, !absent, true, required);
+        }
         if field("set", set, correction, needs_set) {
             self.set = None;
         }
         if field("reverse", is_reversal, may_reverse, false) {
             self.reverse = None;
+        }
+        if field("annul", is_annulment, may_annul, false) {
+            self.annul = None;
         }
         if let Some(details) = &self.details {
             let present = details.as_ref().map_or(Vec::new(), Details::present);
@@ -325,7 +355,9 @@ impl PartialCustodyEvent {
     /// Whether the request names another organisation by a BIN that could be read.
     #[must_use]
     pub fn names_others(&self) -> bool {
-        [&self.to_bin, &self.carrier_bin].into_iter().any(|bin| matches!(bin, Some(Some(_))))
+        [&self.to_bin, &self.carrier_bin, &self.custodian_bin]
+            .into_iter()
+            .any(|bin| matches!(bin, Some(Some(_))))
     }
 
     /// The request without the members that could not be read, and a [`Readable`] that states which checks
@@ -345,8 +377,11 @@ impl PartialCustodyEvent {
             transition: self.r#type.is_some()
                 && self.device.as_ref().is_some_and(|device| device.is_none() || self.occurred_at.is_some())
                 && (self.r#type != Some(LogEventType::Transferred) || self.of.is_some()),
-            content: self.to_bin.is_some() && self.carrier_bin.is_some() && self.vehicle.is_some(),
-            correction: match (&self.corrects, &self.set, self.reverse) {
+            content: self.to_bin.is_some()
+                && self.carrier_bin.is_some()
+                && self.custodian_bin.is_some()
+                && self.vehicle.is_some(),
+            correction: match (&self.corrects, &self.set, self.reverse.zip(self.annul)) {
                 (None, ..) => ReadableCorrection::Nothing,
                 (Some(_), Some(_), Some(_)) => ReadableCorrection::All,
                 _ => ReadableCorrection::Event,
@@ -363,12 +398,14 @@ impl PartialCustodyEvent {
             of: self.of.flatten(),
             carrier_bin: self.carrier_bin.flatten(),
             vehicle: self.vehicle.flatten(),
+            custodian_bin: self.custodian_bin.flatten(),
             details: self.details.flatten(),
             new_seal_number: self.new_seal_number.flatten(),
             reason: self.reason.flatten(),
             corrects: self.corrects.flatten(),
             set: self.set.flatten(),
             reverse: self.reverse.flatten(),
+            annul: self.annul.flatten(),
             operation_id: self.operation_id.flatten(),
             device: self.device.flatten(),
         };
@@ -414,7 +451,17 @@ impl Readable {
     }
 }
 
+/// The reason of a `seal_replaced` that corrects a wrongly recorded seal number.
+const RECORDED_IN_ERROR: &str = "recorded_in_error";
+
 impl NewCustodyEvent {
+    /// Why a replacement makes the old seal void.
+    #[must_use]
+    pub fn void_reason(&self) -> VoidReason {
+        let in_error = self.reason.as_ref().is_some_and(|reason| reason.as_str() == RECORDED_IN_ERROR);
+        if in_error { VoidReason::RecordedInError } else { VoidReason::Replaced }
+    }
+
     /// The free texts and their locations.
     #[must_use]
     pub fn texts(&self) -> Vec<(Location, &str)> {

@@ -94,6 +94,9 @@ pub struct LogState {
     pub seal_void: bool,
     /// Status.
     pub status: Status,
+    /// The status before the newest `loaded`, to which `unloaded` returns. It is not stored in the log's row:
+    /// only a state that was computed from events has it.
+    pub before_loading: Option<Status>,
     /// The organisation that holds it.
     pub holder: OrganizationId,
     /// The organisation that owns it.
@@ -141,6 +144,7 @@ impl LogState {
             seal: public.seal.clone().ok_or_else(|| missing("seal"))?,
             seal_void: false,
             status: Status::AtFelling,
+            before_loading: None,
             holder: business.organization,
             owner: business.organization,
             pending: None,
@@ -165,6 +169,7 @@ impl LogState {
         if business.out_of_order {
             return Ok(());
         }
+        let before = self.status;
         if let Some(status) = becomes(public.event_type) {
             self.status = status;
         }
@@ -177,8 +182,17 @@ impl LogState {
                 self.leave_vehicle();
             }
             LogEventType::Loaded => {
+                self.before_loading = Some(before);
                 self.carrier = business.carrier;
                 self.vehicle.clone_from(&business.vehicle);
+            }
+            LogEventType::Unloaded => {
+                // In an order of events that the custody rules do not allow (`state_at`), the log may not be
+                // loaded; then nothing is unloaded.
+                if self.status == Status::Loaded {
+                    self.status = self.before_loading.unwrap_or(Status::Stored);
+                    self.leave_vehicle();
+                }
             }
             LogEventType::Received => {
                 if self.pending.is_some_and(|p| p.to == business.organization) {
@@ -214,6 +228,15 @@ impl LogState {
                 self.hold = Some(Hold { since, until: None, reason: reason.unwrap_or_default() });
             }
             LogEventType::Released => self.hold = None,
+            LogEventType::Seized => {
+                self.holder = business.custodian.unwrap_or(self.holder);
+                self.pending = None;
+                self.leave_vehicle();
+            }
+            LogEventType::Confiscated => {
+                self.owner = business.to.unwrap_or(self.owner);
+                self.pending = None;
+            }
             LogEventType::Inspected => {
                 // Inspections without `hold` do not change the state: their outcome is `match`, or they were
                 // recorded before logs could be held.
@@ -289,6 +312,11 @@ impl LogState {
 
     fn correct(&mut self, event: &Content) {
         let Content { public, business, .. } = event;
+        if business.annul {
+            (self.status, self.seal_void) = (Status::Annulled, true);
+            self.pending = None;
+            self.leave_vehicle();
+        }
         self.species = public.species.unwrap_or(self.species);
         self.wood = business.wood.unwrap_or(self.wood);
         self.volume_m3 = public.volume_m3.unwrap_or(self.volume_m3);
@@ -313,7 +341,7 @@ impl LogState {
 fn becomes(event: LogEventType) -> Option<Status> {
     match event.rule().to {
         super::table::To::Becomes(status) => Some(status),
-        super::table::To::Unchanged | super::table::To::ByContent => None,
+        super::table::To::Unchanged | super::table::To::ByContent | super::table::To::BeforeLoading => None,
     }
 }
 
@@ -359,12 +387,12 @@ impl Reversed {
 
 /// The state of a log at `time`, as far as it is known now. A late event is included at the time at which it
 /// happened. So a device may send several events of one journey after the journey has ended: the state for
-/// the second event includes the first.
+/// the second event includes the first. An annulment is left out: it says nothing about any time.
 pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
     let mut history = Vec::with_capacity(events.len());
     for event in events {
         let at = event.business.occurred.instant();
-        if event.seq == 1 || at <= time {
+        if (event.seq == 1 || at <= time) && !event.business.annul {
             let mut event = event.clone();
             event.business.out_of_order = false;
             history.push((event.seq != 1, at, event));
@@ -403,9 +431,12 @@ pub fn replay_from<'e>(
 
 /// The event that a reversal would undo now: the last event that is not late, not reversed yet, and no
 /// inspection, hold, release or correction. `None` if its type is not reversible: a change of seal is not, so
-/// nothing before it can be reversed.
+/// nothing before it can be reversed. `None` too if the log is annulled.
 #[must_use]
 pub fn last_reversible(events: &[Content]) -> Option<u32> {
+    if events.iter().any(|event| event.business.annul) {
+        return None;
+    }
     let reversed = Reversed::of(events);
     events
         .iter()
@@ -432,7 +463,7 @@ fn is_of_journey(event: &Content) -> bool {
 pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
     let time = late.business.occurred.instant();
     let mut order = Vec::with_capacity(events.len() + 1);
-    for event in events {
+    for event in events.iter().filter(|event| !event.business.annul) {
         let mut event = event.clone();
         event.business.out_of_order = false;
         order.push((event.seq != 1, event.business.occurred.instant(), event));

@@ -20,6 +20,8 @@ pub enum From {
     Any,
     /// From any status, but only if the log has a hold of its own.
     Detained,
+    /// From any status except `annulled`: an entry that never was cannot be corrected into one that was.
+    NotAnnulled,
 }
 
 /// The effect of an event on the status.
@@ -31,6 +33,8 @@ pub enum To {
     Unchanged,
     /// By the content of the event.
     ByContent,
+    /// It becomes what it was before the log was loaded.
+    BeforeLoading,
 }
 
 /// What an event requires of the pending transfer.
@@ -140,6 +144,7 @@ pub const TABLE: &[Rule] = &[
         &[Who::Holder],
     ),
     rule(E::Loaded, AT_REST, To::Becomes(S::Loaded), &[Who::Holder]),
+    rule(E::Unloaded, From::These(&[S::Loaded]), To::BeforeLoading, &[Who::Holder]),
     rule(E::Departed, From::These(&[S::Loaded]), To::Becomes(S::InTransit), CARRIED),
     Rule {
         while_held: WhileHeld::Allowed,
@@ -185,6 +190,18 @@ pub const TABLE: &[Rule] = &[
         ..rule(E::Released, From::Detained, To::Unchanged, &[Who::Inspector])
     },
     Rule {
+        with_void_seal: true,
+        while_held: WhileHeld::Allowed,
+        reversible: false,
+        ..rule(E::Seized, From::Open, To::Becomes(S::Stored), &[Who::Inspector])
+    },
+    Rule {
+        with_void_seal: true,
+        while_held: WhileHeld::Allowed,
+        reversible: false,
+        ..rule(E::Confiscated, From::Open, To::Unchanged, &[Who::Inspector])
+    },
+    Rule {
         pending: Pending::None,
         ..rule(E::Processed, AT_REST, To::Becomes(S::Processed), &[Who::HolderWhoIsOwner])
     },
@@ -221,7 +238,7 @@ pub const TABLE: &[Rule] = &[
         with_void_seal: true,
         while_held: WhileHeld::ByInspector,
         reversible: false,
-        ..rule(E::Corrected, From::Any, To::ByContent, &[Who::RecorderOrInspector])
+        ..rule(E::Corrected, From::NotAnnulled, To::ByContent, &[Who::RecorderOrInspector])
     },
 ];
 
@@ -246,12 +263,16 @@ impl LogEventType {
     ///
     /// False for a correction and for a replacement of the seal, because they also change data of other
     /// objects: a correction moves volume between the ticket's lines, and a replacement takes a seal out of
-    /// the stock. False for a detention and a release too, because an inspector stops or releases a log now.
+    /// the stock. False for the decisions of an inspector too (detention, release, seizure, confiscation),
+    /// because an inspector decides now.
     /// All these events are checked against the present state and take effect when they are received,
     /// whatever time they state.
     #[must_use]
     pub fn may_be_late(self) -> bool {
-        !matches!(self, E::Corrected | E::SealReplaced | E::Detained | E::Released)
+        !matches!(
+            self,
+            E::Corrected | E::SealReplaced | E::Detained | E::Released | E::Seized | E::Confiscated
+        )
     }
 }
 
@@ -285,6 +306,7 @@ impl Rule {
             From::Open => state.status.is_open(),
             From::Any => true,
             From::Detained => state.hold.is_some(),
+            From::NotAnnulled => state.status != Status::Annulled,
         };
         let pending = match self.pending {
             Pending::Any => true,
@@ -369,6 +391,7 @@ impl std::fmt::Display for From {
             Self::Open => f.write_str("any open"),
             Self::Any => f.write_str("any, closed too"),
             Self::Detained => f.write_str("any, if it is detained"),
+            Self::NotAnnulled => f.write_str("any, closed too, except `annulled`"),
             Self::These(these) => {
                 let words: Vec<_> = these.iter().map(|status| format!("`{status}`")).collect();
                 f.write_str(&words.join(", "))
@@ -383,6 +406,7 @@ impl std::fmt::Display for To {
             Self::Becomes(status) => write!(f, "`{status}`"),
             Self::Unchanged => f.write_str("unchanged"),
             Self::ByContent => f.write_str("by its content"),
+            Self::BeforeLoading => f.write_str("that before `loaded`"),
         }
     }
 }

@@ -20,6 +20,7 @@ const HOLDER: u128 = 1;
 const BUYER: u128 = 2;
 const CARRIER: u128 = 3;
 const INSPECTOR: u128 = 4;
+const CUSTODIAN: u128 = 5;
 
 fn org(n: u128) -> OrganizationId {
     OrganizationId(Uuid::from_u128(n))
@@ -67,6 +68,12 @@ fn next(seq: u32, actor: u128, event_type: LogEventType) -> Content {
         }
         LogEventType::Loaded => next.business.carrier = Some(org(CARRIER)),
         LogEventType::SealReplaced => next.public.seal = SealNumber::parse("KZ000000002").ok(),
+        LogEventType::Seized => next.business.custodian = Some(org(CUSTODIAN)),
+        LogEventType::Confiscated => next.business.to = Some(org(CUSTODIAN)),
+        LogEventType::Corrected => {
+            next.business.annul = true;
+            next.business.corrects = Some(Corrects { seq: 1, hash: Hash::ZERO });
+        }
         _ => {}
     }
     next
@@ -87,16 +94,21 @@ fn every_event_type_has_one_line_and_a_status_only_where_the_table_says() {
         for status in Status::ALL {
             let mut state = LogState::first(&harvested()).unwrap();
             state.status = *status;
+            state.before_loading = Some(Status::Received);
             let before = state.status;
             state.apply(&next(2, HOLDER, rule.event)).unwrap();
-            let expected = if let To::Becomes(after) = rule.to { after } else { before };
+            let expected = match rule.to {
+                To::Becomes(after) => after,
+                To::BeforeLoading if before == Status::Loaded => Status::Received,
+                To::BeforeLoading | To::Unchanged | To::ByContent => before,
+            };
             assert_eq!(state.status, expected, "{} from {status}", rule.event);
         }
     }
 }
 
 #[test]
-fn with_a_void_seal_only_six_things_may_happen() {
+fn with_a_void_seal_only_eight_things_may_happen() {
     let mut state = LogState::first(&harvested()).unwrap();
     state.seal_void = true;
     let mut may: Vec<LogEventType> = Vec::new();
@@ -110,6 +122,8 @@ fn with_a_void_seal_only_six_things_may_happen() {
     let expected = [
         LogEventType::Inspected,
         LogEventType::Detained,
+        LogEventType::Seized,
+        LogEventType::Confiscated,
         LogEventType::Lost,
         LogEventType::Destroyed,
         LogEventType::SealReplaced,
@@ -136,6 +150,8 @@ struct Model {
     pending: Option<TransferOf>,
     seal_void: bool,
     held: bool,
+    /// The status before the log was loaded.
+    loaded_from: &'static str,
 }
 
 impl Model {
@@ -151,9 +167,24 @@ impl Model {
 
     fn step(&mut self, event: LogEventType, actor: u128, of: TransferOf) -> bool {
         use LogEventType as E;
+        if event == E::Corrected {
+            // As an annulment, which ends the life of the log.
+            let annuls = self.status != "annulled" && (actor == INSPECTOR || !self.held);
+            if annuls {
+                (self.status, self.seal_void, self.pending) = ("annulled", true, None);
+            }
+            return annuls;
+        }
         let despite_void = matches!(
             event,
-            E::Inspected | E::Detained | E::Released | E::Lost | E::Destroyed | E::SealReplaced
+            E::Inspected
+                | E::Detained
+                | E::Released
+                | E::Seized
+                | E::Confiscated
+                | E::Lost
+                | E::Destroyed
+                | E::SealReplaced
         );
         if self.seal_void && !despite_void {
             return false;
@@ -162,6 +193,8 @@ impl Model {
             E::Inspected
             | E::Detained
             | E::Released
+            | E::Seized
+            | E::Confiscated
             | E::Arrived
             | E::Received
             | E::Rejected
@@ -173,14 +206,18 @@ impl Model {
         if self.held && !despite_hold {
             return false;
         }
-        let open = !["processed", "exported", "sold", "lost", "destroyed"].contains(&self.status);
+        let open = !["processed", "exported", "sold", "lost", "destroyed", "annulled"].contains(&self.status);
         let at_rest = ["at_felling", "stored", "received"].contains(&self.status);
         let on_the_way = ["loaded", "in_transit", "arrived"].contains(&self.status);
         let (is_holder, holds_and_owns) = (actor == self.holder, actor == self.holder && actor == self.owner);
         let offered = self.pending.is_some();
         let next = match event {
             E::Stored if at_rest && is_holder => "stored",
-            E::Loaded if at_rest && is_holder => "loaded",
+            E::Loaded if at_rest && is_holder => {
+                self.loaded_from = self.status;
+                "loaded"
+            }
+            E::Unloaded if self.status == "loaded" && is_holder => self.loaded_from,
             E::Departed if self.status == "loaded" && (is_holder || actor == CARRIER) => "in_transit",
             E::Arrived if self.status == "in_transit" && (is_holder || actor == CARRIER) => "arrived",
             E::Received if self.status == "arrived" && (is_holder || (offered && actor == BUYER)) => {
@@ -238,6 +275,14 @@ impl Model {
                 self.held = true;
                 self.status
             }
+            E::Seized if open && actor == INSPECTOR => {
+                (self.holder, self.pending) = (CUSTODIAN, None);
+                "stored"
+            }
+            E::Confiscated if open && actor == INSPECTOR => {
+                (self.owner, self.pending) = (CUSTODIAN, None);
+                self.status
+            }
             E::Released if actor == INSPECTOR && self.held => {
                 self.held = false;
                 self.status
@@ -256,6 +301,8 @@ fn steps() -> impl Strategy<Value = Vec<(LogEventType, u128, TransferOf)>> {
     let going_on = vec![
         E::Stored,
         E::Loaded,
+        E::Loaded,
+        E::Unloaded,
         E::Departed,
         E::Arrived,
         E::Received,
@@ -271,9 +318,20 @@ fn steps() -> impl Strategy<Value = Vec<(LogEventType, u128, TransferOf)>> {
         E::Released,
         E::SealReplaced,
     ];
-    let ending = vec![E::Processed, E::Exported, E::Sold, E::Lost, E::Destroyed, E::SealVoided];
+    let ending = vec![
+        E::Processed,
+        E::Exported,
+        E::Sold,
+        E::Lost,
+        E::Destroyed,
+        E::SealVoided,
+        E::Seized,
+        E::Confiscated,
+        E::Corrected,
+    ];
     let events = prop_oneof![12 => prop::sample::select(going_on), 1 => prop::sample::select(ending)];
-    let actors = prop::sample::select(vec![HOLDER, HOLDER, HOLDER, BUYER, BUYER, CARRIER, INSPECTOR]);
+    let actors =
+        prop::sample::select(vec![HOLDER, HOLDER, HOLDER, BUYER, BUYER, CARRIER, INSPECTOR, CUSTODIAN]);
     let of = prop::sample::select(TransferOf::ALL.to_vec());
     prop::collection::vec((events, actors, of), 1..100)
 }
@@ -283,10 +341,10 @@ proptest! {
     fn random_lives_agree_with_the_model(steps in steps()) {
         let mut chain = vec![harvested()];
         let mut state = LogState::first(&chain[0]).unwrap();
-        let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false, held: false };
+        let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false, held: false, loaded_from: "" };
         for (event_type, actor, of) in steps {
-            // The model has one buyer, which does not transfer the log on.
-            if event_type == LogEventType::Transferred && actor == BUYER {
+            // The model has one buyer, which does not transfer the log on; nor does the custodian.
+            if event_type == LogEventType::Transferred && [BUYER, CUSTODIAN].contains(&actor) {
                 continue;
             }
             // Whether the caller may offer a transfer also depends on `of`, which `check` does not look at.
@@ -333,6 +391,8 @@ proptest! {
                             (earlier.status, earlier.holder, earlier.owner, earlier.pending, earlier.carrier));
             prop_assert_eq!(&after.hold, &replay(&chain[..chain.len() - 1]).unwrap().hold, "a hold is never reversed");
             prop_assert_ne!(last_reversible(&chain), Some(seq), "an event is reversed only once");
+        } else if chain.iter().any(|event| event.business.annul) {
+            prop_assert_eq!(replay(&chain).unwrap().status, Status::Annulled, "nothing brings it back");
         }
     }
 }

@@ -102,6 +102,14 @@ impl From<Position> for PositionPart {
     }
 }
 
+impl PositionPart {
+    /// The position.
+    #[must_use]
+    pub const fn position(self) -> Position {
+        Position::new(self.lat, self.lon, self.accuracy_m)
+    }
+}
+
 /// A document that goes with an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentPart {

@@ -18,6 +18,8 @@ vocabulary! {
         Stored = "stored",
         /// Put on a vehicle.
         Loaded = "loaded",
+        /// Taken off a vehicle that has not left.
+        Unloaded = "unloaded",
         /// The vehicle left.
         Departed = "departed",
         /// The vehicle came to its destination.
@@ -38,6 +40,10 @@ vocabulary! {
         Detained = "detained",
         /// No longer stopped by an inspector.
         Released = "released",
+        /// Taken into custody by an inspector: another organisation holds it from now on.
+        Seized = "seized",
+        /// Taken from its owner: another organisation owns it from now on.
+        Confiscated = "confiscated",
         /// Sawn or otherwise used up.
         Processed = "processed",
         /// Left the country.

@@ -27,6 +27,8 @@ vocabulary! {
         Lost = "lost",
         /// Burnt, rotten or broken.
         Destroyed = "destroyed",
+        /// It never was: its record was made in error.
+        Annulled = "annulled",
     }
 }
 
@@ -41,7 +43,9 @@ impl Status {
             | Self::InTransit
             | Self::Arrived
             | Self::Received => true,
-            Self::Processed | Self::Exported | Self::Sold | Self::Lost | Self::Destroyed => false,
+            Self::Processed | Self::Exported | Self::Sold | Self::Lost | Self::Destroyed | Self::Annulled => {
+                false
+            }
         }
     }
 }

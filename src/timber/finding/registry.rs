@@ -71,6 +71,39 @@ pub static NOTES: &[Notes] = &[
     )
     .judged_by(&[ParameterName::AppealAnswerDays]),
     notes(
+        "no-papers",
+        &[("lacks", "`carrier`, `vehicle`, `carrier_and_vehicle` or `document`")],
+        "Papers that are named and do not exist.",
+    ),
+    notes(
+        "closing-reversed",
+        &[("event", "type of the event that was reversed")],
+        "Logs that are sold again without a record.",
+    ),
+    notes(
+        "L4",
+        &[("case", "`annulled`: the entry of the log is annulled"), ("event", "type of the event")],
+        "Seals that nobody checks or records.",
+    ),
+    notes(
+        "L18",
+        &[
+            ("case", "`annulled`, `corrected`, or `moved` to another line"),
+            ("returned_m3", "volume that left the line, in m³"),
+            ("permitted_m3", "volume that the line permits, in m³"),
+            ("earlier", "how often corrections of the ticket returned volume before"),
+            ("species", "species of the other line"),
+            ("wood", "wood of the other line"),
+        ],
+        "Volumes declared too small from the start.",
+    )
+    .judged_by(&[
+        ParameterName::ReturnedVolume,
+        ParameterName::ReturnedShare,
+        ParameterName::ReturnedTimes,
+        ParameterName::ReturnedSerious,
+    ]),
+    notes(
         "L6",
         &[
             (

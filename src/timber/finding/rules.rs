@@ -181,8 +181,14 @@ pub const APPEAL_UNANSWERED: Rule = Rule {
     about: "An appeal against a decision on a finding was not answered for 15 days.",
 };
 
+mod custody;
+pub use custody::{
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, Returned, SEAL_OF_NO_LOG, closing_reversed,
+    no_papers, returned_volume, seal_of_no_log,
+};
+
 /// Every rule.
-pub static RULES: [Rule; 17] = [
+pub static RULES: [Rule; 21] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
@@ -191,6 +197,10 @@ pub static RULES: [Rule; 17] = [
     OBSERVATION,
     CITIZEN_REPORT,
     APPEAL_UNANSWERED,
+    NO_PAPERS,
+    CLOSING_REVERSED,
+    SEAL_OF_NO_LOG,
+    RETURNED_VOLUME,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,

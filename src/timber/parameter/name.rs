@@ -8,6 +8,20 @@ vocabulary! {
     pub enum ParameterName: "unknown-parameter" {
         /// For how many days an inspector may hold a felling ticket at once.
         TicketHoldDays = "ticket-hold-days",
+        /// Which share of a ticket's logs its holder may annul.
+        AnnulledLogs = "annulled-logs",
+        /// Which volume of a ticket its holder may annul.
+        AnnulledVolume = "annulled-volume",
+        /// From which volume on a return to a ticket line is a warning.
+        ReturnedVolume = "returned-volume",
+        /// From which share of the line on it is a warning.
+        ReturnedShare = "returned-share",
+        /// After how many earlier returns on the ticket it is a warning.
+        ReturnedTimes = "returned-times",
+        /// How many times volume or share make it serious.
+        ReturnedSerious = "returned-serious",
+        /// From which distance on a later position forbids the reversal of a loading, departure or arrival.
+        ReversalDistance = "reversal-distance",
         /// Top diameter from which the bounds of thick logs apply to a declared volume.
         VolumeThickFromCm = "volume-thick-from-cm",
         /// Lowest declared volume, as a factor of the cylinder of the log's top diameter and length.
@@ -84,6 +98,35 @@ impl ParameterName {
             Self::TicketHoldDays => {
                 let about = "Days for which an inspector may hold a felling ticket at once";
                 definition((about, "days"), 0, 10, (1, 10))
+            }
+            Self::AnnulledLogs => {
+                let about = "Share of a ticket's logs that its holder may annul without an inspector, but at least one log";
+                definition((about, "%"), 1, 10, (0, 100))
+            }
+            Self::AnnulledVolume => {
+                let about = "Volume of a ticket's logs that its holder may annul without an inspector";
+                definition((about, "m³"), 2, 100, (0, 1_000))
+            }
+            Self::ReturnedVolume => {
+                let about = "Volume from which on a correction that gives it back is a warning";
+                definition((about, "m³"), 2, 100, (1, 10_000))
+            }
+            Self::ReturnedShare => {
+                let about =
+                    "Share of a ticket line from which on a correction that gives it back is a warning";
+                definition((about, "%"), 1, 20, (1, 1_000))
+            }
+            Self::ReturnedTimes => {
+                let about = "Number of earlier corrections of a ticket that gave volume back, after which the next is a warning";
+                definition((about, ""), 0, 5, (1, 1_000))
+            }
+            Self::ReturnedSerious => {
+                let about = "How many times the volume or share of a warning makes a returned volume serious";
+                definition((about, ""), 0, 5, (2, 100))
+            }
+            Self::ReversalDistance => {
+                let about = "Distance of a later position after which only an inspector reverses a loading, departure or arrival";
+                definition((about, "m"), 0, 1_000, (100, 100_000))
             }
             Self::VolumeThickFromCm => {
                 let about = "Top diameter from which the bounds of thick logs apply to a declared volume";

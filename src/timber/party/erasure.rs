@@ -70,8 +70,8 @@ pub fn events_digest(events: &[(Uuid, i32)]) -> Hash {
     Hash(hasher.finalize().into())
 }
 
-/// The events that have their personal part in the row `personal`: the first events of a harvest's logs, or
-/// the first event of an organisation.
+/// The events that have their personal part in the row `personal`: the first events of a harvest's logs, the
+/// first event of an organisation, or the events that name an official or a corrected responsible person.
 pub async fn events_of(db: &mut PgConnection, personal: Uuid) -> Result<Vec<(Uuid, i32)>> {
     let rows = sqlx::query_file!("src/timber/party/events_of.sql", personal).fetch_all(db).await?;
     Ok(rows.into_iter().map(|row| (row.subject_id, row.seq)).collect())

@@ -28,6 +28,10 @@ impl Replacement {
     /// the present seal. If `log` is `None` (the request has an error), only the new seal is locked.
     pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: Option<LogId>) -> Result<Self> {
         let new = numbers_of(tx, &[new]).await?.pop().flatten();
+        Self::lock_both(tx, new, log).await
+    }
+
+    async fn lock_both(tx: &mut Tx<'_>, new: Option<SealNumber>, log: Option<LogId>) -> Result<Self> {
         let old = match log {
             None => None,
             Some(log) => sqlx::query_scalar!(
@@ -51,6 +55,11 @@ impl Replacement {
         Ok(Self { new, old, batch })
     }
 
+    /// Locks the present seal of `log` and its batch, for an annulment of the log.
+    pub async fn lock_old(tx: &mut Tx<'_>, log: LogId) -> Result<Self> {
+        Self::lock_both(tx, None, Some(log)).await
+    }
+
     /// Whether `seal`, which was read under the log's lock, is the old seal that [`Self::lock`] locked. False
     /// if another request has replaced the log's seal in between.
     #[must_use]
@@ -59,21 +68,27 @@ impl Replacement {
     }
 
     /// Applies the new seal, which must be `issued`, to `log`; `seq` is the event of the log that records
-    /// this. The old seal becomes void with the reason `replaced`. This is recorded as an event of its batch,
+    /// this. The old seal becomes void with the reason `why`, one of a replacement. This is recorded as an event of its batch,
     /// and the new head of the batch is returned. If the old seal was void before, it keeps its reason, and
     /// no second event is recorded.
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if the new seal is not `issued` or the old one is not the log's: the caller has
     /// not checked the locked rows.
-    pub async fn put(self, tx: &mut Tx<'_>, act: &Actor, log: LogId, seq: u32) -> Result<Option<NewHead>> {
+    pub async fn put(
+        self,
+        tx: &mut Tx<'_>,
+        act: &Actor,
+        (log, seq): (LogId, u32),
+        why: VoidReason,
+    ) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
             return Err(Error::CorruptRow(format!(
                 "log_seal: the old or the new seal of log {log} is missing"
             )));
         };
         let made = match self.batch {
-            Some(head) => Some(void(tx, act, head, &old.number).await?),
+            Some(head) => Some(void(tx, act, head, &old.number, why).await?),
             None => None,
         };
         let closed = sqlx::query!(
@@ -90,22 +105,39 @@ impl Replacement {
         apply(tx, &[(new.number, log)], seq).await?;
         Ok(made)
     }
+
+    /// Voids the seal of a log that is annulled, with the reason `annulled`. The seal stays on its log. Returns
+    /// the new head of the batch; `None` if the seal was void before.
+    ///
+    /// # Errors
+    /// [`Error::CorruptRow`] if the log has no seal.
+    pub async fn annul(self, tx: &mut Tx<'_>, act: &Actor) -> Result<Option<NewHead>> {
+        let old =
+            self.old.ok_or_else(|| Error::CorruptRow("log_seal: an annulled log has no seal".into()))?;
+        match self.batch {
+            Some(head) => void(tx, act, head, &old.number, VoidReason::Annulled).await.map(Some),
+            None => Ok(None),
+        }
+    }
 }
 
 /// Voids the old seal, with an event after its batch's `head`.
-async fn void(tx: &mut Tx<'_>, act: &Actor, head: LockedHead, number: &SealNumber) -> Result<NewHead> {
-    let done = BatchChange {
-        number: Some(number.clone()),
-        reason: Some(VoidReason::Replaced),
-        ..BatchChange::default()
-    };
+async fn void(
+    tx: &mut Tx<'_>,
+    act: &Actor,
+    head: LockedHead,
+    number: &SealNumber,
+    why: VoidReason,
+) -> Result<NewHead> {
+    let done = BatchChange { number: Some(number.clone()), reason: Some(why), ..BatchChange::default() };
     let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
     for head in &heads {
         record::insert_moves(tx, &[number.as_str()], &[head.id], &[head.seq_i32()]).await?;
     }
     let changed = sqlx::query!(
-        "UPDATE seal SET status = 'void', void_reason = 'replaced' WHERE number = $1 AND status = 'applied'",
-        number.as_str()
+        "UPDATE seal SET status = 'void', void_reason = $2 WHERE number = $1 AND status = 'applied'",
+        number.as_str(),
+        why.as_str()
     )
     .execute(&mut **tx)
     .await?;

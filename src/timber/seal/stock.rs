@@ -40,6 +40,10 @@ vocabulary! {
         Destroyed = "destroyed",
         /// Replaced by another seal on its log; only a replacement sets this reason.
         Replaced = "replaced",
+        /// Its number was recorded in error: the log never bore it; only a replacement sets this reason.
+        RecordedInError = "recorded_in_error",
+        /// Its log was recorded in error; only an annulment sets this reason.
+        Annulled = "annulled",
         /// Seized by an inspector.
         Seized = "seized",
         /// Found by an inspector, on no log.
@@ -52,6 +56,18 @@ impl VoidReason {
     #[must_use]
     pub const fn is_of_inspector(self) -> bool {
         matches!(self, Self::Seized | Self::FoundDetached)
+    }
+
+    /// Whether only a custody event sets this reason: a replacement of the seal, or an annulment of the log.
+    #[must_use]
+    pub const fn is_of_custody(self) -> bool {
+        matches!(self, Self::Replaced | Self::RecordedInError | Self::Annulled)
+    }
+
+    /// Whether a replacement of the seal on its log sets this reason.
+    #[must_use]
+    pub const fn is_of_replacement(self) -> bool {
+        matches!(self, Self::Replaced | Self::RecordedInError)
     }
 }
 

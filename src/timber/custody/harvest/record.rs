@@ -34,16 +34,7 @@ use crate::timber::seal::stock::{self, SealRow};
 use crate::timber::ticket::{self, TicketForHarvest};
 use crate::timber::wood::volume_table::gost_volume;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use std::sync::Arc;
-
-#[derive(Serialize)]
-struct PersonalPart<'a> {
-    v: u8,
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iin: Option<&'a str>,
-}
 
 /// The result of recording.
 pub enum Recorded {
@@ -97,12 +88,8 @@ pub async fn record(
     };
 
     let harvest = HarvestId::new();
-    let person = PersonalPart {
-        v: 1,
-        name: request.responsible_person.name.as_str(),
-        iin: request.responsible_person.iin.as_ref().map(crate::timber::party::bin::Bin::as_str),
-    };
-    let personal = Personal { id: harvest.0, text: canonical::text(&person), secret: Secret::random() };
+    let text = request.responsible_person.part();
+    let personal = Personal { id: harvest.0, text, secret: Secret::random() };
     let personal = personal.store(tx, organization.0, now).await?;
     let maker = Maker { caller, ticket: &ticket, request, operation };
     let mut applied = Vec::with_capacity(seals.len());

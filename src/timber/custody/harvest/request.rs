@@ -5,11 +5,13 @@ use crate::base::geo::Position;
 use crate::base::ids::{OperationId, TicketId};
 use crate::base::input::{Errors, Layout, Node, input};
 use crate::base::units::{Diameter, Length, Moment, Pieces, Text, Volume, lost_letters};
+use crate::evidence::chain::canonical;
 use crate::timber::custody::request::Device;
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
 use crate::timber::wood::bounds::Measures;
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
+use serde::Serialize;
 use std::collections::HashMap;
 
 /// Maximum number of logs and stacks of one harvest.
@@ -72,6 +74,22 @@ input! {
         pub position: Option<Position>,
     }
     => PartialLog::check as PartialLog;
+}
+
+impl ResponsiblePerson {
+    /// The personal part, as it is hashed.
+    #[must_use]
+    pub fn part(&self) -> String {
+        #[derive(Serialize)]
+        struct PersonalPart<'a> {
+            v: u8,
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            iin: Option<&'a str>,
+        }
+        let iin = self.iin.as_ref().map(Bin::as_str);
+        canonical::text(&PersonalPart { v: 1, name: self.name.as_str(), iin })
+    }
 }
 
 impl PartialPerson {

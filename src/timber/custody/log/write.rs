@@ -110,6 +110,7 @@ impl TryFrom<Stored> for LockedLog {
             seal: row.seal_number,
             seal_void: row.seal_void,
             status: row.status,
+            before_loading: None,
             holder: row.holder_id.into(),
             owner: row.owner_id.into(),
             pending,
