@@ -153,7 +153,7 @@ async fn all_errors_of_an_observation_are_reported_at_once() {
     let refused = world.post("/v1/findings", inspector, body.clone()).await;
     refused.expect(422);
     assert_eq!(refused.codes(), ["in-the-future", "in-the-future", "unknown-photo"]);
-    body["text"] = json!("Loaded by 850101300006");
+    body["text"] = json!("Loaded by 850101300005");
     body["what"] = json!("fire");
     body["photos"] = json!([body["photos"][0], body["photos"][0]]);
     body["code"] = json!("9".repeat(101));
@@ -162,7 +162,7 @@ async fn all_errors_of_an_observation_are_reported_at_once() {
     codes.sort_unstable();
     assert_eq!(codes, ["unknown-observation"], "the rest of the members need a readable request");
     let mut body = seen(&photo);
-    body["text"] = json!("Loaded by 850101 300006");
+    body["text"] = json!("Loaded by 850101 300005");
     body["code"] = json!("9".repeat(101));
     body["photos"] = json!([body["photos"][0], body["photos"][0]]);
     let mut codes = world.post("/v1/findings", inspector, body).await.codes();
@@ -308,7 +308,7 @@ async fn reports_are_limited_by_block_of_addresses_and_by_code() {
             404
         );
     }
-    let iin = json!({"what": "other", "text": "Sold by 850101300006"});
+    let iin = json!({"what": "other", "text": "Sold by 850101300005"});
     assert_eq!(report(&world, "198.51.100.1", code, &iin).await.codes(), ["looks-like-iin"]);
     // 64 at once, from as many blocks: seven more make ten.
     let sent = (0..64).map(|block| format!("10.1.{block}.1"));
@@ -397,11 +397,11 @@ async fn the_form_on_the_page_takes_a_report() {
         (&json!("Жол boyinda"), &Value::Null)
     );
     // What was entered is shown again with the reason, and as text.
-    let sent = form(&world, "192.0.2.9", code, "what=other&text=%3Cb%3E850101300006&contact=a").await;
+    let sent = form(&world, "192.0.2.9", code, "what=other&text=%3Cb%3E850101300005&contact=a").await;
     let html = String::from_utf8(sent.bytes).unwrap();
     assert_eq!(sent.status.as_u16(), 422);
     assert!(
-        html.contains("Мәтінде ЖСН жазбаңыз") && html.contains("850101300006") && !html.contains("<b>850"),
+        html.contains("Мәтінде ЖСН жазбаңыз") && html.contains("850101300005") && !html.contains("<b>850"),
         "{html}"
     );
     for _ in 0..2 {
@@ -524,7 +524,7 @@ async fn what_is_personal_in_a_finding_is_erased() {
 async fn a_personal_number_is_refused_in_every_reason_and_note() {
     let world = World::new().await;
     let felled: Felled = world.felled(1).await;
-    let iin = "By order of 850101300006";
+    let iin = "By order of 850101300005";
     let (logs, inspector) = (&felled.logs, &felled.inspector);
     for answer in [
         world

@@ -9,7 +9,7 @@ use crate::base::units::Volume;
 use crate::evidence::chain::Tx;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
-use crate::timber::finding::rules::{self, Draft, ReturnLimits, Returned};
+use crate::timber::finding::rules::{self, Draft, ReturnCause, ReturnLimits};
 use crate::timber::parameter::Parameters;
 use crate::timber::parameter::name::ParameterName;
 use crate::timber::ticket::TicketForHarvest;
@@ -99,9 +99,9 @@ impl Returned {
             serious: parameters.on(ParameterName::ReturnedSerious, day),
         };
         let how = match (after.status, moved) {
-            (Status::Annulled, _) => Returned::ByAnnulment,
-            (_, true) => Returned::ToLine(after.species, after.wood),
-            (_, false) => Returned::ByCorrection,
+            (Status::Annulled, _) => ReturnCause::ByAnnulment,
+            (_, true) => ReturnCause::ToLine(after.species, after.wood),
+            (_, false) => ReturnCause::ByCorrection,
         };
         Some(rules::returned_volume(volume, permitted, how, self.times, &limits))
     }

@@ -5,8 +5,8 @@
 //! before it locks the finding, and the findings of a record are stored after the record.
 
 use super::content::{
-    AboutPart, FindingBusiness, FindingPersonal, FindingPublic, ObservedPart, RecordedBy, evidence_digest,
-    finding_digest,
+    AboutPart, FindingBusiness, FindingPersonal, FindingPublic, ObservedPart, RecordPart, RecordedBy,
+    evidence_digest, finding_digest,
 };
 use super::draft::EvidenceEvent;
 use super::read;
@@ -40,6 +40,7 @@ pub(super) struct EventContent {
     pub(super) appeal: Option<bool>,
     pub(super) hold: Option<bool>,
     pub(super) by_version: Option<u16>,
+    pub(super) act: Option<RecordPart>,
     pub(super) observed: Option<ObservedPart>,
     pub(super) personal: Option<FindingPersonal>,
     /// The text of which `personal` has the digest.
@@ -169,6 +170,7 @@ async fn draft(
         appeal: content.appeal,
         hold: content.hold,
         by_version: content.by_version,
+        act: content.act,
         observed: content.observed,
     };
     let personal = match content.personal {

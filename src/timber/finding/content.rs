@@ -109,9 +109,21 @@ pub(super) struct FindingBusiness {
     /// Of `superseded`: the version of the rule that does not make the finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_version: Option<u16>,
+    /// Of `decided`: the official record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<RecordPart>,
     /// Of `opened`: what an inspector observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<ObservedPart>,
+}
+
+/// An official record (act, protocol), in the business part of `decided`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPart {
+    /// Its number.
+    pub number: String,
+    /// Its day.
+    pub date: NaiveDate,
 }
 
 /// What an inspector observed, in the business part of `opened`.
@@ -315,6 +327,7 @@ mod tests {
             appeal: None,
             hold: None,
             by_version: None,
+            act: None,
             observed: None,
         };
         let server = RecordedBy { key: None, ..RecordedBy::from(&act) };

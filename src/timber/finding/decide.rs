@@ -1,7 +1,7 @@
 //! What the party says to a finding, and what an inspector decides.
 
 use super::chain::{EventContent, LockedFinding, lock};
-use super::content::{FindingPersonal, RecordedBy};
+use super::content::{FindingPersonal, RecordPart, RecordedBy};
 use super::draft::{Draft, EvidenceEvent, FindingSubject};
 use super::row::FindingState;
 use super::rules::DECISION_REVERSED;
@@ -15,6 +15,7 @@ use crate::timber::event::actor::Actor;
 use crate::timber::event::types::FindingEventType;
 use crate::timber::party::key::Caller;
 use crate::timber::party::reader::Reader;
+use chrono::NaiveDate;
 
 /// Maximum number of events that explanations may bring a chain to; more are no explanation.
 const MAX_EVENTS: i32 = 100;
@@ -79,6 +80,8 @@ pub struct Decision<'a> {
     pub reason: &'a Text<5_000>,
     /// The official, if it is not the key's person: name and post.
     pub official: Option<(&'a str, Option<&'a str>)>,
+    /// The official record: number and day.
+    pub act: Option<(&'a str, NaiveDate)>,
     /// The number of events that the inspector had in view.
     pub expected_seq: Option<i32>,
     /// Whether the same request holds the log or the ticket.
@@ -122,7 +125,8 @@ pub async fn decide(
         post: decision.official.and_then(|(_, post)| post).map(str::to_owned),
         ..part
     });
-    let content = EventContent { hold: Some(decision.hold), personal, ..content };
+    let record = decision.act.map(|(number, date)| RecordPart { number: number.to_owned(), date });
+    let content = EventContent { hold: Some(decision.hold), act: record, personal, ..content };
     let by = RecordedBy::from(act);
     let head = locked.record(tx, by, FindingEventType::Decided, decision.state, content).await?;
     sqlx::query!(

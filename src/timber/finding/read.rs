@@ -1,6 +1,6 @@
 //! Reading findings.
 
-use super::content::{FindingPersonal, ObservedPart};
+use super::content::{FindingPersonal, ObservedPart, RecordPart};
 use super::observe::Observed;
 use super::report::{self, ReportView};
 use super::row::{Finding, FindingRow, FindingState, finding_rows};
@@ -13,7 +13,7 @@ use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::SubjectKind;
 use crate::timber::event::types::FindingEventType;
 use crate::timber::party::reader::Reader;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
@@ -263,6 +263,18 @@ pub struct DecisionView {
     pub official: Option<OfficialView>,
     /// Whether the same request stopped the log or ticket.
     pub hold: bool,
+    /// The official record.
+    pub act: Option<ActView>,
+}
+
+/// An official record (act, protocol).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FindingAct)]
+pub struct ActView {
+    /// Its number.
+    pub number: String,
+    /// Its day.
+    pub date: NaiveDate,
 }
 
 /// An official.
@@ -368,6 +380,7 @@ struct Said {
     appeal: bool,
     #[serde(default)]
     hold: bool,
+    act: Option<RecordPart>,
 }
 
 /// The explanations and decisions of a finding.
@@ -403,7 +416,8 @@ async fn said(
             .filter(|_| reader.inspector)
             .and_then(|part| part.name.map(|name| OfficialView { name, post: part.post }));
         let (state, hold) = (public.state, said.hold);
-        decisions.push(DecisionView { seq, at, organization, state, reason: text, official, hold });
+        let act = said.act.map(|act| ActView { number: act.number, date: act.date });
+        decisions.push(DecisionView { seq, at, organization, state, reason: text, official, hold, act });
     }
     Ok((explanations, decisions))
 }

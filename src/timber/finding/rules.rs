@@ -183,8 +183,8 @@ pub const APPEAL_UNANSWERED: Rule = Rule {
 
 mod custody;
 pub use custody::{
-    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, Returned, SEAL_OF_NO_LOG, closing_reversed,
-    no_papers, returned_volume, seal_of_no_log,
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG,
+    closing_reversed, no_papers, returned_volume, seal_of_no_log,
 };
 
 /// Every rule.

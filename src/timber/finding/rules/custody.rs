@@ -45,7 +45,7 @@ pub const NO_PAPERS: Rule = Rule {
 
 /// How a volume left its line.
 #[derive(Clone, Copy, Debug)]
-pub enum Returned {
+pub enum ReturnCause {
     /// The entry was annulled.
     ByAnnulment,
     /// The corrected volume is smaller.
@@ -74,7 +74,7 @@ pub struct ReturnLimits {
 pub fn returned_volume(
     volume: Volume,
     permitted: Volume,
-    how: Returned,
+    how: ReturnCause,
     earlier: i64,
     limits: &ReturnLimits,
 ) -> Draft {
@@ -97,9 +97,9 @@ pub fn returned_volume(
         .input("permitted_m3", permitted)
         .number("earlier", earlier);
     match how {
-        Returned::ByAnnulment => draft.input("case", "annulled"),
-        Returned::ByCorrection => draft.input("case", "corrected"),
-        Returned::ToLine(species, wood) => {
+        ReturnCause::ByAnnulment => draft.input("case", "annulled"),
+        ReturnCause::ByCorrection => draft.input("case", "corrected"),
+        ReturnCause::ToLine(species, wood) => {
             draft.input("case", "moved").input("species", species).input("wood", wood)
         }
     }
@@ -148,7 +148,8 @@ mod tests {
             serious: Decimal::from(5),
         };
         let grade = |of: &str, permitted: &str, earlier| {
-            returned_volume(volume(of), volume(permitted), Returned::ByCorrection, earlier, &limits).severity
+            returned_volume(volume(of), volume(permitted), ReturnCause::ByCorrection, earlier, &limits)
+                .severity
         };
         assert_eq!(grade("0.9999", "100", 0), Severity::Notice);
         assert_eq!(grade("1", "100", 0), Severity::Warning, "size");
