@@ -91,3 +91,57 @@ ALTER TABLE finding_text ALTER COLUMN text SET STATISTICS 0;
 COMMENT ON TABLE finding_text IS 'Texts of more than 300 characters in explanations and decisions; the event has the digest';
 COMMENT ON COLUMN finding_text.seq IS 'The event of the finding''s chain';
 COMMENT ON COLUMN finding_text.text IS 'The text; personal data';
+
+CREATE TABLE photo (
+    organization_id uuid        NOT NULL REFERENCES organization,
+    sha256          bytea       NOT NULL,
+    media_type      text        NOT NULL CHECK (media_type IN ('image/jpeg', 'image/png')),
+    bytes           bytea       NOT NULL CHECK (octet_length(bytes) BETWEEN 1 AND 5242880),
+    kept            boolean     NOT NULL DEFAULT false,
+    uploaded_at     timestamptz NOT NULL,
+    CONSTRAINT photo_pkey PRIMARY KEY (organization_id, sha256),
+    CONSTRAINT photo_hash CHECK (photo.sha256 = sha256(photo.bytes))
+);
+ALTER TABLE photo ALTER COLUMN bytes SET STORAGE EXTERNAL;
+ALTER TABLE photo ALTER COLUMN bytes SET STATISTICS 0;
+CREATE INDEX photo_sha256 ON photo (sha256);
+CREATE INDEX photo_unused ON photo (uploaded_at) WHERE NOT kept;
+COMMENT ON TABLE photo IS 'Photos, outside every chain; the observation that shows one has its hash';
+COMMENT ON COLUMN photo.organization_id IS 'Who uploaded it';
+COMMENT ON COLUMN photo.sha256 IS 'SHA-256 of the file';
+COMMENT ON COLUMN photo.media_type IS 'Media type, by the first bytes of the file';
+COMMENT ON COLUMN photo.bytes IS 'The file; personal data';
+COMMENT ON COLUMN photo.kept IS 'An observation names it; others are deleted after a week';
+COMMENT ON COLUMN photo.uploaded_at IS 'When it was uploaded';
+
+CREATE TABLE citizen_report (
+    id          uuid        PRIMARY KEY,
+    finding_id  uuid        NOT NULL REFERENCES finding,
+    code        text        NOT NULL COLLATE "C",
+    what        text        NOT NULL CHECK (what IN ('wrong_species', 'wrong_size', 'no_seal', 'broken_seal', 'other')),
+    text        text,
+    lat         numeric(10, 7),
+    lon         numeric(10, 7),
+    contact     text,
+    received_at timestamptz NOT NULL
+);
+-- Statistics keep samples of values; what is erased would live on in them.
+ALTER TABLE citizen_report ALTER COLUMN text SET STATISTICS 0, ALTER COLUMN contact SET STATISTICS 0,
+    ALTER COLUMN lat SET STATISTICS 0, ALTER COLUMN lon SET STATISTICS 0;
+CREATE INDEX citizen_report_finding ON citizen_report (finding_id, received_at);
+CREATE INDEX citizen_report_code ON citizen_report (code, received_at);
+CREATE INDEX citizen_report_time ON citizen_report (received_at);
+COMMENT ON TABLE citizen_report IS 'What buyers report about seals; kept for 180 days, longer if an inspector opened the finding';
+COMMENT ON COLUMN citizen_report.finding_id IS 'The notice that counts the reports of one code';
+COMMENT ON COLUMN citizen_report.code IS 'The seal number or identification code as read';
+COMMENT ON COLUMN citizen_report.what IS 'What was wrong';
+COMMENT ON COLUMN citizen_report.text IS 'What was seen; personal data';
+COMMENT ON COLUMN citizen_report.lat IS 'Where: degrees north, if the reporter shared it; personal data';
+COMMENT ON COLUMN citizen_report.lon IS 'Where: degrees east; personal data';
+COMMENT ON COLUMN citizen_report.contact IS 'How to reach the reporter; personal data';
+COMMENT ON COLUMN citizen_report.received_at IS 'When it was received';
+
+-- The order of lists: a notice that an inspector opens has the time of that, not of the report.
+CREATE INDEX finding_time ON finding (created_at, id);
+CREATE INDEX finding_organization_time ON finding (organization_id, created_at, id);
+CREATE INDEX finding_appeal ON finding (appealed_at) WHERE appealed_at IS NOT NULL;

@@ -40,12 +40,42 @@ finding-decision-reversed-v1 =
         [explained] explained
        *[false] false
     }.
+finding-observation-v1 = An inspector observed { $what ->
+        [unmarked_wood] wood without marks
+        [unknown_seal] a seal that is not registered for this wood
+        [no_papers] wood moved without papers
+       *[other] something that no record shows
+    }.
+finding-citizen-report-v1 = A buyer reported: { $what ->
+        [wrong_species] the species is not that of the record
+        [wrong_size] the measures are not those of the record
+        [no_seal] there is no seal
+        [broken_seal] the seal is broken or loose
+       *[other] something is not as the record says
+    }.
+finding-appeal-unanswered-v1 = { $days ->
+    [one] An appeal against the decision on a finding of rule { $rule } has waited for { $days } day.
+   *[other] An appeal against the decision on a finding of rule { $rule } has waited for { $days } days.
+}
+finding-no-papers-v1 = { $lacks ->
+    [carrier] The log was loaded, and no carrier is named.
+    [vehicle] The log was loaded, and no vehicle is named.
+    [carrier_and_vehicle] The log was loaded, and neither carrier nor vehicle is named.
+   *[document] The log departed, and no document is named.
+}
+finding-closing-reversed-v1 = An event ({ $event }) was reversed: the log is in circulation again.
+finding-L18-v1 = { $case ->
+    [annulled] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by an annulment; corrections of this ticket returned volume before: { $earlier }.
+    [moved] { $returned_m3 } m³ moved from a line of { $permitted_m3 } m³ to { $species } ({ $wood }); corrections of this ticket returned volume before: { $earlier }.
+   *[corrected] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by a correction; corrections of this ticket returned volume before: { $earlier }.
+}
 finding-L3-v1 = { $case ->
     [species] An inspector saw the seal on wood of another species than recorded.
     [both] An inspector saw the seal on wood of another species and other measures than recorded.
    *[measures] An inspector saw the seal on wood of other measures than recorded.
 }
 finding-L4-v1 = { $case ->
+    [annulled] An event ({ $event }) was recorded of an entry that is annulled: its seal is in use.
     [void] Seal { $seal } was void ({ $reason }) before it was put on.
     [seen] Seal { $seal } was found on the log after it was recorded as { $reason }.
     [twice] Seal { $seal } was on another log before.

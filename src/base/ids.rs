@@ -100,4 +100,15 @@ ids! {
     OperationId read by chosen_by_client,
     /// A finding.
     FindingId,
+    /// A buyer's report.
+    ReportId,
+}
+
+impl FindingId {
+    /// A new id from which nothing can be concluded, neither the time at which it was made.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
 }

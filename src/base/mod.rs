@@ -10,6 +10,7 @@ pub mod i18n;
 pub mod ids;
 pub mod input;
 pub mod percent;
+pub mod personal_number;
 pub mod region;
 pub mod shares;
 pub mod telemetry;

@@ -25,7 +25,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::ids::HarvestId;
+use crate::base::ids::{FindingId, HarvestId};
 use crate::evidence::register::publish::PublishError;
 use crate::evidence::register::witness::WitnessError;
 use crate::evidence::tlog::VerifierKey;
@@ -241,6 +241,10 @@ struct EraseTargetArgs {
     #[arg(long, value_name = "ID")]
     harvest: Option<HarvestId>,
 
+    /// Everything personal in one finding, by its id: texts, officials, contacts, photos
+    #[arg(long, value_name = "ID")]
+    finding: Option<FindingId>,
+
     /// A person by IIN: in every harvest, and as a sole trader or farm
     #[arg(long, value_name = "IIN", value_parser = Bin::parse)]
     iin: Option<Bin>,
@@ -366,10 +370,11 @@ impl Command {
             Self::Witness(args) => args.run().await,
             Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
-                let target = match (args.target.harvest, args.target.iin) {
-                    (Some(harvest), _) => ErasureTarget::Harvest(harvest),
-                    (None, Some(iin)) => ErasureTarget::Iin(iin),
-                    (None, None) => return Ok(()),
+                let target = match (args.target.harvest, args.target.finding, args.target.iin) {
+                    (Some(harvest), ..) => ErasureTarget::Harvest(harvest),
+                    (None, Some(finding), _) => ErasureTarget::Finding(finding),
+                    (None, None, Some(iin)) => ErasureTarget::Iin(iin),
+                    (None, None, None) => return Ok(()),
                 };
                 let database = db::open_existing(&args.database).await?;
                 let report = erase_or_preview(&database, &target, args.dry_run).await;
@@ -502,9 +507,10 @@ mod tests {
     }
 
     #[test]
-    fn one_is_erased_by_harvest_or_by_iin() {
+    fn one_is_erased_by_harvest_finding_or_iin() {
         let harvest = HarvestId::new();
         assert!(parse(&format!("erase --harvest {harvest}")).is_ok());
+        assert!(parse(&format!("erase --finding {harvest}")).is_ok());
         for line in ["erase", "erase --iin 12", &format!("erase --harvest {harvest} --iin 850101300007")] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -4,7 +4,10 @@
 //! requests in progress within the drain timeout, closes its connections and stops a private PostgreSQL
 //! cleanly. Nothing that it started is left running.
 
-use crate::base::clock::{Clock, ClockWatch};
+mod hourly;
+
+pub use hourly::keep_house;
+use crate::base::clock::Clock;
 use crate::base::config::{OperatorToken, Settings, shown};
 use crate::base::error::{Error, Invalid};
 use crate::base::units::Text;
@@ -12,7 +15,7 @@ use crate::commands::demo_keys;
 use crate::commands::fsck::guards::{self, Guards};
 use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
 use crate::db::{self, Database, Mode, OpenError};
-use crate::evidence::idempotency::{secret, stored};
+use crate::evidence::idempotency::secret;
 use crate::evidence::register::published::Published;
 use crate::evidence::register::{Queue, Sequencer};
 use crate::evidence::tlog::note::{Kind, Signer, VerifierKey};
@@ -37,7 +40,6 @@ use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
 use crate::timber::seal::signing::SigningKey;
 use crate::timber::seal::stock::load_key_ring;
-use chrono::TimeDelta;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
 use std::future::Future;
@@ -51,11 +53,7 @@ use tokio::task::JoinSet;
 
 /// Name of the operator that the first start creates.
 const OPERATOR: &str = "Орман таңбалау операторы";
-/// Interval at which expired stored responses are deleted.
-const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 
-/// How far the system clock may deviate from the monotonic clock before housekeeping is skipped.
-const MAX_CLOCK_JUMP: TimeDelta = TimeDelta::hours(1);
 
 /// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
 /// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.
@@ -499,7 +497,7 @@ impl Ready {
                 None
             }
         };
-        tasks.spawn(delete_expired_responses(app.clone()));
+        tasks.spawn(hourly::run(app.clone()));
         tasks.spawn(app.checks.clone().write_every_minute(app.pool.clone()));
         let (rulebook, clock) = (app.rulebook.clone(), app.clock.clone());
         tasks.spawn(runner::serve(app.pool.clone(), rulebook, clock, database.service_options()));
@@ -581,42 +579,6 @@ fn exposition(app: &App, register: &Folder, guard_errors: u64) -> Exposition {
 fn published_size(register: &Folder) -> Option<f64> {
     let note = Note::parse(&register.published().ok()??).ok()?;
     Some(Checkpoint::parse(note.text()).ok()?.size as f64)
-}
-
-async fn delete_expired_responses(app: App) {
-    let watch = ClockWatch::new(app.clock.clone());
-    let mut hours = tokio::time::interval(EXPIRY_INTERVAL);
-    hours.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        hours.tick().await;
-        keep_house(&app.pool, &watch).await;
-    }
-}
-
-/// Deletes expired stored responses once, and returns the number of rows deleted. If the clock has jumped,
-/// nothing is deleted, because responses that clients still rely on would look expired. Without such a
-/// response, a request that a client sends again would be recorded twice.
-pub async fn keep_house(pool: &PgPool, watch: &ClockWatch) -> u64 {
-    let jump = watch.jump();
-    if jump.abs() > MAX_CLOCK_JUMP {
-        tracing::warn!(
-            seconds = jump.num_seconds(),
-            "the clock was changed since this server started: no expired response is deleted until it is set \
-             back, or the server is restarted"
-        );
-        return 0;
-    }
-    match stored::forget_old(pool, watch.now()).await {
-        Ok(0) => 0,
-        Ok(rows) => {
-            tracing::info!(rows, "expired stored responses deleted");
-            rows
-        }
-        Err(error) => {
-            tracing::warn!(%error, "expired stored responses cannot be deleted now");
-            0
-        }
-    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub async fn decide(
     if decision.hold {
         let row = read::row(&mut **tx, reader, id).await?;
         refuse_own_case(&row, caller)?;
-        hold(tx, caller, act, &row, fingerprint, rulebook).await?;
+        hold(tx, caller, act, (&row, decision), fingerprint, rulebook).await?;
     }
     decide::decide(tx, caller, act, id, decision).await?;
     read::row(&mut **tx, reader, id).await?.view()
@@ -52,7 +52,7 @@ async fn hold(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
-    row: &FindingRow,
+    (row, decision): (&FindingRow, &Decision<'_>),
     fingerprint: &[u8; 32],
     rulebook: &Rulebook,
 ) -> Result<()> {
@@ -67,7 +67,11 @@ async fn hold(
             // As a client would send it, so that it passes the same checks.
             let request = json!({
                 "type": "detained", "logs": [log], "occurred_at": utc_text(act.at()),
-                "details": {"reason": hold_reason(row), "finding_id": row.id}
+                "details": {
+                    "reason": hold_reason(row), "finding_id": row.id,
+                    "official": decision.official.map(|(name, post)| json!({"name": name, "post": post})),
+                    "act": decision.act.map(|(number, date)| json!({"number": number, "date": date})),
+                }
             })
             .to_string();
             let document = Document::parse(request.as_bytes()).map_err(|_| corrupt(row))?;

@@ -226,9 +226,19 @@ async fn a_decision_can_hold_what_the_finding_is_about() {
     let found = mismatch(&world, &felled, 0).await;
     let mut body = decision("confirmed");
     body["hold"] = json!(true);
+    body["act"] = json!({"number": "17-Б", "date": "2026-10-05"});
+    body["official"] = json!({"name": "Ермек Сейітов"});
     act(&world, &felled.inspector, &found, "decision", body).await.expect(200);
     let log = world.get(&format!("/v1/logs/{}", felled.logs[0]), &felled.inspector).await.expect(200);
     assert_eq!(log["held"]["reason"], "Finding inspection-mismatch");
+    let one = world.get(&format!("/v1/findings/{}", found["id"].as_str().unwrap()), &felled.enterprise).await;
+    assert_eq!(one.expect(200)["decisions"][0]["act"], json!({"number": "17-Б", "date": "2026-10-05"}));
+    let history = world.get(&format!("/v1/logs/{}/history", felled.logs[0]), &felled.inspector).await;
+    let history = history.expect(200).to_string();
+    assert!(
+        history.contains("17-Б") && history.contains("Ермек Сейітов"),
+        "the hold has the record and the official"
+    );
     assert_eq!(world.event(&felled.enterprise, "sold", &felled.logs, json!({})).await.codes(), ["held"]);
     assert_eq!(unsound(&world).await, Vec::<String>::new());
 }

@@ -27,6 +27,7 @@ mod publish;
 mod random;
 mod real;
 mod register;
+mod reports;
 mod rights;
 mod seal_replacement;
 mod seals;

@@ -15,6 +15,7 @@ use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::services::decisions;
 use crate::services::export::Export;
+use crate::timber::custody::request::Act;
 use crate::timber::finding::content::recorder;
 use crate::timber::finding::decide::{Decision, explain, refuse_iin};
 use crate::timber::finding::row::{Finding, FindingState};
@@ -80,6 +81,8 @@ input! {
         pub hold: Option<bool>,
         /// The official who decided, if that is not the person of the key: personal data, shown to inspectors.
         pub official: Option<DecidingOfficial>,
+        /// The official record (act, protocol).
+        pub act: Option<Act>,
     }
     => DecisionRequest::check;
 }
@@ -177,6 +180,7 @@ pub async fn decide_finding(
                     state: input.state.into(),
                     reason: &input.reason,
                     official: official.map(|one| (one.name.as_str(), one.post.as_ref().map(Text::as_str))),
+                    act: input.act.as_ref().map(|act| (act.number.as_str(), act.date.day())),
                     expected_seq: input.expected_seq.map(|seq| i32::try_from(seq).unwrap_or(i32::MAX)),
                     hold: input.hold == Some(true),
                 };

@@ -5,11 +5,14 @@
 //! before it locks the finding, and the findings of a record are stored after the record.
 
 use super::content::{
-    AboutPart, FindingBusiness, FindingPersonal, FindingPublic, RecordedBy, evidence_digest, finding_digest,
+    AboutPart, FindingBusiness, FindingPersonal, FindingPublic, ObservedPart, RecordPart, RecordedBy,
+    evidence_digest, finding_digest,
 };
 use super::draft::EvidenceEvent;
 use super::read;
+use super::report;
 use super::row::{FindingRow, FindingState};
+use super::rules::CITIZEN_REPORT;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{FindingId, OperationId};
 use crate::evidence::chain::append::Personal;
@@ -18,6 +21,7 @@ use crate::evidence::chain::{Draft, LockedHead, NewHead, Subject, SubjectKind, T
 use crate::timber::event::heads::chain_heads;
 use crate::timber::event::types::FindingEventType;
 use crate::timber::party::reader::Reader;
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 chain_heads!(Finding, "finding");
@@ -36,6 +40,8 @@ pub(super) struct EventContent {
     pub(super) appeal: Option<bool>,
     pub(super) hold: Option<bool>,
     pub(super) by_version: Option<u16>,
+    pub(super) act: Option<RecordPart>,
+    pub(super) observed: Option<ObservedPart>,
     pub(super) personal: Option<FindingPersonal>,
     /// The text of which `personal` has the digest.
     pub(super) long_text: Option<String>,
@@ -72,33 +78,59 @@ impl LockedFinding {
         state: FindingState,
         content: EventContent,
     ) -> Result<NewHead> {
-        let Self { row, mut head, evidence } = self;
-        if head.next_seq() == 1 && event != FindingEventType::Opened {
-            let opened = draft(
-                tx,
-                by,
-                (&row, &evidence),
-                head,
-                (FindingEventType::Opened, row.state),
-                EventContent::default(),
-            );
-            let opened = opened.await?;
-            head = add(tx, by, opened).await?.into_locked();
+        let Self { mut row, mut head, evidence } = self;
+        let mut content = content;
+        if head.next_seq() == 1 {
+            let mut opening = EventContent::default();
+            if row.rule == CITIZEN_REPORT.id {
+                row.created_at = made_when_opened(tx, row.id, by).await?;
+                if let Some(texts) = report::texts(&mut **tx, row.id).await? {
+                    opening = EventContent::of_text(&texts);
+                }
+            }
+            if event != FindingEventType::Opened {
+                let of = (FindingEventType::Opened, row.state);
+                head = add_with(tx, by, (&row, &evidence[..]), head, of, opening).await?.into_locked();
+            } else if opening.personal.is_some() {
+                content = opening;
+            }
         }
-        let seq = i32::try_from(head.next_seq()).unwrap_or(i32::MAX);
-        if let Some(text) = &content.long_text {
-            sqlx::query!(
-                "INSERT INTO finding_text (finding_id, seq, text) VALUES ($1, $2, $3)",
-                row.id.0,
-                seq,
-                text
-            )
-            .execute(&mut **tx)
-            .await?;
-        }
-        let draft = draft(tx, by, (&row, &evidence), head, (event, state), content).await?;
-        add(tx, by, draft).await
+        add_with(tx, by, (&row, &evidence[..]), head, (event, state), content).await
     }
+}
+
+/// A notice of buyers' reports gets the time at which it is opened, so that its time tells nothing about a report.
+async fn made_when_opened(tx: &mut Tx<'_>, id: FindingId, by: RecordedBy) -> Result<DateTime<Utc>> {
+    let made = sqlx::query_scalar!(
+        "UPDATE finding SET created_at = $2 WHERE id = $1 RETURNING created_at",
+        id.0,
+        by.at()
+    );
+    Ok(made.fetch_one(&mut **tx).await?)
+}
+
+/// Appends an event, and stores a long text beside it.
+async fn add_with(
+    tx: &mut Tx<'_>,
+    by: RecordedBy,
+    finding: (&FindingRow, &[EvidenceEvent]),
+    head: LockedHead,
+    of: (FindingEventType, FindingState),
+    content: EventContent,
+) -> Result<NewHead> {
+    let seq = i32::try_from(head.next_seq()).unwrap_or(i32::MAX);
+    if let Some(text) = &content.long_text {
+        sqlx::query!(
+            "INSERT INTO finding_text (finding_id, seq, text) VALUES ($1, $2, $3)",
+            finding.0.id.0,
+            seq,
+            text
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    let draft = draft(tx, by, finding, head, of, content).await?;
+    add(tx, by, draft).await
 }
 
 async fn add(tx: &mut Tx<'_>, by: RecordedBy, draft: Draft) -> Result<NewHead> {
@@ -138,6 +170,8 @@ async fn draft(
         appeal: content.appeal,
         hold: content.hold,
         by_version: content.by_version,
+        act: content.act,
+        observed: content.observed,
     };
     let personal = match content.personal {
         None => None,
@@ -222,7 +256,8 @@ pub async fn subject(db: impl PgExecutor<'_>, reader: Reader, id: FindingId) -> 
     let own = (!reader.inspector).then_some(reader.organization.0);
     let row = sqlx::query!(
         "SELECT salt, head_seq FROM finding
-         WHERE id = $1 AND ($2::uuid IS NULL OR organization_id = $2)",
+         WHERE id = $1 AND ($2::uuid IS NULL
+             OR organization_id = $2 AND (rule <> 'citizen-report' OR state <> 'new'))",
         id.0,
         own
     )

@@ -1,14 +1,16 @@
 //! The hashed parts of the events of a finding's chain, as `docs/CHAIN.md` specifies them.
 
 use super::draft::EvidenceEvent;
+use super::observe::Observed;
 use super::row::{FindingRow, FindingState};
 use super::rules::Severity;
 use crate::base::error::Result;
 use crate::base::ids::{FindingId, KeyId, OperationId, OrganizationId};
+use crate::base::units::Volume;
 use crate::base::units::utc_text;
 use crate::evidence::chain::{Hash, canonical};
 use crate::timber::event::actor::{Actor, desk_moment};
-use crate::timber::event::parts::LocalTime;
+use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::FindingEventType;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -107,6 +109,39 @@ pub(super) struct FindingBusiness {
     /// Of `superseded`: the version of the rule that does not make the finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_version: Option<u16>,
+    /// Of `decided`: the official record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<RecordPart>,
+    /// Of `opened`: what an inspector observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<ObservedPart>,
+}
+
+/// An official record (act, protocol), in the business part of `decided`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPart {
+    /// Its number.
+    pub number: String,
+    /// Its day.
+    pub date: NaiveDate,
+}
+
+/// What an inspector observed, in the business part of `opened`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ObservedPart {
+    /// The code that was read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
+    /// When it was observed.
+    pub occurred: LocalTime,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub position: Option<PositionPart>,
+    /// Volume of the wood.
+    #[serde(with = "crate::base::as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub volume_m3: Option<Volume>,
+    /// What.
+    pub what: Observed,
 }
 
 /// The personal part: free text, or the digest of a longer one, and the official.
@@ -292,12 +327,30 @@ mod tests {
             appeal: None,
             hold: None,
             by_version: None,
+            act: None,
+            observed: None,
         };
         let server = RecordedBy { key: None, ..RecordedBy::from(&act) };
         let text = FindingPersonal::of_text("The log is hollow.");
         let reason = FindingPersonal {
             name: Some("Ермек Сейітов".into()),
             ..FindingPersonal::of_text("Seen: it is hollow.")
+        };
+        let occurred = LocalTime::of(crate::timber::event::actor::desk_moment(now).unwrap());
+        let observed = ObservedPart {
+            code: Some("KZ-0000041".into()),
+            occurred,
+            position: Some(crate::base::geo::position("50.4111", "80.2275", Some("8")).into()),
+            volume_m3: Some(Volume::parse("12.5").unwrap()),
+            what: Observed::NoPapers,
+        };
+        let seen = FindingPersonal {
+            plate: Some("123 ABC 16".into()),
+            photos: vec![PhotoPart {
+                sha256: digest("photo"),
+                taken_at: "2026-11-28T03:58:00.000000Z".into(),
+            }],
+            ..FindingPersonal::of_text("A lorry on the forest road.")
         };
         let events = [
             (
@@ -324,6 +377,15 @@ mod tests {
                 public(FindingEventType::Superseded, FindingState::New),
                 FindingBusiness { by: server, by_version: Some(2), ..business() },
                 None,
+            ),
+            (
+                public(FindingEventType::Opened, FindingState::New),
+                FindingBusiness {
+                    digest: Some(finding_digest(&row)),
+                    observed: Some(observed),
+                    ..business()
+                },
+                Some(seen),
             ),
         ];
         let salts = [

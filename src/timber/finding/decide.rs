@@ -1,20 +1,21 @@
 //! What the party says to a finding, and what an inspector decides.
 
 use super::chain::{EventContent, LockedFinding, lock};
-use super::content::{FindingPersonal, RecordedBy};
+use super::content::{FindingPersonal, RecordPart, RecordedBy};
 use super::draft::{Draft, EvidenceEvent, FindingSubject};
 use super::row::FindingState;
 use super::rules::DECISION_REVERSED;
 use super::write::{NewFinding, store};
 use crate::base::error::{Error, FieldError, Invalid, Result};
 use crate::base::ids::FindingId;
+use crate::base::personal_number;
 use crate::base::units::Text;
 use crate::evidence::chain::{SubjectKind, Tx};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::FindingEventType;
-use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::reader::Reader;
+use chrono::NaiveDate;
 
 /// Maximum number of events that explanations may bring a chain to; more are no explanation.
 const MAX_EVENTS: i32 = 100;
@@ -24,13 +25,7 @@ const MAX_EVENTS: i32 = 100;
 /// # Errors
 /// `looks-like-iin`.
 pub fn refuse_iin(text: &str) -> Result<(), Invalid> {
-    let runs = text.split(|letter: char| !letter.is_ascii_digit());
-    let is_iin = |run: &str| Bin::parse(run).is_ok_and(|number| number.is_person());
-    if runs.into_iter().any(|run| run.len() == 12 && is_iin(run)) {
-        let detail = "This text contains a personal number (IIN), which would stay readable; leave it out.";
-        return Err(Invalid::new("looks-like-iin", detail));
-    }
-    Ok(())
+    if personal_number::is_in(text) { Err(personal_number::refusal()) } else { Ok(()) }
 }
 
 fn conflict(code: &'static str, detail: &'static str) -> Error {
@@ -85,6 +80,8 @@ pub struct Decision<'a> {
     pub reason: &'a Text<5_000>,
     /// The official, if it is not the key's person: name and post.
     pub official: Option<(&'a str, Option<&'a str>)>,
+    /// The official record: number and day.
+    pub act: Option<(&'a str, NaiveDate)>,
     /// The number of events that the inspector had in view.
     pub expected_seq: Option<i32>,
     /// Whether the same request holds the log or the ticket.
@@ -128,7 +125,8 @@ pub async fn decide(
         post: decision.official.and_then(|(_, post)| post).map(str::to_owned),
         ..part
     });
-    let content = EventContent { hold: Some(decision.hold), personal, ..content };
+    let record = decision.act.map(|(number, date)| RecordPart { number: number.to_owned(), date });
+    let content = EventContent { hold: Some(decision.hold), act: record, personal, ..content };
     let by = RecordedBy::from(act);
     let head = locked.record(tx, by, FindingEventType::Decided, decision.state, content).await?;
     sqlx::query!(

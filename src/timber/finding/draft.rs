@@ -4,7 +4,7 @@ use super::inputs::Inputs;
 use super::message;
 use super::rules::{Rule, Severity};
 use crate::base::i18n::Lang;
-use crate::base::ids::{LogId, OrganizationId, TicketId};
+use crate::base::ids::{FindingId, LogId, OrganizationId, TicketId};
 use crate::base::units::Volume;
 use crate::evidence::chain::SubjectKind;
 use std::fmt::Display;
@@ -28,6 +28,12 @@ impl From<LogId> for FindingSubject {
 impl From<TicketId> for FindingSubject {
     fn from(id: TicketId) -> Self {
         Self { kind: SubjectKind::FellingTicket, id: id.0 }
+    }
+}
+
+impl From<FindingId> for FindingSubject {
+    fn from(id: FindingId) -> Self {
+        Self { kind: SubjectKind::Finding, id: id.0 }
     }
 }
 
@@ -69,6 +75,18 @@ pub(super) enum Scope {
     Party,
     /// This one.
     Subject(FindingSubject),
+    /// The finding itself: what it is about is not in the register.
+    Itself,
+}
+
+/// Which organisation a finding questions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Questioned {
+    /// That of the [`super::write::NewFinding`].
+    #[default]
+    OfRecord,
+    /// This one; `None` if none is known.
+    Named(Option<OrganizationId>),
 }
 
 /// A finding before it is stored.
@@ -88,7 +106,9 @@ pub struct Draft {
     pub score: u8,
     /// The volume at stake; by default that of the log.
     pub at_stake: Option<Volume>,
+    pub(super) id: Option<FindingId>,
     pub(super) scope: Scope,
+    pub(super) questioned: Questioned,
     pub(super) key: Option<String>,
     pub(super) evidence: Vec<EvidenceEvent>,
 }
@@ -117,7 +137,9 @@ impl Rule {
             inputs: Inputs::default(),
             score,
             at_stake: None,
+            id: None,
             scope: Scope::Record,
+            questioned: Questioned::OfRecord,
             key: None,
             evidence: Vec::new(),
         }
@@ -191,6 +213,27 @@ impl Draft {
     #[must_use]
     pub fn about(mut self, subject: impl Into<FindingSubject>) -> Self {
         self.scope = Scope::Subject(subject.into());
+        self
+    }
+
+    /// The finding is about nothing that is in the register.
+    #[must_use]
+    pub fn about_itself(mut self) -> Self {
+        self.scope = Scope::Itself;
+        self
+    }
+
+    /// The finding questions this organisation, and none if it is `None`, whatever its record says.
+    #[must_use]
+    pub fn questions(mut self, party: Option<OrganizationId>) -> Self {
+        self.questioned = Questioned::Named(party);
+        self
+    }
+
+    /// The finding gets this id.
+    #[must_use]
+    pub(super) fn with_id(mut self, id: FindingId) -> Self {
+        self.id = Some(id);
         self
     }
 

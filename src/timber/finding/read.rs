@@ -1,16 +1,19 @@
 //! Reading findings.
 
-use super::content::FindingPersonal;
+use super::content::{FindingPersonal, ObservedPart, RecordPart};
+use super::observe::Observed;
+use super::report::{self, ReportView};
 use super::row::{Finding, FindingRow, FindingState, finding_rows};
-use super::rules::{RULES, Severity};
+use super::rules::{CITIZEN_REPORT, OBSERVATION, RULES, Severity};
 use crate::base::error::{Error, Result};
+use crate::base::geo::Position;
 use crate::base::ids::{FindingId, LogId, OrganizationId, TicketId};
-use crate::base::units::utc_text;
+use crate::base::units::{Volume, utc_text};
 use crate::base::vocabulary::vocabulary;
 use crate::evidence::chain::SubjectKind;
 use crate::timber::event::types::FindingEventType;
 use crate::timber::party::reader::Reader;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
@@ -52,7 +55,7 @@ pub struct FindingFilter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FindingCursor {
     /// In order of creation.
-    Time(FindingId),
+    Time(DateTime<Utc>, FindingId),
     /// In the order of rank, of the findings made until this time.
     Rank(DateTime<Utc>, i32, FindingId),
 }
@@ -84,17 +87,19 @@ pub async fn list(
     let organization = filter.organization.map(|id| id.0);
     let severity = filter.severity.map(Severity::as_str);
     let state = filter.state.map(FindingState::as_str);
-    let (until, position) = match (order, after) {
-        (FindingOrder::Time, Some(FindingCursor::Time(id))) => (None, (0, id.0)),
-        (FindingOrder::Rank, Some(FindingCursor::Rank(until, rank, id))) => (Some(until), (rank, id.0)),
-        (FindingOrder::Time, _) => (None, (0, Uuid::nil())),
-        (FindingOrder::Rank, _) => (Some(now), (i32::MAX, Uuid::max())),
+    // Rows with a time after this one in the order of time, until this one in the order of rank.
+    let (time, position) = match (order, after) {
+        (FindingOrder::Time, Some(FindingCursor::Time(at, id))) => (at, (0, id.0)),
+        (FindingOrder::Rank, Some(FindingCursor::Rank(until, rank, id))) => (until, (rank, id.0)),
+        (FindingOrder::Time, _) => (DateTime::UNIX_EPOCH, (0, Uuid::nil())),
+        (FindingOrder::Rank, _) => (now, (i32::MAX, Uuid::max())),
     };
     let rows = match order {
         FindingOrder::Time => {
             finding_rows!(
                 "FROM finding f
-                 WHERE ($1::uuid IS NULL OR f.organization_id = $1) AND ($2::text IS NULL OR f.rule = $2)
+                 WHERE ($1::uuid IS NULL
+                        OR f.organization_id = $1 AND (f.rule <> 'citizen-report' OR f.state <> 'new')) AND ($2::text IS NULL OR f.rule = $2)
                    AND ($3::text IS NULL OR f.severity = $3) AND ($4::text IS NULL OR f.state = $4)
                    AND ($5::uuid IS NULL OR f.organization_id = $5)
                    AND ($6::uuid IS NULL OR f.log_id = $6 OR f.subject_id = $6
@@ -102,8 +107,8 @@ pub async fn list(
                    AND ($7::uuid IS NULL OR f.ticket_id = $7 OR f.subject_id = $7)
                    AND ($8::timestamptz IS NULL OR f.created_at >= $8)
                    AND ($9::timestamptz IS NULL OR f.created_at < $9)
-                   AND f.superseded_at IS NULL AND f.id > $10
-                 ORDER BY f.id LIMIT $11",
+                   AND f.superseded_at IS NULL AND (f.created_at, f.id) > ($10, $11)
+                 ORDER BY f.created_at, f.id LIMIT $12",
                 own,
                 filter.rule.as_deref(),
                 severity,
@@ -113,6 +118,7 @@ pub async fn list(
                 ticket,
                 filter.from,
                 filter.to,
+                time,
                 position.1,
                 limit
             )
@@ -122,7 +128,8 @@ pub async fn list(
         FindingOrder::Rank => {
             finding_rows!(
                 "FROM finding f
-                 WHERE ($1::uuid IS NULL OR f.organization_id = $1) AND ($2::text IS NULL OR f.rule = $2)
+                 WHERE ($1::uuid IS NULL
+                        OR f.organization_id = $1 AND (f.rule <> 'citizen-report' OR f.state <> 'new')) AND ($2::text IS NULL OR f.rule = $2)
                    AND ($3::text IS NULL OR f.severity = $3) AND ($4::text IS NULL OR f.state = $4)
                    AND ($5::uuid IS NULL OR f.organization_id = $5)
                    AND ($6::uuid IS NULL OR f.log_id = $6 OR f.subject_id = $6
@@ -141,7 +148,7 @@ pub async fn list(
                 ticket,
                 filter.from,
                 filter.to,
-                until,
+                time,
                 position.0,
                 position.1,
                 limit
@@ -152,9 +159,9 @@ pub async fn list(
     };
     rows.into_iter()
         .map(|row| {
-            let cursor = match until {
-                None => FindingCursor::Time(row.id),
-                Some(until) => FindingCursor::Rank(until, row.rank, row.id),
+            let cursor = match order {
+                FindingOrder::Time => FindingCursor::Time(row.created_at, row.id),
+                FindingOrder::Rank => FindingCursor::Rank(time, row.rank, row.id),
             };
             Ok(ListedFinding { cursor, finding: row.view()? })
         })
@@ -184,6 +191,42 @@ pub struct FindingDetail {
     pub explanations: Vec<ExplanationView>,
     /// What inspectors decided, in order; the last one stands.
     pub decisions: Vec<DecisionView>,
+    /// What an inspector observed, if that is how the finding was made.
+    pub observation: Option<ObservationView>,
+    /// The reports of buyers, for inspectors; at most the first 1,000.
+    pub reports: Vec<ReportView>,
+}
+
+/// What an inspector observed. Text, plate and photos are for inspectors.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ObservationView {
+    /// What.
+    pub what: Observed,
+    /// When, with the offset that was sent.
+    #[schema(value_type = String, format = DateTime)]
+    pub occurred_at: String,
+    /// Where.
+    pub position: Option<Position>,
+    /// The code that was read.
+    pub code: Option<String>,
+    /// Volume of the wood.
+    pub volume_m3: Option<Volume>,
+    /// In words; null for others than inspectors, and once it was erased.
+    pub text: Option<String>,
+    /// Registration number of the vehicle.
+    pub plate: Option<String>,
+    /// The photos.
+    pub photos: Vec<PhotoView>,
+}
+
+/// A photo of an observation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PhotoView {
+    /// SHA-256 of the file, in hexadecimal digits: `GET /v1/photos/{sha256}`.
+    pub sha256: String,
+    /// When it was taken; UTC with microseconds.
+    #[schema(value_type = String, format = DateTime)]
+    pub taken_at: String,
 }
 
 /// What the questioned organisation said.
@@ -220,6 +263,18 @@ pub struct DecisionView {
     pub official: Option<OfficialView>,
     /// Whether the same request stopped the log or ticket.
     pub hold: bool,
+    /// The official record.
+    pub act: Option<ActView>,
+}
+
+/// An official record (act, protocol).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FindingAct)]
+pub struct ActView {
+    /// Its number.
+    pub number: String,
+    /// Its day.
+    pub date: NaiveDate,
 }
 
 /// An official.
@@ -242,7 +297,9 @@ const MAX_EVIDENCE: i64 = 1_000;
 pub async fn row(db: impl PgExecutor<'_>, reader: Reader, id: FindingId) -> Result<FindingRow> {
     let own = (!reader.inspector).then_some(reader.organization.0);
     finding_rows!(
-        "FROM finding f WHERE f.id = $1 AND ($2::uuid IS NULL OR f.organization_id = $2)",
+        "FROM finding f
+         WHERE f.id = $1 AND ($2::uuid IS NULL
+             OR f.organization_id = $2 AND (f.rule <> 'citizen-report' OR f.state <> 'new'))",
         id.0,
         own
     )
@@ -261,7 +318,58 @@ pub async fn get(db: &mut sqlx::PgConnection, reader: Reader, id: FindingId) -> 
     let legal_basis = RULES.iter().find(|rule| rule.id == row.rule).and_then(|rule| rule.legal_basis);
     let (explanations, decisions) =
         if row.is_opened() { said(&mut *db, reader, id).await? } else { (vec![], vec![]) };
-    Ok(FindingDetail { finding: row.view()?, legal_basis, evidence, explanations, decisions })
+    let observation =
+        if row.rule == OBSERVATION.id { observation(&mut *db, reader, id).await? } else { None };
+    let reports = if row.rule == CITIZEN_REPORT.id && reader.inspector {
+        report::of_finding(&mut *db, id).await?
+    } else {
+        vec![]
+    };
+    let finding = row.view()?;
+    Ok(FindingDetail { finding, legal_basis, evidence, explanations, decisions, observation, reports })
+}
+
+/// What the first event of an observation's chain says.
+async fn observation(
+    db: impl PgExecutor<'_>,
+    reader: Reader,
+    id: FindingId,
+) -> Result<Option<ObservationView>> {
+    #[derive(Deserialize)]
+    struct Members {
+        observed: Option<ObservedPart>,
+    }
+    let row = sqlx::query!(
+        r#"SELECT e.business, p.text AS "personal?", t.text AS "long?"
+           FROM event e LEFT JOIN personal p ON p.id = e.personal_id
+           LEFT JOIN finding_text t ON t.finding_id = e.subject_id AND t.seq = e.seq
+           WHERE e.subject_id = $1 AND e.seq = 1"#,
+        id.0
+    );
+    let Some(row) = row.fetch_optional(db).await? else { return Ok(None) };
+    let corrupt = |_| Error::CorruptRow(format!("event 1 of {id}"));
+    let Some(seen) = serde_json::from_str::<Members>(&row.business).map_err(corrupt)?.observed else {
+        return Ok(None);
+    };
+    let personal = row.personal.filter(|_| reader.inspector);
+    let personal = personal.as_deref().map(serde_json::from_str::<FindingPersonal>).transpose();
+    let personal = personal.map_err(corrupt)?;
+    let text = personal.as_ref().and_then(|part| part.text.clone().or(row.long));
+    let FindingPersonal { plate, photos, .. } = personal.unwrap_or_default();
+    let photos = photos
+        .into_iter()
+        .map(|photo| PhotoView { sha256: photo.sha256.to_string(), taken_at: photo.taken_at });
+    let position = seen.position.map(|at| Position::new(at.lat, at.lon, at.accuracy_m));
+    Ok(Some(ObservationView {
+        what: seen.what,
+        occurred_at: seen.occurred.moment().to_string(),
+        position,
+        code: seen.code,
+        volume_m3: seen.volume_m3,
+        text,
+        plate,
+        photos: photos.collect(),
+    }))
 }
 
 /// The members of an event's parts that explanations and decisions show.
@@ -272,6 +380,7 @@ struct Said {
     appeal: bool,
     #[serde(default)]
     hold: bool,
+    act: Option<RecordPart>,
 }
 
 /// The explanations and decisions of a finding.
@@ -307,7 +416,8 @@ async fn said(
             .filter(|_| reader.inspector)
             .and_then(|part| part.name.map(|name| OfficialView { name, post: part.post }));
         let (state, hold) = (public.state, said.hold);
-        decisions.push(DecisionView { seq, at, organization, state, reason: text, official, hold });
+        let act = said.act.map(|act| ActView { number: act.number, date: act.date });
+        decisions.push(DecisionView { seq, at, organization, state, reason: text, official, hold, act });
     }
     Ok((explanations, decisions))
 }

@@ -52,19 +52,56 @@ pub static NOTES: &[Notes] = &[
         &[("event", "`lost` or `destroyed`")],
         "A held log that disappears without a record.",
     ),
-    notes("no-papers", &[], "Timber that moves without any record, and papers that are made up."),
-    notes("closing-reversed", &[], "A log that is recorded a second time in place of the closed one."),
-    notes("L18", &[], "Volumes declared too small from the start.").judged_by(&[
-        ParameterName::ReturnedVolume,
-        ParameterName::ReturnedShare,
-        ParameterName::ReturnedTimes,
-        ParameterName::ReturnedSerious,
-    ]),
     notes(
         "decision-reversed",
         &[("rule", "rule of the finding that was decided"), ("state", "the new state of that finding")],
         "Findings that were never confirmed although they should have been.",
     ),
+    notes(
+        "observation",
+        &[("what", "what was observed"), ("volume_m3", "volume of the wood, in m³")],
+        "What no inspector looks at.",
+    ),
+    notes(
+        "citizen-report",
+        &[("what", "what the first report says")],
+        "Reports that are made up, and wood that nobody checks.",
+    )
+    .judged_by(&[ParameterName::CitizenReportDays, ParameterName::CitizenReportsPerCode]),
+    notes(
+        "appeal-unanswered",
+        &[("rule", "rule of the finding that was decided"), ("days", "days since the appeal")],
+        "Appeals that were answered without being read.",
+    )
+    .judged_by(&[ParameterName::AppealAnswerDays]),
+    notes(
+        "no-papers",
+        &[("lacks", "`carrier`, `vehicle`, `carrier_and_vehicle` or `document`")],
+        "Papers that are named and do not exist.",
+    ),
+    notes(
+        "closing-reversed",
+        &[("event", "type of the event that was reversed")],
+        "Logs that are sold again without a record.",
+    ),
+    notes(
+        "L18",
+        &[
+            ("case", "`annulled`, `corrected`, or `moved` to another line"),
+            ("returned_m3", "volume that left the line, in m³"),
+            ("permitted_m3", "volume that the line permits, in m³"),
+            ("earlier", "how often corrections of the ticket returned volume before"),
+            ("species", "species of the other line"),
+            ("wood", "wood of the other line"),
+        ],
+        "Volumes declared too small from the start.",
+    )
+    .judged_by(&[
+        ParameterName::ReturnedVolume,
+        ParameterName::ReturnedShare,
+        ParameterName::ReturnedTimes,
+        ParameterName::ReturnedSerious,
+    ]),
     notes(
         "L6",
         &[

@@ -156,19 +156,49 @@ pub const DECISION_REVERSED: Rule = Rule {
     about: "A decision that had confirmed a finding was changed.",
 };
 
+/// What an inspector observed outside the records.
+pub const OBSERVATION: Rule = Rule {
+    id: "observation",
+    version: 1,
+    severity: Severity::Serious,
+    legal_basis: None,
+    about: "An inspector observed wood without marks, an unknown seal, a load without papers, or something else.",
+};
+
+/// Buyers' reports about one code.
+pub const CITIZEN_REPORT: Rule = Rule {
+    id: "citizen-report",
+    version: 1,
+    severity: Severity::Notice,
+    legal_basis: None,
+    about: "A buyer reported that wood or its seal is not as the record says.",
+};
+
+/// Nobody decided upon an appeal.
+pub const APPEAL_UNANSWERED: Rule = Rule {
+    id: "appeal-unanswered",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "An appeal against a decision on a finding was not answered for 15 days.",
+};
+
 mod custody;
 pub use custody::{
-    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, SEAL_OF_NO_LOG, closing_reversed, no_papers,
-    returned_volume, seal_of_no_log,
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG,
+    closing_reversed, no_papers, returned_volume, seal_of_no_log,
 };
 
 /// Every rule.
-pub static RULES: [Rule; 29] = [
+pub static RULES: [Rule; 32] = [
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
     DECISION_REVERSED,
+    OBSERVATION,
+    CITIZEN_REPORT,
+    APPEAL_UNANSWERED,
     NO_PAPERS,
     CLOSING_REVERSED,
     SEAL_OF_NO_LOG,

@@ -2,7 +2,7 @@
 
 use super::chain;
 use super::content::RecordedBy;
-use super::draft::{Draft, EvidenceEvent, FindingSubject, Scope};
+use super::draft::{Draft, EvidenceEvent, FindingSubject, Questioned, Scope};
 pub use super::row::Finding;
 use super::row::{FindingRow, FindingState, finding_rows};
 use super::rules::Severity;
@@ -33,7 +33,7 @@ pub struct NewFinding {
 struct Prepared {
     id: FindingId,
     draft: Draft,
-    party: OrganizationId,
+    party: Option<OrganizationId>,
     subject: FindingSubject,
     key: String,
     log: Option<(LogId, u32)>,
@@ -48,13 +48,18 @@ type Identity = (String, Uuid, String);
 impl Prepared {
     fn of(new: NewFinding, organization: OrganizationId) -> Self {
         let NewFinding { mut draft, log, ticket, party } = new;
-        let (id, party) = (FindingId::new(), party.unwrap_or(organization));
+        let id = draft.id.unwrap_or_default();
+        let party = match draft.questioned {
+            Questioned::OfRecord => Some(party.unwrap_or(organization)),
+            Questioned::Named(party) => party,
+        };
         let of_ticket = ticket.map(FindingSubject::from);
         let subject = match draft.scope {
             Scope::Record => log.map(|(log, _)| log.into()).or(of_ticket),
             Scope::Ticket => of_ticket,
             Scope::Party => None,
             Scope::Subject(subject) => Some(subject),
+            Scope::Itself => Some(id.into()),
         };
         let key = match (draft.key.take(), log) {
             (Some(key), _) => key,
@@ -63,7 +68,7 @@ impl Prepared {
         };
         let mut evidence = std::mem::take(&mut draft.evidence);
         evidence.extend(log.filter(|(_, seq)| *seq > 0).map(|(log, seq)| EvidenceEvent::of(log, seq)));
-        let subject = subject.unwrap_or_else(|| party.into());
+        let subject = subject.or(party.map(FindingSubject::from)).unwrap_or_else(|| id.into());
         Self { id, draft, party, subject, key, log, ticket, evidence, count: 1 }
     }
 
@@ -163,7 +168,7 @@ async fn insert(tx: &mut Tx<'_>, new: &[Prepared], now: DateTime<Utc>) -> Result
     let ranks: Vec<i32> = new.iter().map(|one| rank(one.draft.severity, one.draft.score, None)).collect();
     let volumes: Vec<Option<Decimal>> =
         new.iter().map(|one| one.draft.at_stake.map(|volume| volume.decimal())).collect();
-    let parties: Vec<Uuid> = new.iter().map(|one| one.party.0).collect();
+    let parties: Vec<Option<Uuid>> = new.iter().map(|one| one.party.map(|party| party.0)).collect();
     let kinds: Vec<i16> = new.iter().map(|one| i16::from(one.subject.kind.byte())).collect();
     let subjects: Vec<Uuid> = new.iter().map(|one| one.subject.id).collect();
     let keys: Vec<&str> = new.iter().map(|one| one.key.as_str()).collect();
@@ -199,7 +204,7 @@ async fn insert(tx: &mut Tx<'_>, new: &[Prepared], now: DateTime<Utc>) -> Result
                       + 10 * party.times::integer,
                   new.party, new.kind, new.subject, new.key, new.count, new.log, new.seq, new.ticket, new.inputs,
                   new.detail, new.salt, $19
-           FROM new JOIN party ON party.id = new.party LEFT JOIN log ON log.id = new.log
+           FROM new JOIN party ON party.id IS NOT DISTINCT FROM new.party LEFT JOIN log ON log.id = new.log
            ORDER BY new.rule, new.subject, new.key COLLATE "C"
            ON CONFLICT (rule, subject_id, key) DO UPDATE SET count = f.count + excluded.count
            RETURNING f.id AS "id: _", f.rule, f.version, f.severity AS "severity: Severity", f.score, f.rank,
@@ -214,7 +219,7 @@ async fn insert(tx: &mut Tx<'_>, new: &[Prepared], now: DateTime<Utc>) -> Result
         &scores,
         &ranks,
         &volumes as &[Option<Decimal>],
-        &parties,
+        &parties as &[Option<Uuid>],
         &kinds,
         &subjects,
         &keys as &[&str],

@@ -50,6 +50,12 @@ vocabulary! {
         StackPieceMaxM3 = "stack-piece-max-m3",
         /// Volume of a piece above which a stack of commercial wood is a finding.
         CommercialPieceMaxM3 = "commercial-piece-max-m3",
+        /// For how many days buyers' reports are kept that no inspector has opened.
+        CitizenReportDays = "citizen-report-days",
+        /// How many buyers' reports about one code are stored in 24 hours.
+        CitizenReportsPerCode = "citizen-reports-per-code",
+        /// In how many days an appeal against a decision on a finding must be answered.
+        AppealAnswerDays = "appeal-answer-days",
         /// The fastest that a lorry travels from place to place.
         JourneyKmh = "journey-kmh",
         /// Distance that two positions may be apart although the log did not move.
@@ -221,6 +227,18 @@ impl ParameterName {
             Self::StackPieceMaxM3 => {
                 let about = "Highest volume of a piece of a stack";
                 definition((about, "m³"), 4, 2000, (1, 100_000))
+            }
+            Self::CitizenReportDays => {
+                let about = "Days for which buyers' reports are kept that no inspector has opened";
+                definition((about, "days"), 0, 180, (1, 180))
+            }
+            Self::CitizenReportsPerCode => {
+                let about = "Buyers' reports about one code that are stored in 24 hours";
+                definition((about, "reports"), 0, 10, (1, 100))
+            }
+            Self::AppealAnswerDays => {
+                let about = "Days in which an appeal against a decision on a finding must be answered";
+                definition((about, "days"), 0, 15, (1, 60))
             }
             Self::CommercialPieceMaxM3 => {
                 let about = "Volume of a piece above which a stack of commercial wood is a finding";

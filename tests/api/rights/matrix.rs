@@ -37,7 +37,7 @@ const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
 
 /// A route without an object in its path, and the statuses of a request with the body `{}` (GET: without a
 /// body).
-const PLAIN: [(&str, &str, Statuses); 20] = [
+const PLAIN: [(&str, &str, Statuses); 22] = [
     ("GET", "/v1/organizations", TOKEN),
     ("POST", "/v1/organizations", OPERATOR),
     ("GET", "/v1/me", TOKEN),
@@ -56,6 +56,8 @@ const PLAIN: [(&str, &str, Statuses); 20] = [
     ("GET", "/v1/logs", [403, 200, 200, 200, 200, 401]),
     ("GET", "/v1/events", [403, 403, 403, 403, 200, 401]),
     ("GET", "/v1/findings", TOKEN),
+    ("POST", "/v1/findings", [403, 403, 403, 403, 422, 401]),
+    ("POST", "/v1/photos", [415, 415, 415, 415, 415, 401]),
     ("GET", "/v1/rules", TOKEN),
     ("POST", "/v1/verify", ANY_ROLE),
 ];
@@ -79,6 +81,8 @@ enum Object {
     Log,
     /// A finding about that log, which an inspector has decided.
     Finding,
+    /// A photo that the inspector has uploaded.
+    Photo,
 }
 
 /// A route with an object in its path.
@@ -98,7 +102,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// The rows are ordered so that no request uses up an object that a later request needs.
-const NAMED: [Named; 33] = [
+const NAMED: [Named; 36] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -269,10 +273,35 @@ const NAMED: [Named; 33] = [
         foreign: [403, 403, 403, 403, 200, 401],
         absent: [403, 403, 403, 403, 404, 401],
     },
+    // The finding is not one of buyers' reports.
+    Named {
+        method: "POST",
+        path: "/v1/findings/{id}/open",
+        object: Object::Finding,
+        empty: None,
+        own: [403, 403, 403, 403, 409, 401],
+        foreign: [403, 403, 403, 403, 409, 401],
+        absent: [403, 403, 403, 403, 404, 401],
+    },
+    // The inspector has uploaded it, so it is foreign to all others.
+    Named {
+        absent: ABSENT,
+        ..get("/v1/photos/{sha256}", Object::Photo, [404, 404, 404, 404, 200, 401], INSPECTOR_ONLY)
+    },
     // Public: the seal's code is enough.
     Named { absent: [404; 6], ..get("/v1/logs/{code}/proof", Object::Log, ANYONE, ANYONE) },
     // The check is public for any seal. An absent seal gets a verdict too, so the status is 200.
     Named { absent: ANYONE, ..get("/v1/verify/{code}", Object::Seal, ANYONE, ANYONE) },
+    // Public; the first three are taken, then the limit of the address is reached. It comes after the check of the body.
+    Named {
+        method: "POST",
+        path: "/v1/verify/{code}/report",
+        object: Object::Seal,
+        empty: Some([422; 6]),
+        own: [202, 202, 202, 429, 429, 429],
+        foreign: [429; 6],
+        absent: [429; 6],
+    },
 ];
 
 /// A valid body for a route, for a caller with this role.
@@ -280,6 +309,8 @@ fn body(path: &str, role: &str) -> Value {
     match path.rsplit('/').next() {
         Some("explanation") => json!({"text": "Қабығы түсіп қалған"}),
         Some("decision") => json!({"state": "explained", "reason": "Өлшенді"}),
+        Some("open") => json!({}),
+        Some("report") => json!({"what": "other"}),
         Some("keys") => json!({"label": "Планшет 1"}),
         Some("extend") => json!({"felling_until": "2027-01-31", "reason": "Қар"}),
         Some("cancel") => json!({"reason": "Өрт"}),
@@ -297,6 +328,8 @@ struct Cast {
     theirs: Felled,
     /// A finding about our log, and one about theirs.
     findings: [String; 2],
+    /// SHA-256 of a photo of the inspector.
+    photo: String,
 }
 
 impl Cast {
@@ -331,7 +364,9 @@ impl Cast {
             Some(ours.inspector.clone()),
             None,
         ];
-        Self { world, callers, ours, theirs, findings }
+        let photo = crate::reports::photo(&world, &ours.inspector, b"matrix").await.expect(201);
+        let photo = photo["sha256"].as_str().unwrap().to_owned();
+        Self { world, callers, ours, theirs, findings, photo }
     }
 
     /// The id or code to put into a path: of an object of the caller's side if `own`, otherwise of a foreign
@@ -354,6 +389,7 @@ impl Cast {
             }
             Object::Harvest => of.harvest["id"].as_str().unwrap().to_owned(),
             Object::Log => of.logs[0].clone(),
+            Object::Photo => self.photo.clone(),
             Object::Finding => self.findings[usize::from(!own)].clone(),
         }
     }
@@ -404,6 +440,7 @@ async fn forest_owner(world: &World) -> Org {
 fn absent(object: Object) -> &'static str {
     match object {
         Object::Seal | Object::Log => "KZ999999999",
+        Object::Photo => "00000000000000000000000000000000000000000000000000000000000000aa",
         _ => "01999999-9999-7999-8999-999999999999",
     }
 }

@@ -37,9 +37,10 @@ pub(super) static SURVEILLANCE: &[Notes] = &[
         &[
             (
                 "case",
-                "`void`: put on when void; `seen`: found on a log when void; `twice`: on two logs; `stock`: of another's stock; `checked`: checked by buyers when void",
+                "`annulled`: used although its entry is annulled; `void`: put on when void; `seen`: found on a log when void; `twice`: on two logs; `stock`: of another's stock; `checked`: checked by buyers when void",
             ),
             SEAL,
+            EVENT,
             ("reason", "why the seal is void"),
             CASE_DAY,
             CHECKS,
