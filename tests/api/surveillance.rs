@@ -280,7 +280,7 @@ async fn a_response_is_repeated_without_findings_that_came_later() {
         let request = axum::http::Request::post("/v1/custody-events")
             .header("authorization", format!("Bearer {}", felled.inspector.token))
             .header("content-type", "application/json")
-            .header("idempotency-key", "once")
+            .header("idempotency-key", "inspection-0001")
             .body(axum::body::Body::from(body.to_string()))
             .unwrap();
         world.send(request).await.expect(201)

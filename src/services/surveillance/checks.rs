@@ -2,10 +2,11 @@
 //! addresses.
 //!
 //! They are counted in memory and written once a minute with one statement; a kill loses up to a minute, and
-//! codes beyond [`MAX_COUNTS`] in a minute are lost. No address is kept: a block is a keyed hash, whose key
-//! lives in memory for one day. Rows are kept for 90 days. These counts are no events, so what follows from
+//! codes beyond [`MAX_COUNTS`] in a minute are lost. No address is kept: a block is a keyed hash, and the
+//! key lives in memory for one day. Rows are kept for 90 days. These counts are no events, so what follows from
 //! them is never more than a notice, and `fsck` cannot recompute it.
 
+use super::leaf::day_of;
 use crate::base::error::Result;
 use crate::base::ids::{LogId, OrganizationId};
 use crate::evidence::chain::{Salt, SubjectKind, Tx};
@@ -83,7 +84,7 @@ fn block_of(address: IpAddr) -> Vec<u8> {
 
 /// The day in Kazakhstan.
 fn day_at(time: DateTime<Utc>) -> NaiveDate {
-    (time + TimeDelta::hours(5)).date_naive()
+    NaiveDate::from_num_days_from_ce_opt(day_of(time.timestamp_micros())).unwrap_or_default()
 }
 
 impl Checks {
