@@ -625,7 +625,7 @@ async fn fsck_finds_roles_and_settings_that_are_not_as_set_up() {
         sqlx::raw_sql("SAVEPOINT unaltered").execute(&mut superuser).await.expect("saved");
         sqlx::raw_sql(*change).execute(&mut superuser).await.expect(change);
         let lines = found(&mut superuser).await;
-        if !lines.iter().any(|line| line.starts_with(&format!("{begins}: "))) {
+        if !lines.iter().any(|line| line.starts_with(begins)) {
             missed.push(format!("{change}: {lines:#?}"));
         }
         sqlx::raw_sql("ROLLBACK TO unaltered").execute(&mut superuser).await.expect("rolled back");

@@ -69,6 +69,22 @@ finding-L18-v1 = { $case ->
     [moved] { $returned_m3 } m³ moved from a line of { $permitted_m3 } m³ to { $species } ({ $wood }); corrections of this ticket returned volume before: { $earlier }.
    *[corrected] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by a correction; corrections of this ticket returned volume before: { $earlier }.
 }
+finding-no-allowable-cut-v1 = The issuer has no allowable cut for { $years }.
+finding-harvest-in-ban-v1 = It was felled on { $felled_on }, a day on which felling is banned there.
+finding-area-unlike-plot-v1 = The ticket states { $stated_ha } ha; its plot has { $plot_ha } ha.
+finding-plots-overlap-v1 = Its plot shares { $shared_ha } ha ({ $share_percent } % of the smaller one) with that of ticket { $ticket }.
+finding-plot-replaced-v1 = { $case ->
+    [after] The plot of the ticket ({ $had_ha } ha) was replaced after the first harvest by one of { $has_ha } ha.
+   *[before] The plot of the ticket ({ $had_ha } ha) was replaced before the first harvest by one of { $has_ha } ha.
+}
+finding-export-unspecified-v1 = { $lacks ->
+    [country] The export states no country.
+    [hs] The export states no HS code.
+   *[country_and_hs] The export states neither country nor HS code.
+}
+finding-export-permit-v1 = It was exported by permit { $permit } while export is banned (document { $document }).
+finding-export-before-ban-v1 = An export of { $exported_on } was recorded after it was banned (document { $document }).
+finding-sale-without-buyer-v1 = The sale names neither a buyer nor a document.
 finding-L3-v1 = { $case ->
     [species] An inspector saw the seal on wood of another species than recorded.
     [both] An inspector saw the seal on wood of another species and other measures than recorded.

@@ -63,6 +63,22 @@ finding-L18-v1 = { $case ->
     [moved] { $permitted_m3 } м³ жолдан { $returned_m3 } м³ { $species } ({ $wood }) жолына көшірілді; бұған дейін осы билет бойынша қайтарулар: { $earlier }.
    *[corrected] Түзету арқылы { $permitted_m3 } м³ жолдан { $returned_m3 } м³ алынды; бұған дейін осы билет бойынша қайтарулар: { $earlier }.
 }
+finding-no-allowable-cut-v1 = Билет берушінің { $years } жылға есептік кеспеағашы жоқ.
+finding-harvest-in-ban-v1 = { $felled_on } күні кесілген, ол күні онда кесуге тыйым салынған.
+finding-area-unlike-plot-v1 = Билетте { $stated_ha } га көрсетілген, учаскенің ауданы { $plot_ha } га.
+finding-plots-overlap-v1 = Учаске { $ticket } билетінің учаскесімен { $shared_ha } га қабаттасады (кішісінің { $share_percent } %).
+finding-plot-replaced-v1 = { $case ->
+    [after] Билеттің учаскесі ({ $had_ha } га) алғашқы дайындаудан кейін { $has_ha } га учаскемен ауыстырылды.
+   *[before] Билеттің учаскесі ({ $had_ha } га) алғашқы дайындауға дейін { $has_ha } га учаскемен ауыстырылды.
+}
+finding-export-unspecified-v1 = { $lacks ->
+    [country] Әкету жазбасында ел көрсетілмеген.
+    [hs] Әкету жазбасында СЭҚ ТН коды көрсетілмеген.
+   *[country_and_hs] Әкету жазбасында ел де, СЭҚ ТН коды да көрсетілмеген.
+}
+finding-export-permit-v1 = Әкетуге тыйым салынған кезде { $permit } рұқсатымен әкетілді (құжат { $document }).
+finding-export-before-ban-v1 = { $exported_on } күнгі әкету тыйым салынғаннан кейін жазылды (құжат { $document }).
+finding-sale-without-buyer-v1 = Сатуда сатып алушы да, құжат та аталмаған.
 finding-L3-v1 = { $case ->
     [species] Инспектор пломбаны жазылғаннан басқа түрлі ағаштан көрді.
     [both] Инспектор пломбаны түрі де, өлшемі де жазылғаннан басқа ағаштан көрді.

@@ -72,6 +72,22 @@ finding-L18-v1 = { $case ->
     [moved] Со строки в { $permitted_m3 } м³ перенесено { $returned_m3 } м³ на { $species } ({ $wood }); возвратов объёма по этому билету прежде: { $earlier }.
    *[corrected] Исправлением со строки в { $permitted_m3 } м³ снято { $returned_m3 } м³; возвратов объёма по этому билету прежде: { $earlier }.
 }
+finding-no-allowable-cut-v1 = У выдавшего билет нет расчётной лесосеки на { $years }.
+finding-harvest-in-ban-v1 = Срублено { $felled_on }, в день, когда рубка там запрещена.
+finding-area-unlike-plot-v1 = В билете указано { $stated_ha } га, площадь участка { $plot_ha } га.
+finding-plots-overlap-v1 = Участок перекрывается на { $shared_ha } га ({ $share_percent } % меньшего) с участком билета { $ticket }.
+finding-plot-replaced-v1 = { $case ->
+    [after] Участок билета ({ $had_ha } га) после первой заготовки заменён участком в { $has_ha } га.
+   *[before] Участок билета ({ $had_ha } га) до первой заготовки заменён участком в { $has_ha } га.
+}
+finding-export-unspecified-v1 = { $lacks ->
+    [country] В записи о вывозе не указана страна.
+    [hs] В записи о вывозе не указан код ТН ВЭД.
+   *[country_and_hs] В записи о вывозе не указаны ни страна, ни код ТН ВЭД.
+}
+finding-export-permit-v1 = Вывезено по разрешению { $permit } во время запрета на вывоз (документ { $document }).
+finding-export-before-ban-v1 = Вывоз от { $exported_on } записан после запрета (документ { $document }).
+finding-sale-without-buyer-v1 = В продаже не названы ни покупатель, ни документ.
 finding-L3-v1 = { $case ->
     [species] Инспектор видел пломбу на древесине другой породы, чем записано.
     [both] Инспектор видел пломбу на древесине другой породы и других размеров, чем записано.

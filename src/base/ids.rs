@@ -102,6 +102,10 @@ ids! {
     FindingId,
     /// A buyer's report.
     ReportId,
+    /// A ban on felling or export.
+    BanId,
+    /// An annual allowable cut.
+    CutId,
 }
 
 impl FindingId {

@@ -1,7 +1,7 @@
 //! Quantities, times and texts. Each is parsed once, when a request is read, and is exact from then on.
 //!
 //! Quantities are decimals, never floats: [`Volume`] m³ (4 decimals), [`Length`] m (2), [`Diameter`] cm
-//! (1), [`Area`] ha (4), and the integer [`Pieces`]. More decimals are refused, never rounded, so that
+//! (1), [`Area`] ha (4), [`Amount`] (4, the value of a parameter), and the integer [`Pieces`]. More decimals are refused, never rounded, so that
 //! the value that is stored, summed and hashed is the value that was sent. `Display` is the minimal form
 //! of the chain (`0.33`, `5`); JSON responses are numbers of the same digits.
 //!
@@ -15,7 +15,9 @@ pub use text::{Note, Text, lost_letters};
 pub use time::{KAZAKHSTAN_OFFSET_MINUTES, LocalDate, Moment, serialize_utc, utc_text};
 
 use crate::base::error::Invalid;
+use crate::base::number_text::NumberText;
 use rust_decimal::Decimal;
+use std::num::IntErrorKind;
 
 /// The largest amount of any quantity, in whole units; larger sums are refused, not wrapped.
 const CEILING: i64 = 1_000_000_000;
@@ -35,44 +37,30 @@ struct Digits {
     shift: i64,
 }
 
-/// Splits the text of a JSON number into its digits.
+/// Reads the text of a JSON number.
 ///
 /// Leading zeros are accepted (spreadsheets write them). `1e999999999` is cheap: the exponent is
 /// compared, never expanded.
 fn read(text: &str) -> Option<Digits> {
-    let (negative, rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (rest, None),
-    };
-    let (integer, fraction) = match mantissa.split_once('.') {
-        Some((_, "")) => return None,
-        Some(parts) => parts,
-        None => (mantissa, ""),
-    };
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) {
+    let NumberText { negative, integer, fraction, exponent } = NumberText::split(text);
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !all_digits(integer) || !fraction.is_none_or(all_digits) {
         return None;
     }
     let exponent = match exponent {
         None => 0,
-        Some(text) => {
-            let (sign, magnitude) = match text.as_bytes() {
-                [b'-', ..] => (-1, &text[1..]),
-                [b'+', ..] => (1, &text[1..]),
-                _ => (1, text),
-            };
-            if magnitude.is_empty() || !all_digits(magnitude) {
-                return None;
-            }
-            // An exponent too large for i32 is replaced by i32's maximum. The result is the same: no mantissa
-            // that fits in a request body has enough digits to make up for it.
-            sign * magnitude.parse::<i32>().map_or(i64::from(i32::MAX), i64::from)
-        }
+        // An exponent too large for i32 is replaced by i32's maximum. The result is the same: no mantissa
+        // that fits in a request body has enough digits to make up for it.
+        Some(text) => match text.parse::<i64>() {
+            Ok(exponent) => exponent.clamp(-i64::from(i32::MAX), i64::from(i32::MAX)),
+            Err(error) => match error.kind() {
+                IntErrorKind::PosOverflow => i64::from(i32::MAX),
+                IntErrorKind::NegOverflow => -i64::from(i32::MAX),
+                _ => return None,
+            },
+        },
     };
+    let fraction = fraction.unwrap_or_default();
     let mut significant: Vec<u8> = integer
         .bytes()
         .chain(fraction.bytes())
@@ -317,6 +305,11 @@ quantity! {
     Area, "area", "ha", scale 4, from 1 to 10_000_000_000, example 3.75
 }
 
+quantity! {
+    /// Value of a parameter in the parameter's own unit, 4 decimals, 0 to 1,000,000.
+    Amount, "value", "units", scale 4, from 0 to 10_000_000_000, example 72
+}
+
 impl Volume {
     /// The sum; `None` beyond a thousand million m³.
     #[must_use]
@@ -452,7 +445,7 @@ impl utoipa::PartialSchema for Pieces {
 
 impl utoipa::ToSchema for Pieces {}
 
-crate::base::input::parse_number!(Volume, Length, Diameter, Area, Pieces);
+crate::base::input::parse_number!(Volume, Length, Diameter, Area, Amount, Pieces);
 
 #[cfg(test)]
 mod tests;

@@ -7,4 +7,5 @@ pub mod demo_keys;
 pub mod erase;
 pub mod fsck;
 pub mod publisher;
+pub mod rulebook;
 pub mod serve;

@@ -14,6 +14,7 @@ use crate::base::units::Text;
 use crate::commands::demo_keys;
 use crate::commands::fsck::guards::{self, Guards};
 use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
+use crate::commands::rulebook;
 use crate::db::{self, Database, Mode, OpenError};
 use crate::evidence::idempotency::secret;
 use crate::evidence::register::published::Published;
@@ -375,6 +376,7 @@ pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Boots
     let made = bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?;
     // The marking key is recorded on the operator's chain, so the operator must exist first.
     marking_key::register(&app.pool, &app.signing_key, app.clock.now()).await?;
+    rulebook::begin(app, &made).await?;
     Ok(made)
 }
 
@@ -501,6 +503,7 @@ impl Ready {
         tasks.spawn(app.checks.clone().write_every_minute(app.pool.clone()));
         let (rulebook, clock) = (app.rulebook.clone(), app.clock.clone());
         tasks.spawn(runner::serve(app.pool.clone(), rulebook, clock, database.service_options()));
+        tasks.spawn(rulebook::read_again(app.clone()));
         let health = router::health(&app);
         if let Some(probe_server) = probe_server {
             tracing::info!(address = %probe_server.local_addr(), "/healthz and /readyz have their own listener");

@@ -3,9 +3,9 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, finding_decisions, findings, harvests, keys, logs, observations,
-    organizations, photos, proofs, reference, reports, seal_batches, seal_moves, seals, ticket_changes,
-    verify,
+    allowable_cuts, bans, custody_events, events, felling_tickets, finding_decisions, findings, harvests,
+    keys, logs, observations, organizations, parameters, photos, proofs, reference, reports, seal_batches,
+    seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems};
@@ -52,6 +52,7 @@ pub const METRICS_PATH: &str = "/metrics";
         crate::http::core::paging::Limit,
         crate::http::core::query::EvidenceLevel,
         crate::http::api::events::OrganizationFilter,
+        crate::http::api::felling_tickets::TicketHolder,
         crate::http::api::logs::HolderFilter,
         crate::http::api::logs::TicketFilter
     )),
@@ -125,6 +126,13 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(ticket_changes::cancel_felling_ticket),
         routes!(ticket_changes::hold_felling_ticket),
         routes!(ticket_changes::release_felling_ticket),
+        routes!(ticket_changes::replace_felling_ticket_plot),
+        // what the operator decides
+        routes!(parameters::list_parameters),
+        routes!(parameters::set_parameter),
+        routes!(bans::create_ban, bans::list_bans),
+        routes!(bans::end_ban),
+        routes!(allowable_cuts::set_allowable_cut, allowable_cuts::list_allowable_cuts),
         // seals
         routes!(seals::list_seals),
         routes!(seal_batches::register_seals).layer(batch_body()),

@@ -14,7 +14,10 @@
 //!   responses are compared: of the addresses that have more connections than the new connection's address,
 //!   the one with the most of them loses the connection that has been waiting to write for the longest time.
 //!
-//! Silent connections and unread responses therefore cost other clients nothing, however many of them some
+//! The last eighth of the listener's limit is for addresses with few connections: for any other address, the limit
+//! is exceeded before. Requests in progress from a few addresses therefore leave room for a client of another one.
+//!
+//! Silent connections and unread responses cost other clients nothing, however many of them some
 //! addresses have. A connection with a request that is being handled is never closed for a new one. Connections
 //! without an address (of trusted proxies, where each carries the requests of many clients) have no limit per
 //! address and are not closed.
@@ -28,6 +31,9 @@ use tokio::time::Instant;
 
 /// How many of the connections that have been idle for the longest time are compared by their addresses.
 const CANDIDATES: usize = 64;
+
+/// An address with fewer connections than this has the whole limit of the listener.
+const FEW: usize = 8;
 
 /// The open connections. Clones share them.
 #[derive(Clone, Debug)]
@@ -90,7 +96,8 @@ impl Connections {
         if address.is_some() && of_address >= open.per_address {
             open.close_longest_idle_of(address)?;
         }
-        if open.all.len() >= open.limit {
+        let reserved = if of_address < FEW { 0 } else { open.limit / 8 };
+        if open.all.len() >= open.limit - reserved {
             open.close_one_of_the_longest_idle().or_else(|| open.close_one_unread(of_address))?;
         }
         let (close, closed) = oneshot::channel();
@@ -304,6 +311,20 @@ mod tests {
         assert!(connections.admit(ip(3)).is_none(), "the end of a response is still being sent");
         third.waits_to_write(false);
         assert!(connections.admit(ip(3)).is_some());
+    }
+
+    #[test]
+    fn requests_of_one_address_leave_an_eighth_for_others() {
+        let connections = Connections::new(80, 80);
+        let requests = |n: u8| {
+            let begun = || connections.admit(ip(n)).inspect(|(seat, _)| assert!(seat.begin()));
+            std::iter::from_fn(begun).collect::<Vec<_>>()
+        };
+        let flood = requests(1);
+        assert_eq!(flood.len(), 70);
+        let client = requests(2);
+        assert_eq!(client.len(), FEW);
+        assert_eq!(requests(3).len(), 2, "the limit is reached");
     }
 
     #[test]

@@ -27,11 +27,12 @@ use crate::timber::custody::record::{
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A write request that may be batched.
@@ -56,8 +57,8 @@ pub const MAX_LOGS: usize = 100;
 pub fn is_batchable(request: &NewCustodyEvent) -> bool {
     use LogEventType as E;
     // A batch updates only a log's status, parties, pending transfer, carrier, vehicle and last event. The
-    // events listed here also change other data, such as the timber data, the seal or a hold.
-    // An unloading needs the log's chain.
+    // events listed here also change other data, such as the timber data, the seal or a hold, or have a personal
+    // part, or need further reads (the export bans, the chain of an unloaded log).
     let special = matches!(
         request.r#type,
         E::Corrected
@@ -68,6 +69,8 @@ pub fn is_batchable(request: &NewCustodyEvent) -> bool {
             | E::Unloaded
             | E::Seized
             | E::Confiscated
+            | E::Exported
+            | E::Sold
     );
     !special && request.device.is_none() && request.logs.len() <= MAX_LOGS
 }
@@ -88,6 +91,7 @@ pub struct GroupCommit {
     past: Vec<(LogId, OrganizationId, u32)>,
     operations: OperationRows,
     now: DateTime<Utc>,
+    parameters: Arc<Parameters>,
 }
 
 #[derive(Default)]
@@ -123,7 +127,7 @@ impl GroupCommit {
         let mut rows: HashMap<usize, LockedLog> = lock_free(tx, to_lock).await?.into_iter().collect();
         // The time is read after taking the locks: no event may have an earlier time of receipt than the
         // event before it in its chain, which another transaction may just have committed.
-        let mut batch = Self { now: rulebook.now(), ..Self::default() };
+        let mut batch = Self { now: rulebook.now(), parameters: rulebook.parameters(), ..Self::default() };
         let mut taken = HashSet::new();
         let mut made = Vec::with_capacity(writes.len());
         for (write, span) in writes.iter().zip(spans) {
@@ -152,7 +156,8 @@ impl GroupCommit {
             return None;
         }
         let operation = request.operation_id.unwrap_or_default();
-        let recorder = Recorder::new(caller, request, others, operation, self.now);
+        let parameters = Arc::clone(&self.parameters);
+        let recorder = Recorder::new(caller, request, others, operation, self.now, parameters);
         let mut plans = Vec::with_capacity(rows.len());
         for row in rows {
             let access = access(caller, &row)?;
@@ -215,7 +220,7 @@ impl GroupCommit {
     /// Database errors; among them a unique violation if an operation id or idempotency key was used in the
     /// meantime.
     pub async fn store(self, tx: &mut Tx<'_>, responses: Vec<StoredResponse>) -> Result<()> {
-        let Self { events, logs, past, operations, now } = self;
+        let Self { events, logs, past, operations, now, .. } = self;
         let stored = sqlx::query_file!(
             "src/services/group_commit.sql",
             &events.subject,

@@ -95,6 +95,7 @@ pub fn names(finding: &FsckError, table: &str, before: &Value) -> bool {
         "operation" => vec![text("operation_id")],
         "leaf" | "leaf_queue" => vec![format!("{}/{}", text("subject_id"), before["seq"])],
         "register" => vec!["size".into(), "complete".into(), "one".into()],
+        "parameter" => vec![format!("{}/{}", text("name"), text("valid_from"))],
         "marking_key" => vec![text("key_id")],
         "personal" => vec![text("id"), before["of"].as_str().unwrap_or("-").to_owned()],
         _ => vec![text("id")],

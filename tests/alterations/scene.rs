@@ -129,6 +129,32 @@ impl Scene {
         });
         post(&world, "/v1/felling-tickets", &forest_owner, plotted).await;
 
+        let decided = json!({"kind": "other", "number": "18-02/1", "issued_on": "2026-10-01"});
+        let body = json!({"value": 8, "valid_from": "2026-10-06", "document": decided});
+        let ban = json!({
+            "kind": "felling", "region": "KZ-63", "forest_owner_bin": forest_owner.bin, "species": "betula_pendula",
+            "from": "2027-04-01", "until": "2027-05-31", "existing_tickets": true, "document": decided
+        });
+        let path = format!(
+            "/v1/bans/{}/end",
+            post(&world, "/v1/bans", &operator, ban).await["id"].as_str().unwrap()
+        );
+        post(&world, &path, &operator, json!({"reason": "Бұйрықтың күші жойылды"})).await;
+        let ban = json!({
+            "kind": "export", "hs": ["4403", "4401"], "from": "2027-04-01", "until": "2027-05-31",
+            "document": {"kind": "act", "number": "7"}
+        });
+        post(&world, "/v1/bans", &operator, ban).await;
+        for forestry in [Some("Бородулиха"), None] {
+            let cut = json!({
+                "forest_owner_bin": forest_owner.bin, "forestry": forestry, "year": 2030, "group": "conifer",
+                "volume_m3": 12_500, "document": decided
+            });
+            post(&world, "/v1/allowable-cuts", &operator, cut).await;
+        }
+        let path = "/v1/parameters/ticket-hold-days";
+        world.call(Method::PUT, path, Some(&operator.token), body).await.expect(200);
+
         let mut logs = registered(&world, &operator, &enterprise, 15).await;
         let spare = logs.split_off(8);
         world.seals(&operator, &trader, 1).await;

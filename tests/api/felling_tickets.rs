@@ -60,10 +60,12 @@ impl Parties {
     }
 }
 
-/// Turns the response to a write into the response that a later read returns: without the receipt, which only
-/// the writer gets.
+/// Turns the response to a write into the response that a later read returns: without the receipt and the findings,
+/// which only the writer gets.
 fn read_later(mut answer: Value) -> Value {
-    assert!(answer.as_object_mut().unwrap().remove("receipt").is_some());
+    for member in ["receipt", "findings"] {
+        assert!(answer.as_object_mut().unwrap().remove(member).is_some(), "{member}");
+    }
     answer
 }
 
@@ -398,4 +400,52 @@ async fn tickets_come_in_pages() {
     p.issue(with(ticket(&p.owner), "/number", json!("4"))).await.expect(201);
     let all = p.world.get("/v1/felling-tickets", &p.owner).await.expect(200);
     assert_eq!(all["items"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_ticket_is_found_by_what_its_paper_says_within_the_callers_sight() {
+    let world = World::new().await;
+    let (owner, other) =
+        (world.forest_owner().await, world.organization(12, "«Ертіс орманы» РММ", &["forest_owner"]).await);
+    let (holder, sawmill, inspector) =
+        (world.enterprise().await, world.sawmill().await, world.inspector().await);
+    let issue = async |issuer: &Org, holder: &Org, series: &str, number: &str| {
+        let mut body = World::ticket_of(holder, number, 10);
+        body["series"] = series.into();
+        let made = world.post("/v1/felling-tickets", issuer, body).await.expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let first = issue(&owner, &holder, "АБ", "0001245").await;
+    let second = issue(&owner, &sawmill, "АВ", "0001245").await;
+    let third = issue(&other, &holder, "АБ", "0001245").await;
+    let fourth = issue(&owner, &holder, "АБ", "0001246").await;
+    let cancel = format!("/v1/felling-tickets/{fourth}/cancel");
+    world.post(&cancel, &owner, json!({"reason": "Өрт салдарынан"})).await.expect(200);
+    let found = async |who: &Org, query: &str| {
+        let page = world.get(&format!("/v1/felling-tickets?{query}"), who).await.expect(200);
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let series = "series=%D0%90%D0%91";
+    assert_eq!(found(&inspector, "number=0001245").await, [first.clone(), second.clone(), third.clone()]);
+    assert_eq!(found(&inspector, &format!("number=0001245&{series}")).await, [first.clone(), third.clone()]);
+    assert_eq!(found(&owner, "number=0001245").await, [first.clone(), second.clone()]);
+    assert_eq!(found(&sawmill, "number=0001245").await, [second.clone()]);
+    assert_eq!(found(&inspector, "status=cancelled").await, [fourth.clone()]);
+    assert_eq!(
+        found(&holder, &format!("holder=me&status=open&{series}")).await,
+        [first.clone(), third.clone()]
+    );
+    assert_eq!(found(&owner, &format!("holder={}", sawmill.id)).await, [second.clone()]);
+    assert_eq!(found(&owner, "holder=me").await, [""; 0]);
+    assert_eq!(found(&inspector, "number=1245").await, [""; 0], "the whole number");
+    let refused = world.get("/v1/felling-tickets?holder=us", &owner).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["unknown-holder"]);
+
+    // A page continues with the same filter only.
+    let page = world.get("/v1/felling-tickets?number=0001245&limit=1", &owner).await.expect(200);
+    let next = page["next"].as_str().unwrap();
+    let rest = found(&owner, &format!("number=0001245&limit=1&cursor={next}")).await;
+    assert_eq!(rest, [second]);
 }

@@ -327,7 +327,7 @@ async fn ten_events_without_evidence_are_at_most_nine_kilobytes() {
     world.event(from, "departed", logs, json!({})).await.expect(201);
     world.event(from, "arrived", logs, json!({})).await.expect(201);
     world.event(&felled.sawmill, "received", logs, json!({})).await.expect(201);
-    let inspected = json!({"details": {"outcome": "differs", "note": "Диаметрі кіші",
+    let inspected = json!({"details": {"outcome": "match", "note": "Диаметрі дұрыс",
                                        "official": {"name": "Ермек Сейітов", "post": "Мемлекеттік орман инспекторы"}}});
     world.event(&felled.inspector, "inspected", logs, inspected).await.expect(201);
     world.event(&felled.sawmill, "stored", logs, json!({})).await.expect(201);

@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bans;
 mod custody_events;
+mod departures;
 mod errors;
 mod exports;
 mod felling_tickets;
@@ -20,6 +22,8 @@ mod load;
 mod long_histories;
 mod marking_codes;
 mod organizations;
+mod parameters;
+mod plots;
 mod proofs;
 mod publish;
 #[path = "../support/random.rs"]

@@ -113,11 +113,10 @@ async fn a_registration_sent_twice_is_one_conflict_that_names_its_batch() {
     let query = format!("?holder_bin={}", enterprise.bin);
     let batch = csv(&world, &operator, &query, table(&mut (1..4))).await.expect(201);
     let id = batch["id"].as_str().unwrap();
-    // Again, in another order, a part of it, and as JSON.
+    // Again, in another order, and as JSON.
     let again = [
         csv(&world, &operator, &query, table(&mut (1..4))).await,
         csv(&world, &operator, &query, table(&mut (1..4).rev())).await,
-        csv(&world, &operator, &query, table(&mut (2..4))).await,
         world.post("/v1/seals", &operator, json!({"holder_bin": enterprise.bin, "seals": seals(1..4)})).await,
     ];
     for answer in &again {
@@ -126,12 +125,14 @@ async fn a_registration_sent_twice_is_one_conflict_that_names_its_batch() {
         let entry = answer.json()["errors"][0].clone();
         assert!(entry["detail"].as_str().unwrap().contains(id), "{entry}");
     }
-    assert_eq!(entries(&again[3]), pairs(&[("", "already-recorded")]));
+    assert_eq!(entries(&again[2]), pairs(&[("", "already-recorded")]));
     assert_eq!(again[0].json()["errors"][0]["line"], 1);
-    // With one seal more, each registered seal is named.
-    let answer = csv(&world, &operator, &query, table(&mut (1..5))).await;
-    answer.expect(409);
-    assert_eq!(answer.codes().len(), 6, "{answer:?}");
+    // With one seal more or less, each registered seal is named.
+    for (seals, errors) in [(1..5, 6), (2..4, 4)] {
+        let answer = csv(&world, &operator, &query, table(&mut seals.into_iter())).await;
+        answer.expect(409);
+        assert_eq!(answer.codes().len(), errors, "{answer:?}");
+    }
     // Two numbers of the batch with exchanged codes.
     let mut swapped = seals(1..3);
     let first = swapped[0]["marking_code"].take();

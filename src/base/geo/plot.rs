@@ -1,5 +1,6 @@
 //! The contour of a felling site.
 
+mod area;
 mod overlap;
 
 use super::country::within_kazakhstan_degrees;

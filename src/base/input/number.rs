@@ -1,6 +1,7 @@
 //! Numbers as text, never as `f64`.
 
 use crate::base::error::Invalid;
+use crate::base::number_text::NumberText;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -19,11 +20,13 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
     if text.len() > MAX_LENGTH {
         return Err(too_long());
     }
-    let Some(parts) = Parts::of(text) else {
+    let NumberText { negative, integer, fraction, exponent } = NumberText::split(text);
+    let Some(exponent) = exponent else {
         return Ok(Cow::Borrowed(text));
     };
-    let exponent = parts.exponent.ok_or_else(too_long)?;
-    let (integer, fraction) = (parts.integer, parts.fraction);
+    // A JSON number's exponent is digits; one that cannot be parsed has too many of them.
+    let exponent: i64 = exponent.parse().map_err(|_| too_long())?;
+    let fraction = fraction.unwrap_or_default();
     let mut digits = format!("{integer}{fraction}");
     // The position of the decimal point when the number is written without its exponent, counted from the
     // left of `digits`.
@@ -47,7 +50,7 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
         let zeros = usize::try_from(point.unsigned_abs()).unwrap_or(MAX_LENGTH);
         format!("0.{}{digits}", "0".repeat(zeros))
     };
-    let signed = if parts.negative { format!("-{plain}") } else { plain };
+    let signed = if negative { format!("-{plain}") } else { plain };
     if signed.len() > MAX_LENGTH { Err(too_long()) } else { Ok(Cow::Owned(signed)) }
 }
 
@@ -94,12 +97,14 @@ pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
 /// Writes a JSON number so that equal values are equal bytes: `1.50`, `15e-1` and `0.15E1` are all written as
 /// `15e-1`. A number that is too long to be valid is written unchanged.
 pub(super) fn write_normal(text: &str, out: &mut String) {
-    let parts = Parts::of(text).unwrap_or_else(|| Parts::without_exponent(text));
-    let Some(exponent) = parts.exponent.filter(|_| text.len() <= MAX_LENGTH) else {
+    let NumberText { negative, integer, fraction, exponent } = NumberText::split(text);
+    let exponent = exponent.map_or(Ok(0), str::parse::<i64>);
+    let (Ok(exponent), true) = (exponent, text.len() <= MAX_LENGTH) else {
         out.push_str(text);
         return;
     };
-    let digits = format!("{}{}", parts.integer, parts.fraction);
+    let fraction = fraction.unwrap_or_default();
+    let digits = format!("{integer}{fraction}");
     let significant = digits.trim_end_matches('0');
     let dropped = digits.len() - significant.len();
     let significant = significant.trim_start_matches('0');
@@ -108,36 +113,14 @@ pub(super) fn write_normal(text: &str, out: &mut String) {
         return;
     }
     // The text has at most 64 characters, so its lengths are small and the sum cannot overflow an i128.
-    let exponent = i128::from(exponent) - i128::try_from(parts.fraction.len()).unwrap_or_default()
+    let exponent = i128::from(exponent) - i128::try_from(fraction.len()).unwrap_or_default()
         + i128::try_from(dropped).unwrap_or_default();
-    if parts.negative {
+    if negative {
         out.push('-');
     }
     out.push_str(significant);
     if exponent != 0 {
         // Writing to a String cannot fail.
         let _ = write!(out, "e{exponent}");
-    }
-}
-
-struct Parts<'t> {
-    negative: bool,
-    integer: &'t str,
-    fraction: &'t str,
-    /// `None` if the exponent does not fit in an i64.
-    exponent: Option<i64>,
-}
-
-impl<'t> Parts<'t> {
-    fn without_exponent(text: &'t str) -> Self {
-        let unsigned = text.strip_prefix('-').unwrap_or(text);
-        let (integer, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-        Self { negative: unsigned.len() < text.len(), integer, fraction, exponent: Some(0) }
-    }
-
-    /// `None` if there is no exponent.
-    fn of(text: &'t str) -> Option<Self> {
-        let (mantissa, exponent) = text.split_once(['e', 'E'])?;
-        Some(Self { exponent: exponent.parse().ok(), ..Self::without_exponent(mantissa) })
     }
 }

@@ -8,7 +8,7 @@ use crate::db;
 use crate::evidence::idempotency::secret;
 use crate::services::surveillance::postgres::PersonSecret;
 use crate::services::surveillance::replay;
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Rulebook, record};
 use clap::{Args, Subcommand};
 use std::io::Write;
 
@@ -48,7 +48,9 @@ async fn replayed(database: &db::Database, apply: bool) -> Result<(), Failure> {
     let clock = Clock::system();
     let secret = PersonSecret(secret::shared(&database.pool, "surveillance").await.map_err(failed)?);
     let mut owner = database.owner().await.map_err(|error| failed(Error::Database(error)))?;
-    let report = replay::replay(&mut owner, secret, Rulebook::new(clock.clone()), clock.clone()).await;
+    let rulebook = Rulebook::new(clock.clone());
+    rulebook.replace(record::load(&mut owner).await.map_err(failed)?);
+    let report = replay::replay(&mut owner, secret, rulebook, clock.clone()).await;
     write!(std::io::stdout(), "{}", report.map_err(failed)?)?;
     if !apply {
         return Ok(());

@@ -13,10 +13,12 @@
 //! `event` in the order of the table's pages (`search_columns`), harvests, ticket lines, seals, write
 //! requests, erasures, leaves, the findings of surveillance.
 
+mod ban;
 mod batch;
 mod chain;
 pub mod console;
 pub mod coverage;
+mod cut;
 mod erasure;
 mod finding;
 mod foreign;
@@ -28,6 +30,7 @@ mod log;
 mod marking_key;
 mod operation;
 mod organization;
+mod parameter;
 mod powers;
 mod register;
 mod report;
@@ -93,6 +96,9 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     harvest::check(&mut reader, &mut report).await?;
     ticket::check_lines(&mut reader, &mut report, &counted).await?;
     ticket::check_holds(&mut reader, &mut report).await?;
+    parameter::check(&mut reader, &mut report).await?;
+    ban::check(&mut reader, &mut report).await?;
+    cut::check(&mut reader, &mut report).await?;
     seal::check(&mut reader, &mut report).await?;
     operation::check(&mut reader, &mut report).await?;
     erasure::check(&mut reader, &mut report, missing).await?;

@@ -14,7 +14,7 @@ use crate::services::surveillance::finding::Change;
 use crate::services::surveillance::postgres::{PersonSecret, leaves};
 use crate::services::surveillance::window::Memory;
 use crate::timber::finding::rules::surveillance::{COPIED_MEASURES, MARKED_TOO_FAST};
-use crate::timber::parameter::Parameters;
+use crate::timber::parameter::{Parameters, record};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     let secret = sqlx::query_scalar!("SELECT value FROM server_secret WHERE name = 'surveillance'")
         .fetch_optional(&mut *reader.db)
         .await?;
+    let parameters = parameters(reader.db).await?;
     let stored = stored(reader.db, report).await?;
     reader.end().await?;
     let Some(held) = held else {
@@ -52,7 +53,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         return Ok(());
     }
     let secret = PersonSecret(secret.and_then(|value| value.try_into().ok()).unwrap_or_default());
-    let (mut engine, mut memory) = (Engine::new(Arc::new(Parameters::default()), 0), Memory::default());
+    let (mut engine, mut memory) = (Engine::new(Arc::new(parameters), 0), Memory::default());
     let (mut found, mut changes): (BTreeMap<Name, Facts>, Vec<Change>) = (BTreeMap::new(), Vec::new());
     let mut next = 0;
     while next < held.cursor {
@@ -79,6 +80,15 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     }
     compare(&stored, &found, report);
     Ok(())
+}
+
+/// The dated parameters. Their own pass compares them with the events that set them.
+async fn parameters(db: &mut PgConnection) -> Result<Parameters, Failure> {
+    match record::load(db).await {
+        Ok(parameters) => Ok(parameters),
+        Err(Error::Database(error)) => Err(error.into()),
+        Err(_) => Ok(Parameters::default()),
+    }
 }
 
 fn apply(found: &mut BTreeMap<Name, Facts>, changes: impl Iterator<Item = Change>) {

@@ -31,6 +31,7 @@ const TICKETS: i64 = 100;
 pub(super) struct Changes {
     felling_until: Option<String>,
     removal_until: Option<String>,
+    plot_digest: Option<String>,
     /// When the ticket was cancelled, by the newest event that cancels it.
     cancelled: Option<Expected>,
     /// The newest hold that was not released.
@@ -77,6 +78,7 @@ impl Changes {
             };
             self.felling_until = word(&changed, "felling_until").or(self.felling_until.take());
             self.removal_until = word(&changed, "removal_until").or(self.removal_until.take());
+            self.plot_digest = word(&changed, "plot_digest").or(self.plot_digest.take());
             if event.event_type() == Some(EventType::Ticket(TicketEventType::Cancelled)) {
                 self.cancelled = Some(Expected::time(occurred(&changed)));
             }
@@ -108,6 +110,7 @@ fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str
     }
     let felling_until = changes.felling_until.clone().or_else(|| word(&business, "felling_until"));
     let removal_until = changes.removal_until.clone().or_else(|| word(&business, "removal_until"));
+    let plot_digest = changes.plot_digest.clone().or_else(|| word(&business, "plot_digest"));
     let cancelled = changes.cancelled.clone().unwrap_or(Expected::Null);
     let value = |name| Expected::maybe(word(&business, name));
     let (name, hold) = (public.get("ticket")?, changes.hold.as_ref());
@@ -127,7 +130,7 @@ fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str
         ("subcompartment", value("subcompartment")),
         ("cutting_area", value("cutting_area")),
         ("area_ha", Expected::maybe_decimal(word(&business, "area_ha").as_deref())),
-        ("plot", word(&business, "plot_digest").map_or(Expected::Null, Expected::Digest)),
+        ("plot", plot_digest.map_or(Expected::Null, Expected::Digest)),
         ("felling_from", value("felling_from")),
         ("felling_until", Expected::maybe(felling_until)),
         ("removal_until", Expected::maybe(removal_until)),

@@ -1,8 +1,8 @@
 //! Felling tickets, issued by the forest owner. Their changes are in [`super::ticket_changes`].
 
 use crate::base::error::{Error, FieldError, Invalid, Location};
-use crate::base::geo::{Plot, PlotError};
-use crate::base::ids::{LineId, TicketId};
+use crate::base::geo::Plot;
+use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
@@ -10,25 +10,28 @@ use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
 use crate::evidence::chain::{Subject, SubjectKind};
 use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
-use crate::http::api::organizations::PageQuery;
 use crate::http::api::proofs::{ExportQuery, exported, subject_events, subject_proof_response};
 use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::daily::with_bins;
-use crate::http::core::paging::{Cursors, Limit, Page};
+use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::services::export::Export;
+use crate::timber::finding::write::Finding;
+use crate::timber::parameter::Parameters;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
-use crate::timber::ticket::read::{TicketView, get, list, subject, view};
-use crate::timber::ticket::vocabulary::FellingKind;
+use crate::timber::ticket::read::{Filter, TicketView, get, list, subject, view};
+use crate::timber::ticket::site;
+use crate::timber::ticket::vocabulary::{FellingKind, TicketStatus};
 use crate::timber::wood::species::{Species, Wood};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::sync::Arc;
@@ -104,6 +107,43 @@ input! {
     => no_rule as PartialLine;
 }
 
+/// The holder of a ticket in a query: `me`, or the id of an organisation; `None` is the caller.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(as = AskedTicketHolder, value_type = String)]
+pub struct TicketHolder(Option<OrganizationId>);
+
+impl TicketHolder {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        if text == "me" {
+            return Ok(Self(None));
+        }
+        let unknown = |_| Invalid::new("unknown-holder", "A holder is `me` or the id of an organisation.");
+        text.parse().map(|id| Self(Some(id))).map_err(unknown)
+    }
+}
+
+crate::base::input::parse_text!(TicketHolder);
+
+input! {
+    /// Filters of the tickets.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct TicketQuery {
+        /// Only tickets of this series.
+        pub series: Option<Text<20>>,
+        /// Only tickets with this number.
+        pub number: Option<Text<40>>,
+        /// Only tickets of this holder: `me` or an organisation's id.
+        pub holder: Option<TicketHolder>,
+        /// Only tickets with this status.
+        pub status: Option<TicketStatus>,
+        /// Items per page.
+        pub limit: Option<Limit>,
+        /// `next` of the previous page.
+        pub cursor: Option<Cursor>,
+    }
+}
+
 pub(super) fn removal_before_felling() -> Invalid {
     Invalid::new("removal-before-felling", "Removal ends no earlier than felling.")
 }
@@ -147,6 +187,14 @@ impl PartialTicket {
             series: self.series.as_ref().map(Text::as_str),
             number: self.number.as_ref().map(Text::as_str),
             forestry: self.origin.as_ref().and_then(|origin| origin.forestry.as_ref()).map(Text::as_str),
+            region: self.origin.as_ref().and_then(|origin| origin.region),
+            term: self.felling_from.zip(self.felling_until).filter(|(from, until)| from <= until),
+            lines: self.lines.as_ref().and_then(|lines| {
+                lines
+                    .iter()
+                    .map(|line| line.as_ref().and_then(|line| line.species.zip(line.volume_m3)))
+                    .collect()
+            }),
         }
     }
 }
@@ -184,18 +232,29 @@ impl TicketRequest {
     }
 }
 
+/// A ticket that was issued or changed, and what looked unusual.
+#[derive(Serialize, ToSchema)]
+pub struct ChangedTicket {
+    #[serde(flatten)]
+    pub(super) ticket: TicketView,
+    /// Findings: what looked unusual.
+    pub(super) findings: Vec<Finding>,
+}
+
 /// Issues a ticket in the name of your organisation.
 ///
 /// The caller becomes the issuer. Series and number are unique for an issuer; each line permits a volume of one
-/// species and kind of wood.
+/// species and kind of wood. The felling term shares no day with a ban, and the volumes are within your allowable cuts
+/// of each year of the term.
 #[utoipa::path(
     post, path = "/v1/felling-tickets", operation_id = "create_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
     request_body = TicketRequest,
     responses(
-        (status = 201, description = "Issued", body = Receipted<TicketView>),
+        (status = 201, description = "Issued", body = Receipted<ChangedTicket>),
         (status = 403, description = "Not a forest owner", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`ticket-number-taken`", body = Problem,
+        (status = 409, description = "`ticket-number-taken`, `banned`, `no-cut-for-forestry`, `allowable-cut-exceeded`",
+            body = Problem,
             content_type = "application/problem+json"),
         (status = 429, description = "Your key named too many unknown BINs today", body = Problem,
             content_type = "application/problem+json"),
@@ -213,15 +272,17 @@ pub async fn create_felling_ticket(
     let now = app.clock.now();
     let actor = caller.act(now)?;
     let new = input.ticket();
-    let errors = crossings(new.plot.clone()).await?;
-    let work = Arc::new((actor, new, errors));
+    let parameters = app.rulebook.parameters();
+    let errors = plot_errors(new.plot.clone(), &parameters, actor.on()).await?;
+    let work = Arc::new((actor, new, errors, parameters));
     let writing = write.run(&app, &caller, "create_felling_ticket", move |tx| {
         let work = Arc::clone(&work);
         Box::pin(async move {
-            let (actor, new, errors) = &*work;
-            issue(tx, actor, new, errors).await?;
+            let (actor, new, errors, parameters) = &*work;
+            let findings = issue(tx, actor, new, errors, parameters).await?;
+            let ticket = view(tx, new.id, actor.at()).await?;
             Ok(WriteResponse::created(
-                &view(tx, new.id, actor.at()).await?,
+                &ChangedTicket { ticket, findings },
                 Made::new(SubjectKind::FellingTicket, new.id),
             ))
         })
@@ -238,7 +299,8 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(input) = input {
-        for error in crossings(input.plot.clone().flatten()).await? {
+        let (parameters, today) = (app.rulebook.parameters(), LocalDate::of(app.clock.now()).day());
+        for error in plot_errors(input.plot.clone().flatten(), &parameters, today).await? {
             errors.invalid.push(error);
         }
         let mut tx = app.begin(caller.organization).await?;
@@ -249,23 +311,34 @@ async fn refuse(
     Err(errors.into_error().into())
 }
 
-/// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.
-async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
-    let Some(plot) = plot else { return Ok(Vec::new()) };
-    let checked = tokio::task::spawn_blocking(move || plot.check_crossings().err());
-    let refused = checked.await.map_err(|error| Problem::internal(format!("plot check failed: {error}")))?;
-    let located =
-        |error: PlotError| FieldError::invalid(Location::Pointer(error.pointer("/plot")), error.invalid);
-    Ok(refused.map(located).into_iter().collect())
+/// The errors of a contour: crossings, or a size above the parameter's. On a blocking thread, since every edge is
+/// compared with every other.
+pub(super) async fn plot_errors(
+    plot: Option<Plot>,
+    parameters: &Arc<Parameters>,
+    today: NaiveDate,
+) -> Result<Vec<FieldError>, Problem> {
+    let (Some(plot), parameters) = (plot, Arc::clone(parameters)) else { return Ok(Vec::new()) };
+    let check = move || match plot.check_crossings() {
+        Ok(()) => site::too_large(&plot, &parameters, today, Location::Pointer("/plot".into())),
+        Err(error) => {
+            let at = Location::Pointer(error.pointer("/plot"));
+            Some(FieldError::invalid(at, error.invalid))
+        }
+    };
+    let checked = tokio::task::spawn_blocking(check).await;
+    let error = checked.map_err(|error| Problem::internal(format!("plot check failed: {error}")))?;
+    Ok(error.into_iter().collect())
 }
 
 /// Tickets that you issued or hold; inspectors see all tickets.
 ///
-/// The tickets are in the order in which they were entered. Each line has its permitted and remaining volume.
+/// The tickets are in the order in which they were entered. Each line has its permitted and remaining volume. With
+/// `series` and `number`, the ticket that a paper names is found.
 #[utoipa::path(
     get, path = "/v1/felling-tickets", operation_id = "list_felling_tickets", tag = "felling tickets",
     security(("token" = [])),
-    params(PageQuery),
+    params(TicketQuery),
     responses(
         (status = 200, description = "A page of tickets, in the order they were entered", body = Page<TicketView>),
     )
@@ -274,13 +347,15 @@ pub async fn list_felling_tickets(
     State(app): State<App>,
     caller: Caller,
     OriginalUri(uri): OriginalUri,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<TicketQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
-    let after = cursors.key(page.cursor.as_ref())?;
+    let after = cursors.key(query.cursor.as_ref())?;
+    let holder = query.holder.map(|TicketHolder(id)| id.unwrap_or(caller.organization));
+    let filter = Filter { series: query.series, number: query.number, holder, status: query.status };
     let mut db = app.connection(caller.organization).await?;
-    let rows = list(&mut db, &caller, after, Limit::probe(page.limit), app.clock.now()).await?;
-    Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
+    let rows = list(&mut db, &caller, &filter, after, Limit::probe(query.limit), app.clock.now()).await?;
+    Ok(Page::of(&cursors, rows, query.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// One ticket, with the remaining volume of its lines.

@@ -1,5 +1,7 @@
 //! The endpoints of the API, one file for each resource.
 
+pub mod allowable_cuts;
+pub mod bans;
 pub mod custody_events;
 pub mod events;
 pub mod felling_tickets;
@@ -10,6 +12,7 @@ pub mod keys;
 pub mod logs;
 pub mod observations;
 pub mod organizations;
+pub mod parameters;
 pub mod photos;
 pub mod proofs;
 pub mod reference;

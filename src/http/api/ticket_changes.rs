@@ -1,7 +1,9 @@
-//! Changes of felling tickets: extended and cancelled by the forest owner, held and released by it or an inspector.
+//! Changes of felling tickets: the forest owner extends and cancels them; it or an inspector holds and releases them, and
+//! replaces their plots.
 
-use super::felling_tickets::removal_before_felling;
+use super::felling_tickets::{ChangedTicket, plot_errors, removal_before_felling};
 use crate::base::error::{Error, Invalid, Location};
+use crate::base::geo::Plot;
 use crate::base::ids::TicketId;
 use crate::base::input::{Errors, Node, RequestErrors, input, no_rule};
 use crate::base::units::{LocalDate, Moment, Text};
@@ -17,6 +19,7 @@ use crate::timber::custody::ticket_hold;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::change::{self, ReadDates, extend};
 use crate::timber::ticket::read::{TicketView, view};
+use crate::timber::ticket::site;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use std::sync::Arc;
@@ -43,6 +46,16 @@ input! {
         pub hold_logs: Option<bool>,
     }
     => no_rule as PartialCancellation;
+
+    /// Another plot for a ticket.
+    pub struct PlotRequest {
+        /// The new contour.
+        pub plot: Plot,
+        /// Why.
+        #[schema(example = "Учаске қайта өлшенді")]
+        pub reason: Text<200>,
+    }
+    => no_rule as PartialPlot;
 
     /// Why a ticket is held, and until when.
     pub struct HoldRequest {
@@ -90,12 +103,12 @@ impl PartialExtension {
     ),
     request_body = ExtendRequest,
     responses(
-        (status = 200, description = "Extended", body = Receipted<TicketView>),
+        (status = 200, description = "Extended", body = Receipted<ChangedTicket>),
         (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "`ticket-cancelled`, `not-later`, `removal-before-felling`", body = Problem,
+        (status = 409, description = "`not-later`, `banned`, `no-cut-for-forestry`, `allowable-cut-exceeded` …", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -218,6 +231,67 @@ pub async fn release_felling_ticket(
     changed(app, caller, &id, write, "release_felling_ticket", What::Release, input.reason).await
 }
 
+/// Replaces the plot of a ticket.
+///
+/// Before the first harvest its issuer may replace it. Afterwards an inspector may; the issuer may only enlarge it, by
+/// at most 10 % (a parameter) and around no place at which felling outside the plot was found. Each replacement is an
+/// event and a finding.
+#[utoipa::path(
+    post, path = "/v1/felling-tickets/{id}/plot", operation_id = "replace_felling_ticket_plot",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(
+        ("id" = TicketId, Path, description = "The ticket"),
+    ),
+    request_body = PlotRequest,
+    responses(
+        (status = 200, description = "Replaced", body = Receipted<ChangedTicket>),
+        (status = 403, description = "Neither an inspector nor a forest owner, or not the issuer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`ticket-cancelled`, `held`, `plot-by-inspector-only`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn replace_felling_ticket_plot(
+    State(app): State<App>,
+    Stopper(caller): Stopper,
+    Path(id): Path<String>,
+    parsed: Parsed<PlotRequest>,
+) -> Result<Response, Problem> {
+    let (parameters, today) = (app.rulebook.parameters(), LocalDate::of(app.clock.now()).day());
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(PartialWrite { input, mut errors, .. }) => {
+            for error in plot_errors(input.and_then(|input| input.plot), &parameters, today).await? {
+                errors.invalid.push(error);
+            }
+            return Err(errors.into_error().into());
+        }
+    };
+    let errors = plot_errors(Some(input.plot.clone()), &parameters, today).await?;
+    if !errors.is_empty() {
+        return Err(Problem::wrong(errors));
+    }
+    let id: TicketId = id_in_path(&id)?;
+    let work = Arc::new((app.clone(), caller.clone(), input, parameters));
+    write
+        .run(&app, &caller, "replace_felling_ticket_plot", move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let (app, caller, input, parameters) = &*work;
+                let act = caller.act(app.clock.now())?;
+                let PlotRequest { plot, reason } = input;
+                let findings = site::replace(tx, caller, &act, id, plot, reason, parameters).await?;
+                let ticket = view(tx, id, act.at()).await?;
+                let made = Made::new(SubjectKind::FellingTicket, id);
+                Ok(WriteResponse::ok(&ChangedTicket { ticket, findings }, made))
+            })
+        })
+        .await
+}
+
 /// A change of a ticket, as the client sent it.
 #[derive(Clone, Copy)]
 enum What {
@@ -262,16 +336,20 @@ async fn changed(
             Box::pin(async move {
                 let (app, caller, reason) = &*work;
                 let act = caller.act(app.clock.now())?;
+                let parameters = app.rulebook.parameters();
                 match what {
                     What::Extend(felling, removal) => {
-                        extend(tx, caller, &act, id, (felling, removal), reason).await?;
+                        let findings = extend(tx, caller, &act, id, (felling, removal), reason).await?;
+                        let ticket = view(tx, id, act.at()).await?;
+                        let made = Made::new(SubjectKind::FellingTicket, id);
+                        return Ok(WriteResponse::ok(&ChangedTicket { ticket, findings }, made));
                     }
                     What::Cancel { hold_logs } => {
-                        ticket_hold::cancel(tx, caller, &act, id, hold_logs, reason).await?;
+                        ticket_hold::cancel(tx, caller, &act, id, hold_logs, reason, &parameters).await?;
                     }
                     What::Hold(until) => {
                         let until = (until, Location::Pointer("/until".into()));
-                        ticket_hold::hold(tx, caller, &act, id, until, reason).await?;
+                        ticket_hold::hold(tx, caller, &act, id, until, reason, &parameters).await?;
                     }
                     What::Release => ticket_hold::release(tx, caller, &act, id, reason).await?,
                 }

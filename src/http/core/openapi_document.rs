@@ -35,6 +35,7 @@ const TAGS: [(&str, &str); 10] = [
     ),
     ("verification", "The public check of a code, before buying."),
     ("register", "Proofs and exports: evidence that anyone can check without trusting this server."),
+    ("rules", "What the operator decides: the thresholds of the rules, bans, and allowable cuts."),
     ("reference", "Lists that need no token: species and regions."),
 ];
 
@@ -81,8 +82,9 @@ pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Sche
 fn roles_of(operation_id: &str) -> &'static [Role] {
     match operation_id {
         "create_organization" | "register_seals" | "make_seals" => Operator::ROLES,
+        "set_parameter" | "create_ban" | "end_ban" | "set_allowable_cut" => Operator::ROLES,
         "create_felling_ticket" | "extend_felling_ticket" | "cancel_felling_ticket" => ForestOwner::ROLES,
-        "hold_felling_ticket" | "release_felling_ticket" => Stopper::ROLES,
+        "hold_felling_ticket" | "release_felling_ticket" | "replace_felling_ticket_plot" => Stopper::ROLES,
         "void_seal" => SealVoider::ROLES,
         "list_events" => Inspector::ROLES,
         "create_harvest" => Harvester::ROLES,

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 const TICKET: &str = "01980a3c-5b1e-7c44-9d2f-3a6b8e0f1c25";
 const MOMENT: &str = "2026-10-05T09:30:00+05:00";
-/// The demonstration's harvester, trader, carrier and sawmill.
+/// The forest owner, harvester, trader, carrier and sawmill of the demonstration.
+const FOREST_OWNER: &str = "990040000023";
 const HARVESTER: &str = "990040000033";
 const TRADER: &str = "990040000043";
 const CARRIER: &str = "990040000053";
@@ -36,6 +37,31 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
         "cancel_felling_ticket" => one(json!({"reason": "Issued twice"})),
         "hold_felling_ticket" => one(json!({"reason": "The stumps are to be counted"})),
         "release_felling_ticket" => one(json!({"reason": "The stumps agree with the ticket"})),
+        "replace_felling_ticket_plot" => one(json!({
+            "plot": {"type": "Polygon", "coordinates":
+                [[[80.92, 50.7], [80.93, 50.7], [80.93, 50.71], [80.92, 50.71], [80.92, 50.7]]]},
+            "reason": "The site was surveyed again"
+        })),
+        "create_ban" => vec![
+            (
+                "felling",
+                json!({"kind": "felling", "region": "KZ-63", "species": "haloxylon_aphyllum", "from": "2026-10-01",
+                       "until": "2046-12-31", "document": {"kind": "other", "number": "18-02/2"}}),
+            ),
+            (
+                "export",
+                json!({"kind": "export", "hs": ["4403"], "from": "2046-10-01", "until": "2046-12-31",
+                       "document": {"kind": "other", "number": "18-02/3", "issued_on": "2026-09-20"}}),
+            ),
+        ],
+        "end_ban" => one(json!({"reason": "The order was revoked"})),
+        "set_allowable_cut" => one(json!({
+            "forest_owner_bin": FOREST_OWNER, "forestry": "Бородулиха", "year": 2046, "group": "conifer",
+            "volume_m3": 12500, "document": {"kind": "other", "number": "18-02/4"}
+        })),
+        "set_parameter" => one(
+            json!({"value": 8, "valid_from": "2046-10-01", "document": {"kind": "other", "number": "18-02/1"}}),
+        ),
         "register_seals" => one(json!({"holder_bin": HARVESTER, "seals": [{
             "number": "KZ-0000417",
             "marking_code": "0104870000000012215QK7ZT2M\u{1d}91AbCd\u{1d}92c2lnbmF0dXJlIG9mIGFub3RoZXIgY29kZSBtYWtlciE="

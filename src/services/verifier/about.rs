@@ -7,7 +7,7 @@ use super::json::Json;
 use super::report::{Check, Report};
 use crate::evidence::chain::bytes::{SubjectKind, commit};
 use crate::timber::event::types::LogEventType;
-use crate::timber::seal::Code;
+use crate::timber::seal::{Code, gs1};
 use uuid::Uuid;
 
 /// Adds the line `about` to the report, for an export of the subject of the kind `kind` with the id `id`.
@@ -114,7 +114,7 @@ impl Seal<'_> {
         let Ok(code) = Code::parse_public(asked) else {
             return self.identification.is_some_and(|identification| {
                 // `asked` has elements that cannot be parsed: only the identification before a group separator counts.
-                let rest = asked.trim_matches(BLANK).strip_prefix(identification);
+                let rest = gs1::without_symbology(asked.trim_matches(BLANK)).strip_prefix(identification);
                 rest.is_some_and(|rest| rest.starts_with('\u{1d}'))
             });
         };

@@ -3,6 +3,7 @@
 
 use super::content::Content;
 use super::correct;
+use super::departure;
 use super::harvest::check::MAX_CLOCK_SKEW;
 use super::late::Past;
 use super::log::find::resolve;
@@ -70,6 +71,9 @@ pub(super) async fn check<'r>(
     errors: &mut RequestErrors,
 ) -> Result<Checked<'r>> {
     check_times(request, rulebook, errors);
+    if readable.departure {
+        departure::check_request(request, &rulebook.parameters(), errors);
+    }
     let known = organizations(tx, named(request)).await?;
     let others = OtherParties::of(caller, request, &known, errors);
     let ids = resolve(tx, &request.logs).await?;
@@ -94,7 +98,8 @@ pub(super) async fn check<'r>(
     }
 
     let content = readable.content && others.are_known(request);
-    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
+    let operation = request.operation_id.unwrap_or_default();
+    let mut recorder = Recorder::new(caller, request, others, operation, now, rulebook.parameters());
     let mut pasts = recorder.states_at_event(tx, &rows).await?;
     let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
     if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
@@ -104,7 +109,8 @@ pub(super) async fn check<'r>(
         // of the log.
         accesses.entry(*log).or_insert(Access::Past);
     }
-    let mut plans = Vec::with_capacity(ids.len());
+    recorder.bans = departure::bans_on(tx, &recorder, &existing).await?;
+    let (mut plans, mut positions) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
     for (index, id) in ids.iter().enumerate() {
         let at = || readable.log(index);
         let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
@@ -137,6 +143,10 @@ pub(super) async fn check<'r>(
             continue;
         }
         plans.push(plan);
+        positions.push(index);
+    }
+    if readable.departure {
+        recorder.check_departure(&plans, readable, &positions, errors);
     }
     if let Some(seals) = &replacement {
         recorder.check_seals(seals, errors);
@@ -222,6 +232,8 @@ pub(crate) struct OtherParties {
     pub(super) to: Option<OrganizationId>,
     pub(super) custodian: Option<OrganizationId>,
     pub(super) carrier: Option<OrganizationId>,
+    /// The organisation that is registered with a buyer's number.
+    pub(super) buyer: Option<OrganizationId>,
 }
 
 impl OtherParties {
@@ -264,6 +276,8 @@ impl OtherParties {
                 Some((id, _)) => others.carrier = Some(*id),
             }
         }
+        let buyer = request.buyer.as_ref().and_then(|buyer| known.get(buyer.bin.as_ref()?));
+        others.buyer = buyer.map(|(id, _)| *id);
         others
     }
 
@@ -286,9 +300,10 @@ fn unknown(at: &str) -> FieldError {
 /// Registered organisations by BIN.
 pub(crate) type Organizations = HashMap<Bin, (OrganizationId, Vec<Role>)>;
 
-/// The BINs of the receiver, the carrier and the custodian, if the request names them.
+/// The BINs of the receiver, the carrier, the custodian and the buyer, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
-    request.to_bin.iter().chain(&request.carrier_bin).chain(&request.custodian_bin)
+    let buyer = request.buyer.as_ref().and_then(|buyer| buyer.bin.as_ref());
+    request.to_bin.iter().chain(&request.carrier_bin).chain(&request.custodian_bin).chain(buyer)
 }
 
 /// Reads those organisations of `named` that are registered; no round trip if `named` is empty.

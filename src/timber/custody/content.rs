@@ -5,7 +5,9 @@
 //! structs is hashed. A hashed field never changes its meaning; new fields may be added and are absent from
 //! old events.
 
+use super::departure::{BuyerPart, PermitPart};
 use crate::base::as_text;
+use crate::base::country::Country;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{FindingId, KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
 use crate::base::region::Region;
@@ -15,6 +17,7 @@ use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Outcome, TransferOf};
 use crate::timber::seal::{Identification, SealNumber};
+use crate::timber::wood::hs::HsCode;
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -239,6 +242,18 @@ pub struct LogBusiness {
     /// Vehicle named at loading.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub vehicle: Option<String>,
+    /// Country that an export goes to.
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub country: Option<Country>,
+    /// HS code of an export.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hs: Option<HsCode>,
+    /// Permit of an export.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub permit: Option<PermitPart>,
+    /// Buyer, when it was sold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub buyer: Option<BuyerPart>,
     /// Inspection or note.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub details: Option<DetailsPart>,
@@ -331,6 +346,10 @@ impl LogBusiness {
             carrier: None,
             custodian: None,
             vehicle: None,
+            country: None,
+            hs: None,
+            permit: None,
+            buyer: None,
             details: None,
             wood: None,
             assortment: None,

@@ -33,9 +33,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How long an organisation may correct its own event; after that only an inspector may.
-pub const OWN_CORRECTION_PERIOD: TimeDelta = TimeDelta::hours(72);
-
 /// How long an organisation may reverse its own loading, departure or arrival.
 const OWN_JOURNEY_REVERSAL_PERIOD: TimeDelta = TimeDelta::hours(2);
 
@@ -212,11 +209,15 @@ pub(super) fn decide(
     // The balance of the ticket's lines is for its holder, which recorded the harvest.
     let harvester = prepared.chain.first().map(|event| event.content.business.organization);
     let sees_ticket = recorder.caller.is(Role::Inspector) || harvester == Some(recorder.caller.organization);
-    let mut balance = Balance::new(&prepared.ticket.lines, LocalDate::of(recorder.now));
+    let mut balance = Balance::new(&prepared.ticket.lines, LocalDate::of(recorder.now), &recorder.parameters);
     let mut findings = Vec::new();
     let set = request.set.as_ref().filter(|_| target.is_some() || sees_ticket).map(|correction| {
         if let Some(target) = target {
             check_set(correction, target, prepared, row, errors);
+            if target.content.seq == 1 {
+                let inspector = recorder.caller.is(Role::Inspector);
+                check_bans(correction, row, prepared, inspector, &mut findings, errors);
+            }
         }
         resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
@@ -269,9 +270,11 @@ fn find_target<'p>(
 ) -> Option<&'p ChainEvent> {
     let named = recorder.request.corrects;
     let target = named.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
+    let hours = recorder.parameters.whole(ParameterName::CorrectionHours, LocalDate::of(recorder.now).day());
+    let period = TimeDelta::hours(hours);
     let is_own = |event: &&ChainEvent| {
         event.content.business.organization == recorder.caller.organization
-            && recorder.now - event.received_at <= OWN_CORRECTION_PERIOD
+            && recorder.now - event.received_at <= period
     };
     let correctable = target.filter(|event| recorder.caller.is(Role::Inspector) || is_own(event));
     if correctable.is_none() {
@@ -281,7 +284,9 @@ fn find_target<'p>(
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
             errors.invalid.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
         } else {
-            let detail = "Its recorder may correct an event within 72 hours of receipt; after that, only an inspector may.";
+            let detail = format!(
+                "Its recorder may correct an event within {hours} hours of receipt; after that, only an inspector may."
+            );
             errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
         }
     }
@@ -420,6 +425,32 @@ fn check_set(
         let detail =
             format!("Event {} of this log happened on {}, before that.", earlier.seq, earlier.public.on);
         errors.conflict.push(FieldError::new(at(), "contradicts-later", detail));
+    }
+}
+
+/// Checks the species and the day of a harvest against the felling bans, as they are after the correction. Otherwise
+/// timber could be recorded as a species or on a day that is not banned, and be corrected afterwards. What an inspector
+/// corrects is true, so it is found and never refused.
+fn check_bans(
+    correction: &Correction,
+    row: &LockedLog,
+    prepared: &Prepared,
+    inspector: bool,
+    findings: &mut Vec<rules::Draft>,
+    errors: &mut RequestErrors,
+) {
+    let species = correction.species.unwrap_or(row.state.species);
+    let felled = correction.occurred_at.map_or(row.state.felled_on, |moment| moment.day().day());
+    if (species, felled) == (row.state.species, row.state.felled_on) {
+        return;
+    }
+    let forbidding = || prepared.ticket.row.bans.iter().filter(|ban| ban.forbids(species, felled));
+    if let Some(ban) = forbidding().find(|ban| ban.existing_tickets && !inspector) {
+        let at = if correction.species.is_some() { "/set/species" } else { "/set/occurred_at" };
+        errors.conflict.push(FieldError::new(pointer(at), "banned", ban.sentence()));
+    } else {
+        findings
+            .extend(forbidding().next().map(|ban| rules::ticket::harvest_in_ban(felled, &ban.sentence())));
     }
 }
 

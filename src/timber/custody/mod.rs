@@ -9,6 +9,7 @@
 pub mod check;
 pub mod content;
 pub mod correct;
+pub mod departure;
 pub mod harvest;
 pub mod history;
 pub mod history_query;

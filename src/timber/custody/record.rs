@@ -8,6 +8,7 @@
 use super::check::{Checked, OtherParties};
 use super::content::{Content, LogBusiness, LogPublic};
 use super::correct;
+use super::departure::BuyerNumber;
 use super::harvest::request::ResponsiblePerson;
 use super::hold::{self, Detention};
 use super::request::{NewCustodyEvent, Readable};
@@ -30,10 +31,11 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
-use crate::timber::parameter::Rulebook;
+use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
+use crate::timber::ticket::ban::ExportBan;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
@@ -147,6 +149,9 @@ pub(crate) struct Recorder<'r> {
     operation: OperationId,
     pub(super) roles: CallerRoles,
     pub(crate) now: DateTime<Utc>,
+    pub(crate) parameters: Arc<Parameters>,
+    /// The export bans on the logs of an export.
+    pub(super) bans: Vec<ExportBan>,
 }
 
 impl<'r> Recorder<'r> {
@@ -156,13 +161,14 @@ impl<'r> Recorder<'r> {
         others: OtherParties,
         operation: OperationId,
         now: DateTime<Utc>,
+        parameters: Arc<Parameters>,
     ) -> Self {
         let roles = CallerRoles {
             id: caller.organization,
             inspector: caller.is(Role::Inspector),
             operator: caller.is(Role::Operator),
         };
-        Self { caller, request, others, operation, roles, now }
+        Self { caller, request, others, operation, roles, now, parameters, bans: Vec::new() }
     }
 
     /// Checks that the caller may record this event on a log in `state`. A hold counts only if it stands at
@@ -260,6 +266,10 @@ impl<'r> Recorder<'r> {
             carrier: self.others.carrier,
             custodian: self.others.custodian,
             vehicle: request.vehicle.as_ref().map(|vehicle| vehicle.as_str().to_owned()),
+            country: request.country,
+            hs: request.hs.clone(),
+            permit: request.permit.as_ref().map(super::departure::Permit::part),
+            buyer: request.buyer.as_ref().map(|buyer| buyer.part(self.others.buyer)),
             details: request.details.as_ref().map(super::request::Details::part),
             reason: request.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             out_of_order: plan.late,
@@ -310,6 +320,7 @@ impl<'r> Recorder<'r> {
             let party = before.holder;
             let of_party = |draft| NewFinding { party: Some(party), ..about(draft) };
             decided.found.extend(outcome.and_then(rules::inspection).map(of_party));
+            decided.found.extend(self.departure_findings(log).into_iter().map(about));
             let held = before.held(self.now).is_some();
             decided.found.extend(rules::lost_while_held(event, held).map(about));
             let checked = late || event == LogEventType::Inspected;
@@ -318,7 +329,8 @@ impl<'r> Recorder<'r> {
             let (carrier, vehicle) = (self.others.carrier.is_some(), self.request.vehicle.is_some());
             let papers = rules::no_papers(event, carrier, vehicle, self.request.document.is_some());
             decided.found.extend(papers.map(about));
-            decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
+            let lateness = rules::late_entry(self.request.occurred_at, self.now, &self.parameters);
+            decided.found.extend(lateness.map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
             }
@@ -407,11 +419,12 @@ impl<'r> Recorder<'r> {
         Actor::at_moment(organization, key, self.operation, self.request.occurred_at)
     }
 
-    /// The person whom the request names, as a personal part: an official, or the responsible person of a
-    /// corrected harvest.
+    /// The person whom the request names, as a personal part: an official, the responsible person of a corrected
+    /// harvest, or a buyer.
     fn person(&self) -> Option<Personal> {
         let corrected = self.request.set.as_ref().and_then(|set| set.responsible_person.as_ref());
-        let text = corrected.map(ResponsiblePerson::part).or_else(|| self.official())?;
+        let text =
+            corrected.map(ResponsiblePerson::part).or_else(|| self.official()).or_else(|| self.buyer())?;
         Some(Personal { id: OperationId::new().0, text, secret: Secret::random() })
     }
 
@@ -431,6 +444,12 @@ impl<'r> Recorder<'r> {
             post: official.post.as_ref().map(Text::as_str),
         };
         Some(canonical::text(&part))
+    }
+
+    /// The number of a buyer that is not registered, as the text of a personal part.
+    fn buyer(&self) -> Option<String> {
+        let bin = self.request.buyer.as_ref()?.bin.filter(|_| self.others.buyer.is_none())?;
+        Some(canonical::text(&BuyerNumber { v: 1, bin }))
     }
 
     /// The reason of the detention that follows this request's events: the outcome of an inspection that stops

@@ -1,6 +1,8 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
 use super::content::{ActPart, DetailsPart, ObservedPart};
+use super::departure::{Buyer, Permit};
+use crate::base::country::Country;
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::{FindingId, OperationId};
@@ -15,6 +17,7 @@ use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
 use crate::timber::seal::stock::VoidReason;
+use crate::timber::wood::hs::HsCode;
 use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
 
 input! {
@@ -41,6 +44,14 @@ input! {
         pub carrier_bin: Option<Bin>,
         /// Vehicle, at loading.
         pub vehicle: Option<Text<40>>,
+        /// Country that the timber goes to, for `exported`.
+        pub country: Option<Country>,
+        /// HS code (ТН ВЭД), for `exported`.
+        pub hs: Option<HsCode>,
+        /// Permit for an export in a ban, for `exported`.
+        pub permit: Option<Permit>,
+        /// Buyer, for `sold`.
+        pub buyer: Option<Buyer>,
         /// The organisation that holds a seized log from now on, for `seized`.
         pub custodian_bin: Option<Bin>,
         /// The result of an inspection, or a note.
@@ -207,6 +218,8 @@ pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] 
     match event {
         LogEventType::Transferred => &[("to_bin", true), ("of", false)],
         LogEventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
+        LogEventType::Exported => &[("country", false), ("hs", false), ("permit", false)],
+        LogEventType::Sold => &[("buyer", false)],
         LogEventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
         LogEventType::Corrected => {
             &[("corrects", true), ("reason", true), ("set", false), ("reverse", false), ("annul", false)]
@@ -302,7 +315,20 @@ impl PartialCustodyEvent {
                 }
             )+};
         }
-        members!(to_bin, of, carrier_bin, vehicle, custodian_bin, new_seal_number, reason, corrects);
+        members!(
+            to_bin,
+            of,
+            carrier_bin,
+            vehicle,
+            custodian_bin,
+            country,
+            hs,
+            permit,
+            buyer,
+            new_seal_number,
+            reason,
+            corrects
+        );
         for (name, absent) in
             [("place", matches!(self.place, Some(None))), ("document", matches!(self.document, Some(None)))]
         {
@@ -381,6 +407,12 @@ impl PartialCustodyEvent {
                 && self.carrier_bin.is_some()
                 && self.custodian_bin.is_some()
                 && self.vehicle.is_some(),
+            departure: self.r#type.is_some()
+                && self.occurred_at.is_some()
+                && self.country.is_some()
+                && self.hs.is_some()
+                && self.permit.is_some()
+                && self.buyer.is_some(),
             correction: match (&self.corrects, &self.set, self.reverse.zip(self.annul)) {
                 (None, ..) => ReadableCorrection::Nothing,
                 (Some(_), Some(_), Some(_)) => ReadableCorrection::All,
@@ -398,6 +430,10 @@ impl PartialCustodyEvent {
             of: self.of.flatten(),
             carrier_bin: self.carrier_bin.flatten(),
             vehicle: self.vehicle.flatten(),
+            country: self.country.flatten(),
+            hs: self.hs.flatten(),
+            permit: self.permit.flatten(),
+            buyer: self.buyer.flatten(),
             custodian_bin: self.custodian_bin.flatten(),
             details: self.details.flatten(),
             new_seal_number: self.new_seal_number.flatten(),
@@ -432,6 +468,8 @@ pub(super) struct Readable {
     pub(super) transition: bool,
     /// Whether the members that determine the log's next state could be read.
     pub(super) content: bool,
+    /// Whether the members that say where the timber goes could be read.
+    pub(super) departure: bool,
     /// What could be read of a correction.
     pub(super) correction: ReadableCorrection,
 }
@@ -441,7 +479,13 @@ impl Readable {
     #[must_use]
     pub(super) fn all(request: &NewCustodyEvent) -> Self {
         let positions = (0..request.logs.len()).collect();
-        Self { positions, transition: true, content: true, correction: ReadableCorrection::All }
+        Self {
+            positions,
+            transition: true,
+            content: true,
+            departure: true,
+            correction: ReadableCorrection::All,
+        }
     }
 
     /// Location of the readable log at `index`.
@@ -478,6 +522,8 @@ impl NewCustodyEvent {
             ("/details/note", note.map(Text::as_str)),
             ("/details/reason", why.map(Text::as_str)),
             ("/details/act/number", act.map(|act| act.number.as_str())),
+            ("/permit/number", self.permit.as_ref().map(|permit| permit.number.as_str())),
+            ("/permit/issuer", self.permit.as_ref().map(|permit| permit.issuer.as_str())),
             ("/reason", self.reason.as_ref().map(Text::as_str)),
             ("/set/place/name", set),
             ("/device/id", self.device.as_ref().map(|device| device.id.as_str())),

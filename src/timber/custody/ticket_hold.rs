@@ -1,8 +1,8 @@
 //! The hold of a felling ticket: it stops the ticket's logs, and harvests under the ticket.
 //!
 //! An inspector's hold stops all logs of the ticket until it is released. The issuer's stops the logs that the
-//! ticket's holder still holds, ends by itself after [`ISSUERS_HOLD`] unless an inspector holds the ticket as well,
-//! and is possible once in [`ISSUERS_INTERVAL`]: timber that others have bought is not stopped by one side.
+//! ticket's holder still holds, ends by itself after [`ParameterName::IssuersHoldHours`] unless an inspector holds the ticket as
+//! well, and is possible once in [`ParameterName::IssuersHoldIntervalDays`]: timber that others have bought is not stopped by one side.
 //!
 //! Lock order: the ticket, then its logs by id. The fact is written to the rows of the logs, so that custody events
 //! and checks read the log's row alone.
@@ -15,6 +15,8 @@ use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::event::vocabulary::HeldBy;
+use crate::timber::parameter::Parameters;
+use crate::timber::parameter::name::ParameterName;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::ticket::LockedTicket;
@@ -22,19 +24,12 @@ use crate::timber::ticket::change::{self, Change, lock_as_issuer, refuse_cancell
 use crate::timber::ticket::content::{HeldLogs, logs_digest};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How long the issuer's hold lasts.
-pub const ISSUERS_HOLD: TimeDelta = TimeDelta::hours(72);
-/// In how many days the issuer may hold a ticket once.
-pub const ISSUERS_INTERVAL: TimeDelta = TimeDelta::days(30);
-/// The longest time until an inspector's hold is overdue.
-pub const INSPECTORS_HOLD: TimeDelta = TimeDelta::days(10);
-
 fn conflict(code: &'static str, detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::Conflict(vec![FieldError::new(Location::body(), code, detail)])
 }
 
 /// Holds a ticket, on behalf of its issuer or an inspector. `until`: when an inspector's hold is overdue, and where the request states it; by default
-/// after [`INSPECTORS_HOLD`].
+/// after [`ParameterName::TicketHoldDays`].
 ///
 /// # Errors
 /// As for [`lock_as_issuer`], for a caller that is no inspector. Wrong: `hold-too-long` at `until`. Conflict, for the
@@ -46,13 +41,14 @@ pub async fn hold(
     ticket: TicketId,
     (until, until_at): (Option<Moment>, Location),
     reason: &Text<200>,
+    parameters: &Parameters,
 ) -> Result<()> {
     let (locked, head, by) = lock(tx, caller, ticket).await?;
     let until = match by {
-        HeldBy::Inspector => inspectors_end(act.at(), until, until_at)?,
+        HeldBy::Inspector => inspectors_end(act, until, until_at, parameters)?,
         HeldBy::Issuer => {
-            may_hold_as_issuer(tx, &locked, act.at()).await?;
-            moment(act.at() + ISSUERS_HOLD)?
+            may_hold_as_issuer(tx, &locked, act, parameters).await?;
+            issuers_end(act, parameters)?
         }
     };
     let (logs, held) = reach(tx, &locked, by, until).await?;
@@ -106,14 +102,15 @@ pub async fn cancel(
     ticket: TicketId,
     hold_logs: bool,
     reason: &Text<200>,
+    parameters: &Parameters,
 ) -> Result<()> {
     let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;
     refuse_cancelled(&locked)?;
     if !hold_logs {
         return change::record(tx, act, locked, head, Change::Cancel(None), reason).await.map(drop);
     }
-    may_hold_as_issuer(tx, &locked, act.at()).await?;
-    let (logs, held) = reach(tx, &locked, HeldBy::Issuer, moment(act.at() + ISSUERS_HOLD)?).await?;
+    may_hold_as_issuer(tx, &locked, act, parameters).await?;
+    let (logs, held) = reach(tx, &locked, HeldBy::Issuer, issuers_end(act, parameters)?).await?;
     stop(tx, act, locked, head, Change::Cancel(Some(held)), &logs, reason).await
 }
 
@@ -134,18 +131,33 @@ fn moment(at: DateTime<Utc>) -> Result<Moment> {
     Moment::new(at, KAZAKHSTAN_OFFSET_MINUTES).map_err(|error| Error::CorruptRow(format!("clock: {error}")))
 }
 
-fn inspectors_end(now: DateTime<Utc>, until: Option<Moment>, at: Location) -> Result<Moment> {
-    let latest = moment(now + INSPECTORS_HOLD)?;
+fn issuers_end(act: &Actor, parameters: &Parameters) -> Result<Moment> {
+    moment(act.at() + TimeDelta::hours(parameters.whole(ParameterName::IssuersHoldHours, act.on())))
+}
+
+fn inspectors_end(
+    act: &Actor,
+    until: Option<Moment>,
+    at: Location,
+    parameters: &Parameters,
+) -> Result<Moment> {
+    let days = parameters.whole(ParameterName::TicketHoldDays, act.on());
+    let latest = moment(act.at() + TimeDelta::days(days))?;
     let Some(until) = until else { return Ok(latest) };
-    if until.instant() <= now || until.instant() > latest.instant() {
-        let detail =
-            format!("A hold ends in the future, {} days from now at most.", INSPECTORS_HOLD.num_days());
+    if until.instant() <= act.at() || until.instant() > latest.instant() {
+        let detail = format!("A hold ends in the future, {days} days from now at most.");
         return Err(Error::Invalid(vec![FieldError::new(at, "hold-too-long", detail)]));
     }
     Ok(until)
 }
 
-async fn may_hold_as_issuer(tx: &mut Tx<'_>, locked: &LockedTicket, now: DateTime<Utc>) -> Result<()> {
+async fn may_hold_as_issuer(
+    tx: &mut Tx<'_>,
+    locked: &LockedTicket,
+    act: &Actor,
+    parameters: &Parameters,
+) -> Result<()> {
+    let (now, days) = (act.at(), parameters.whole(ParameterName::IssuersHoldIntervalDays, act.on()));
     if locked.hold.is_some_and(|hold| hold.stands(now)) {
         return Err(conflict("held", "The ticket is held already."));
     }
@@ -156,14 +168,13 @@ async fn may_hold_as_issuer(tx: &mut Tx<'_>, locked: &LockedTicket, now: DateTim
                             AND (type = $4 OR type = $5 AND business::json ->> 'held_by' IS NOT NULL)) AS "recent!""#,
         locked.id.0,
         locked.issuer.0,
-        now - ISSUERS_INTERVAL,
+        now - TimeDelta::days(days),
         TicketEventType::Held.as_str(),
         TicketEventType::Cancelled.as_str()
     )
     .fetch_one(&mut **tx)
     .await?;
     if recent {
-        let days = ISSUERS_INTERVAL.num_days();
         let detail = format!(
             "The issuer may hold a ticket once in {days} days; an inspector may hold it at any time."
         );

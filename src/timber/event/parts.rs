@@ -122,6 +122,18 @@ pub struct DocumentPart {
     pub issued_on: Option<NaiveDate>,
 }
 
+/// The document that decided something, in a response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct DecisionDocument {
+    /// Kind.
+    pub kind: DocumentKind,
+    /// Number.
+    #[schema(example = "18-02/1")]
+    pub number: String,
+    /// Day of issue.
+    pub issued_on: Option<NaiveDate>,
+}
+
 /// The device that recorded an event, perhaps offline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicePart {

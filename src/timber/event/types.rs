@@ -78,6 +78,8 @@ vocabulary! {
         Held = "ticket_held",
         /// No longer held.
         Released = "ticket_released",
+        /// Another contour.
+        PlotReplaced = "ticket_plot_replaced",
     }
 }
 
@@ -106,6 +108,14 @@ vocabulary! {
         MarkingKeyKnown = "marking_key_known",
         /// A personal part that the organisation had recorded was erased.
         PersonalErased = "personal_erased",
+        /// A parameter has a value from a day on; only the operator's chain has such events.
+        ParameterSet = "parameter_set",
+        /// A ban on felling or export was recorded; only the operator's chain has such events.
+        BanSet = "ban_set",
+        /// A ban was ended; only the operator's chain has such events.
+        BanEnded = "ban_ended",
+        /// The allowable cut of a forest owner in a year; only the operator's chain has such events.
+        AllowableCutSet = "allowable_cut_set",
     }
 }
 

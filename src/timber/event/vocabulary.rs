@@ -125,6 +125,16 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// The kind of a buyer outside the system.
+    pub enum BuyerKind: "unknown-buyer-kind" {
+        /// A person.
+        Person = "person",
+        /// An organisation.
+        Organization = "organization",
+    }
+}
+
+vocabulary! {
     /// Result of an inspection.
     #[schema(as = InspectionOutcome)]
     pub enum Outcome: "unknown-outcome" {

@@ -102,6 +102,54 @@ pub static NOTES: &[Notes] = &[
         ParameterName::ReturnedTimes,
         ParameterName::ReturnedSerious,
     ]),
+    notes("no-allowable-cut", &[("years", "the years without a cut")], "Cuts that are set too high."),
+    notes(
+        "harvest-in-ban",
+        &[("felled_on", "day of felling"), ("ban", "the ban, in English")],
+        "Felling that is recorded for another day or under another species.",
+    ),
+    notes(
+        "area-unlike-plot",
+        &[("stated_ha", "area that the ticket states, in ha"), ("plot_ha", "area of its plot, in ha")],
+        "Tickets without a plot.",
+    )
+    .judged_by(&[ParameterName::AreaDifferencePercent]),
+    notes(
+        "plots-overlap",
+        &[
+            ("shared_ha", "area that both plots share, in ha"),
+            ("share_percent", "its share of the smaller plot, in percent"),
+            ("ticket", "the other ticket"),
+        ],
+        "Tickets without a plot.",
+    )
+    .judged_by(&[ParameterName::PlotOverlapPercent]),
+    notes(
+        "plot-replaced",
+        &[
+            ("case", "`before` or `after` the first harvest"),
+            ("had_ha", "area of the plot before, in ha; 0: it had none"),
+            ("has_ha", "area of the plot since, in ha"),
+        ],
+        "Plots that were wrong from the start.",
+    ),
+    notes(
+        "export-unspecified",
+        &[("lacks", "`country`, `hs` or `country_and_hs`")],
+        "Countries that are not the destination.",
+    )
+    .judged_by(&[ParameterName::ExportSpecified]),
+    notes(
+        "export-permit",
+        &[("permit", "the permit"), ("document", "the document of the ban")],
+        "Permits that were not issued.",
+    ),
+    notes(
+        "export-before-ban",
+        &[("exported_on", "day of the export"), ("document", "the document of the ban")],
+        "Exports that are not recorded.",
+    ),
+    notes("sale-without-buyer", &[], "Buyers that do not exist."),
     notes(
         "L6",
         &[
@@ -116,7 +164,8 @@ pub static NOTES: &[Notes] = &[
             ("tolerance_table", "table of tolerances"),
         ],
         "Wood that was felled and never marked, and volumes declared too small.",
-    ),
+    )
+    .judged_by(&[ParameterName::LineFirstPercent, ParameterName::LineSecondPercent]),
     notes(
         "L8",
         &[
@@ -167,7 +216,8 @@ pub static NOTES: &[Notes] = &[
         "L23",
         &[("days", "full days between the event and its receipt"), OCCURRED],
         "Events that state a later time than that at which they happened.",
-    ),
+    )
+    .judged_by(&[ParameterName::LateEntryHours, ParameterName::LateEntryWarningDays]),
     notes(
         "small-piece",
         &[("case", "`thin`, `short` or `both`"), DIAMETER, LENGTH],

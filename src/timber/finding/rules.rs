@@ -6,7 +6,10 @@
 //! laundering. If the meaning or threshold of a rule changes, the rule gets a new version; each finding
 //! states the version that produced it.
 
+
+pub mod departure;
 pub mod surveillance;
+pub mod ticket;
 
 pub use super::draft::Draft;
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
@@ -14,6 +17,8 @@ use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Outcome;
+use crate::timber::parameter::Parameters;
+use crate::timber::parameter::name::ParameterName;
 use crate::timber::wood::species::{LogKind, Wood};
 use crate::timber::wood::tolerance::{Standing, standing, tolerance};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -190,7 +195,16 @@ pub use custody::{
 };
 
 /// Every rule.
-pub static RULES: [Rule; 32] = [
+pub static RULES: [Rule; 32 + ticket::ALL.len() + departure::ALL.len()] = [
+    ticket::NO_ALLOWABLE_CUT,
+    ticket::HARVEST_IN_BAN,
+    ticket::AREA_UNLIKE_PLOT,
+    ticket::PLOTS_OVERLAP,
+    ticket::PLOT_REPLACED,
+    departure::EXPORT_UNSPECIFIED,
+    departure::EXPORT_PERMIT,
+    departure::EXPORT_BEFORE_BAN,
+    departure::SALE_WITHOUT_BUYER,
     INSPECTION_MISMATCH,
     SEAL_MISSING,
     SEAL_DAMAGED,
@@ -225,16 +239,19 @@ pub static RULES: [Rule; 32] = [
     surveillance::HOLD_OVERDUE,
 ];
 
-/// Shares of the permitted volume, in percent. A harvest or correction with which a line first reaches one of
-/// them gives a finding.
-const FILLING: [i64; 2] = [95, 80];
-
 /// L6: a harvest or correction changes a line's marked volume from `before` to `after`.
 ///
-/// At 80 and 95 %, there is a finding only when a line first reaches this share. Above 100 %, every increase
+/// At the shares of [`ParameterName::LineFirstPercent`] and [`ParameterName::LineSecondPercent`], 80 and 95 % by
+/// default, there is a finding only when a line first reaches the share. Above 100 %, every increase
 /// gives a finding. An increase to more than the tolerance is rejected, so its finding is never stored.
 #[must_use]
-pub fn over_permitted(before: Volume, after: Volume, permitted: Volume, on: NaiveDate) -> Option<Draft> {
+pub fn over_permitted(
+    before: Volume,
+    after: Volume,
+    permitted: Volume,
+    on: NaiveDate,
+    parameters: &Parameters,
+) -> Option<Draft> {
     if after <= before {
         return None;
     }
@@ -251,11 +268,14 @@ pub fn over_permitted(before: Volume, after: Volume, permitted: Volume, on: Naiv
                 .input("tolerance_table", allowed.table_version),
         );
     }
-    let reached = |marked: Volume, percent: i64| {
-        marked.decimal() * Decimal::ONE_HUNDRED >= permitted.decimal() * Decimal::from(percent)
+    let reached = |marked: Volume, percent: Decimal| {
+        marked.decimal() * Decimal::ONE_HUNDRED >= permitted.decimal() * percent
     };
-    let percent =
-        FILLING.into_iter().find(|percent| reached(after, *percent) && !reached(before, *percent))?;
+    let shares = [ParameterName::LineSecondPercent, ParameterName::LineFirstPercent];
+    let percent = shares
+        .into_iter()
+        .map(|share| parameters.on(share, on).normalize())
+        .find(|percent| reached(after, *percent) && !reached(before, *percent))?;
     let draft = OVER_PERMITTED.found(Severity::Notice).key(percent).about_ticket();
     Some(
         draft
@@ -326,17 +346,16 @@ fn place(position: Position) -> String {
     format!("{}, {}", position.lat(), position.lon())
 }
 
-/// After how many hours a record counts as late. It is the same period in which an organisation may correct
-/// its own event, and is long enough for a crew to come back from a weekend without a network.
-pub const LATE_AFTER_HOURS: i64 = 72;
-
-/// L23: an event was received long after it happened.
+/// L23: an event was received long after it happened. By default 72 hours are not late: a crew comes back from a
+/// weekend without a network.
 #[must_use]
-pub fn late_entry(occurred: Moment, received: DateTime<Utc>) -> Option<Draft> {
+pub fn late_entry(occurred: Moment, received: DateTime<Utc>, parameters: &Parameters) -> Option<Draft> {
     let lag = received - occurred.instant();
-    (lag > TimeDelta::hours(LATE_AFTER_HOURS)).then(|| {
+    let whole = |name| parameters.whole(name, occurred.day().day());
+    (lag > TimeDelta::hours(whole(ParameterName::LateEntryHours))).then(|| {
         // A missing network does not explain a delay of thirty days.
-        let severity = if lag.num_days() >= 30 { Severity::Warning } else { Severity::Notice };
+        let warning = lag.num_days() >= whole(ParameterName::LateEntryWarningDays);
+        let severity = if warning { Severity::Warning } else { Severity::Notice };
         LATE_ENTRY.found(severity).number("days", lag.num_days()).input("occurred_at", occurred)
     })
 }

@@ -1,10 +1,11 @@
 //! Dated parameters: every threshold of a rule, with the day from which each value is in force.
 //!
-//! A value can be set from the next day on at the earliest (`PUT /v1/parameters/{name}`). So a server that
-//! reads the stored values again every hour never judges by an old one, and a record is judged by the value
-//! in force on the day of its event.
+//! A value can be set from the next day on at the earliest (`PUT /v1/parameters/{name}`, [`record::earliest`]). So a
+//! server that reads the stored values again every hour never judges by an old one, and a record is judged by the
+//! value in force on the day of its event.
 
 pub mod name;
+pub mod record;
 
 use crate::base::clock::Clock;
 use crate::timber::wood::bounds::Bounds;
@@ -26,6 +27,12 @@ impl Parameters {
     #[must_use]
     pub fn new(values: impl IntoIterator<Item = (ParameterName, NaiveDate, Decimal)>) -> Self {
         Self { dated: values.into_iter().map(|(name, from, value)| ((name, from), value)).collect() }
+    }
+
+    /// The value in force on `day`, as a whole number; a fraction is cut off.
+    #[must_use]
+    pub fn whole(&self, name: ParameterName, day: NaiveDate) -> i64 {
+        i64::try_from(self.on(name, day).trunc()).unwrap_or(i64::MAX)
     }
 
     /// The value in force on `day`, a day in Kazakhstan.

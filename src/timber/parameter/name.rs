@@ -8,6 +8,30 @@ vocabulary! {
     pub enum ParameterName: "unknown-parameter" {
         /// For how many days an inspector may hold a felling ticket at once.
         TicketHoldDays = "ticket-hold-days",
+        /// For how many hours the issuer's hold of a felling ticket lasts.
+        IssuersHoldHours = "issuers-hold-hours",
+        /// In how many days the issuer may hold a felling ticket once.
+        IssuersHoldIntervalDays = "issuers-hold-interval-days",
+        /// After how many hours a record is late (L23).
+        LateEntryHours = "late-entry-hours",
+        /// After how many days a late record is a warning (L23).
+        LateEntryWarningDays = "late-entry-warning-days",
+        /// For how many hours an organisation may correct its own event.
+        CorrectionHours = "correction-hours",
+        /// The first share of a ticket line that is found (L6).
+        LineFirstPercent = "line-first-percent",
+        /// The second share of a ticket line that is found (L6).
+        LineSecondPercent = "line-second-percent",
+        /// Whether an export states its country and HS code.
+        ExportSpecified = "export-specified",
+        /// The largest plot of a felling ticket.
+        PlotMaxHa = "plot-max-ha",
+        /// By how many percent a ticket's area may differ from that of its plot.
+        AreaDifferencePercent = "area-difference-percent",
+        /// Which share of the smaller plot two tickets may share.
+        PlotOverlapPercent = "plot-overlap-percent",
+        /// By which share the issuer may enlarge a plot after the first harvest.
+        PlotGrowthPercent = "plot-growth-percent",
         /// Which share of a ticket's logs its holder may annul.
         AnnulledLogs = "annulled-logs",
         /// Which volume of a ticket its holder may annul.
@@ -146,6 +170,59 @@ impl ParameterName {
             Self::TicketHoldDays => {
                 let about = "Days for which an inspector may hold a felling ticket at once";
                 definition((about, "days"), 0, 10, (1, 10))
+            }
+            Self::IssuersHoldHours => {
+                let about = "Hours after which the issuer's hold of a felling ticket ends by itself";
+                definition((about, "hours"), 0, 72, (1, 240))
+            }
+            Self::IssuersHoldIntervalDays => {
+                let about = "Days in which the issuer may hold a felling ticket once";
+                definition((about, "days"), 0, 30, (1, 365))
+            }
+            Self::LateEntryHours => {
+                let about = "Hours between an event and its receipt from which the record is late (L23)";
+                definition((about, "hours"), 0, 72, (1, 720))
+            }
+            Self::LateEntryWarningDays => {
+                let about =
+                    "Days between an event and its receipt from which a late record is a warning (L23)";
+                definition((about, "days"), 0, 30, (1, 365))
+            }
+            Self::CorrectionHours => {
+                let about = "Hours after receipt within which the recorder may correct its event";
+                definition((about, "hours"), 0, 72, (1, 720))
+            }
+            Self::LineFirstPercent => {
+                let about =
+                    "Share of a ticket line's permitted volume that is found when it is first reached (L6)";
+                definition((about, "%"), 0, 80, (1, 100))
+            }
+            Self::LineSecondPercent => {
+                let about =
+                    "Second share of a ticket line's permitted volume that is found, above the first (L6)";
+                definition((about, "%"), 0, 95, (1, 100))
+            }
+            Self::ExportSpecified => {
+                let about = "Whether `exported` needs a country and an HS code: 1 yes; 0 no, with a finding";
+                definition((about, ""), 0, 0, (0, 1))
+            }
+            Self::PlotMaxHa => {
+                let about = "The largest plot that a felling ticket may have";
+                definition((about, "ha"), 0, 500, (1, 100_000))
+            }
+            Self::AreaDifferencePercent => {
+                let about =
+                    "Share by which a ticket's area may differ from that of its plot without a finding";
+                definition((about, "%"), 0, 10, (1, 100))
+            }
+            Self::PlotOverlapPercent => {
+                let about =
+                    "Share of the smaller plot that the plots of two tickets may share without a finding";
+                definition((about, "%"), 0, 5, (1, 100))
+            }
+            Self::PlotGrowthPercent => {
+                let about = "Share by which a ticket's issuer may enlarge its plot after the first harvest";
+                definition((about, "%"), 0, 10, (0, 100))
             }
             Self::AnnulledLogs => {
                 let about = "Share of a ticket's logs that its holder may annul without an inspector, but at least one log";

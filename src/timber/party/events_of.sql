@@ -1,5 +1,5 @@
 -- The events that have their personal part in a row: the first ones of a harvest's logs, the first event of an
--- organisation, or the events that name an official or a corrected responsible person.
+-- organisation, or the events that name an official, a corrected responsible person or a buyer.
 -- $1: id of the row
 SELECT e.subject_id AS "subject_id!", e.seq AS "seq!" FROM harvest h
 JOIN operation o ON o.organization_id = h.organization_id AND o.operation_id = h.operation_id

@@ -183,7 +183,7 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 }
 
 /// Which parts of an event of the organisation's chain are disclosed to `caller`, who may see the
-/// organisation. The registration, erasures and marking keys are disclosed in full, as in [`get`]. Events of
+/// organisation. The registration, erasures, marking keys and the operator's decisions are disclosed in full, as in [`get`]. Events of
 /// API keys are disclosed only to a caller who may list the keys ([`may_manage_keys`]).
 #[must_use]
 pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
@@ -198,7 +198,11 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
         Ok(
             OrganizationEventType::Registered
             | OrganizationEventType::PersonalErased
-            | OrganizationEventType::MarkingKeyKnown,
+            | OrganizationEventType::MarkingKeyKnown
+            | OrganizationEventType::ParameterSet
+            | OrganizationEventType::BanSet
+            | OrganizationEventType::BanEnded
+            | OrganizationEventType::AllowableCutSet,
         ) => true,
         Ok(OrganizationEventType::KeyMade | OrganizationEventType::KeyRevoked) | Err(_) => false,
     };

@@ -147,7 +147,7 @@ pub fn faults<'s>(ring: &KeyRing, seals: impl Iterator<Item = SealClaim<'s>>) ->
 /// Checks holder and seals, as far as they could be read, against the database. Returns the holder. Adds to
 /// `errors`:
 /// - `unknown-organization` or `not-a-seal-holder` for the holder;
-/// - the conflict `already-recorded` at `whole`, if all seals are registered already, in one batch;
+/// - the conflict `already-recorded` at `whole`, if a batch has exactly these seals;
 /// - otherwise the conflict `seal-number-registered` for each number that is registered already, and
 ///   `marking-code-registered` for each identification that is registered already.
 ///
@@ -215,24 +215,25 @@ pub async fn register(
     Ok(batch)
 }
 
-/// The batch in which all these seals are registered, each with its number and its marking code; `None` if there
-/// is no such batch.
+/// The batch that has exactly these seals, each with its number and its marking code; `None` if there is no such
+/// batch.
 async fn recorded_before(tx: &mut Tx<'_>, seals: &[SealClaim<'_>]) -> Result<Option<SealBatchId>> {
     let pairs = seals.iter().map(|seal| Some((seal.number?.as_str(), seal.code?.as_str())));
     let Some((numbers, codes)) = pairs.collect::<Option<(Vec<&str>, Vec<&str>)>>() else { return Ok(None) };
     let batches = sqlx::query!(
-        r#"SELECT s.batch_id AS "batch: SealBatchId", count(*) AS "seals!"
+        r#"SELECT b.id AS "id: SealBatchId", b.quantity, count(*) AS "seals!"
            FROM UNNEST($1::text[], $2::text[]) AS asked (number, marking_code)
            JOIN seal s ON s.number = asked.number AND s.marking_code = asked.marking_code
-           GROUP BY s.batch_id LIMIT 2"#,
+           JOIN seal_batch b ON b.id = s.batch_id
+           GROUP BY b.id LIMIT 2"#,
         &numbers as &[&str],
         &codes as &[&str]
     )
     .fetch_all(&mut **tx)
     .await?;
     let [batch] = &batches[..] else { return Ok(None) };
-    let is_all = usize::try_from(batch.seals).is_ok_and(|registered| registered == seals.len());
-    Ok(is_all.then_some(batch.batch))
+    let asked = i64::try_from(seals.len()).unwrap_or(i64::MAX);
+    Ok((batch.seals == asked && i64::from(batch.quantity) == asked).then_some(batch.id))
 }
 
 async fn refuse_registered(

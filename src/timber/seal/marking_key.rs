@@ -69,15 +69,8 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     let moment = desk_moment(now)?;
     let operation = OperationId::new();
     let mut tx = Tx::begin(pool).await?;
-    // If there are several operators, the one with the smallest id is used, so that every instance locks the
-    // same row.
-    let operator = sqlx::query_scalar!(
-        "SELECT id FROM organization WHERE roles @> ARRAY['operator'] ORDER BY id LIMIT 1"
-    )
-    .fetch_optional(&mut *tx)
-    .await?
-    .ok_or(Error::NotFound)?;
-    let mut head = head::lock(&mut tx, operator.into()).await?;
+    let mut head = head::lock_operator(&mut tx).await?;
+    let operator = head.id();
     // The recorded keys are read again under the lock: if two instances start at once, only one records the
     // key.
     let recorded = recorded(&mut *tx).await?;

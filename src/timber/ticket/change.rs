@@ -1,18 +1,26 @@
 //! Changes of a felling ticket: extended and cancelled by its issuer, held and released by its issuer or an inspector.
+//! [`super::site`] replaces its plot.
 //! `timber::custody::ticket_hold` decides which logs a hold stops.
 
+use super::ban::felling_bans;
 use super::content::{Changed, HeldLogs, TicketPublic, texts};
+use super::cut::{self, TicketVolumes};
+use super::issue::store_about;
 use super::lock::LockedTicket;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::TicketId;
 use crate::base::input::RequestErrors;
-use crate::base::units::{LocalDate, Text};
+use crate::base::units::{LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{LockedHead, NewHead, SubjectKind, append};
+use crate::evidence::chain::{Hash, LockedHead, NewHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::TicketEventType;
+use crate::timber::finding::rules;
+use crate::timber::finding::write::Finding;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
+use crate::timber::wood::species::Species;
+use chrono::Datelike;
 
 /// A change of a ticket.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +38,8 @@ pub enum Change {
     Hold(HeldLogs),
     /// Ends the hold.
     Release,
+    /// Another contour, with this digest; [`super::site`] writes it into the row.
+    Plot(Hash),
 }
 
 impl Change {
@@ -39,6 +49,7 @@ impl Change {
             Self::Cancel(_) => TicketEventType::Cancelled,
             Self::Hold(_) => TicketEventType::Held,
             Self::Release => TicketEventType::Released,
+            Self::Plot(_) => TicketEventType::PlotReplaced,
         }
     }
 
@@ -46,7 +57,7 @@ impl Change {
         match self {
             Self::Cancel(held) => *held,
             Self::Hold(held) => Some(*held),
-            Self::Extend { .. } | Self::Release => None,
+            Self::Extend { .. } | Self::Release | Self::Plot(_) => None,
         }
     }
 }
@@ -73,10 +84,15 @@ pub async fn lock_as_issuer(
     })
 }
 
+fn pointer(at: &str) -> Location {
+    Location::Pointer(at.to_owned())
+}
+
 /// Extends a ticket on behalf of its issuer and records an event.
 ///
 /// # Errors
-/// As for [`lock_as_issuer`]. Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`.
+/// As for [`lock_as_issuer`]. Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`; for a later last day
+/// of felling also `banned`, `no-cut-for-forestry` and `allowable-cut-exceeded`.
 pub async fn extend(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -84,12 +100,52 @@ pub async fn extend(
     ticket: TicketId,
     (felling_until, removal_until): (Option<LocalDate>, Option<LocalDate>),
     reason: &Text<200>,
-) -> Result<()> {
+) -> Result<Vec<Finding>> {
     let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;
     let mut errors = RequestErrors::default();
     check_locked(&locked, ReadDates { felling_until, removal_until, are_all: true }, &mut errors);
+    let found = match felling_until {
+        Some(until) => check_term(tx, &locked, until, &mut errors).await?,
+        None => None,
+    };
     errors.into_result()?;
-    record(tx, act, locked, head, Change::Extend { felling_until, removal_until }, reason).await.map(drop)
+    record(tx, act, locked, head, Change::Extend { felling_until, removal_until }, reason).await.map(drop)?;
+    store_about(tx, act, ticket, found.into_iter().collect()).await
+}
+
+/// Checks the felling term of a ticket that ends later against the bans, and against the allowable cuts of the years
+/// that the ticket did not reach before. Returns the finding, if there is no cut.
+async fn check_term(
+    tx: &mut Tx<'_>,
+    locked: &LockedTicket,
+    until: LocalDate,
+    errors: &mut RequestErrors,
+) -> Result<Option<rules::Draft>> {
+    let at = || pointer("/felling_until");
+    let lines = sqlx::query!(
+        r#"SELECT species AS "species: Species", permitted_m3 AS "permitted: Volume" FROM ticket_line
+           WHERE ticket_id = $1 ORDER BY position"#,
+        locked.id.0
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let lines: Vec<_> = lines.into_iter().map(|line| (line.species, line.permitted)).collect();
+    for ban in felling_bans(tx, locked.region, locked.issuer, (locked.felling_from, until)).await? {
+        if ban.species.is_none_or(|only| lines.iter().any(|(species, _)| *species == only)) {
+            errors.conflict.push(FieldError::new(at(), "banned", ban.sentence()));
+        }
+    }
+    let ticket = TicketVolumes {
+        issuer: locked.issuer,
+        ticket: Some(locked.id),
+        forestry: &locked.forestry,
+        lines: &lines,
+    };
+    let judged = cut::judge(tx, &ticket, locked.felling_until.day().year() + 1..=until.day().year()).await?;
+    for against in judged.against {
+        errors.conflict.push(FieldError::new(at(), against.code(), against.sentence()));
+    }
+    Ok(rules::ticket::no_allowable_cut(&judged.without))
 }
 
 /// # Errors
@@ -120,9 +176,10 @@ pub async fn record(
 ) -> Result<NewHead> {
     let (felling_until, removal_until) = match change {
         Change::Extend { felling_until, removal_until } => (felling_until, removal_until),
-        Change::Cancel(_) | Change::Hold(_) | Change::Release => (None, None),
+        Change::Cancel(_) | Change::Hold(_) | Change::Release | Change::Plot(_) => (None, None),
     };
     let held = change.held();
+    let plot_digest = if let Change::Plot(digest) = change { Some(digest) } else { None };
     let public = TicketPublic {
         v: 1,
         subject: SubjectKind::FellingTicket.name(),
@@ -138,10 +195,11 @@ pub async fn record(
         ticket_id: locked.id,
         felling_until,
         removal_until,
+        plot_digest,
         held,
         reason: reason.as_str(),
     };
-    let request_texts = [(Location::Pointer("/reason".into()), reason.as_str())];
+    let request_texts = [(pointer("/reason"), reason.as_str())];
     let (public, business) = texts(&public, &business, &request_texts)?;
     let draft = act.draft(head, change.event_type(), public, business, Some(locked.region));
     let head = append(tx, act.at(), vec![draft]).await?.pop();
@@ -204,14 +262,17 @@ pub async fn check(
     let locked = LockedTicket::exclusive(tx, ticket).await?;
     if let Some((locked, _)) = locked.filter(|(locked, _)| locked.issuer == caller.organization) {
         check_locked(&locked, dates, errors);
+        if let Some(until) = dates.felling_until {
+            check_term(tx, &locked, until, errors).await?;
+        }
     }
     Ok(())
 }
 
 /// Checks a change: the ticket is not cancelled, dates move later, and removal does not end before felling.
 fn check_locked(locked: &LockedTicket, dates: ReadDates, errors: &mut RequestErrors) {
-    let mut refuse = |pointer: &str, code, detail: String| {
-        errors.conflict.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
+    let mut refuse = |at: &str, code, detail: String| {
+        errors.conflict.push(FieldError::new(pointer(at), code, detail));
     };
     if locked.cancelled {
         refuse("", "ticket-cancelled", "The ticket is cancelled.".to_owned());

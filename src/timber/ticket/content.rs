@@ -120,6 +120,9 @@ pub struct Changed<'a> {
     /// New last day of removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal_until: Option<LocalDate>,
+    /// Digest of the new contour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plot_digest: Option<Hash>,
     /// The logs that it stops, if it holds the ticket.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldLogs>,
@@ -239,6 +242,7 @@ mod tests {
             ticket_id: TicketId(id(6)),
             felling_until: None,
             removal_until: None,
+            plot_digest: None,
             held: Some(HeldLogs {
                 held_by: HeldBy::Inspector,
                 until: LocalTime::of(Moment::parse("2026-12-08T09:00:00+05:00").unwrap()),
@@ -246,6 +250,49 @@ mod tests {
                 logs_digest: logs_digest(&[LogId(id(99))]),
             }),
             reason: "Stumps to be counted",
+        };
+        let page = include_str!("../../../docs/CHAIN.md");
+        let salts = [
+            "ff3158b46e440e52040a9926f0bb67f1ee517040a29362034636221eb806a1ed",
+            "cccdd282ebf739590f47bebe5f16f342b91c733c39a1f7f77277f88a180c62f2",
+        ];
+        let texts = [canonical::text(&public), canonical::text(&business)];
+        for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {
+            let salt = Salt(hex::decode(salt).unwrap().try_into().unwrap());
+            assert!(page.contains(&format!("`{text}` | `{}`", commit(kind, &salt, text))), "{text}");
+        }
+    }
+
+    /// The vector "The plot of a ticket is replaced" in `docs/CHAIN.md`; its commitments were made with Python's hashlib.
+    #[test]
+    fn a_replaced_plot_has_the_bytes_of_the_specification() {
+        let id =
+            |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<uuid::Uuid>().unwrap();
+        let now = "2026-11-28T04:00:00Z".parse().unwrap();
+        let act = Actor::in_operation(id(2).into(), id(3).into(), crate::base::ids::OperationId(id(4)), now)
+            .unwrap();
+        let name = TicketName { number: "0001245".into(), series: "АБ".into() };
+        let public = TicketPublic {
+            v: 1,
+            subject: "felling_ticket",
+            event_type: TicketEventType::PlotReplaced,
+            on: act.on(),
+            region: Region::parse("KZ-10").unwrap(),
+            forestry: "Бородулиха",
+            ticket: &name,
+        };
+        let plot = Plot::from_stored(
+            r#"{"coordinates":[[[80,50.7],[80.01,50.7],[80.01,50.71],[80,50.7]]],"type":"Polygon"}"#,
+        );
+        let business = Changed {
+            v: 1,
+            act: &act,
+            ticket_id: TicketId(id(6)),
+            felling_until: None,
+            removal_until: None,
+            plot_digest: Some(plot_digest(&plot.unwrap())),
+            held: None,
+            reason: "Surveyed again",
         };
         let page = include_str!("../../../docs/CHAIN.md");
         let salts = [

@@ -1,6 +1,9 @@
 //! Issues a felling ticket.
 
+use super::ban::felling_bans;
 use super::content::{Issued, TicketPublic, check_names, lines_digest, plot_digest, texts};
+use super::cut::{self, TicketVolumes};
+use super::site::Site;
 use super::vocabulary::FellingKind;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::geo::Plot;
@@ -13,6 +16,9 @@ use crate::evidence::chain::{LockedHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
+use crate::timber::finding::rules;
+use crate::timber::finding::write::{Finding, NewFinding, store};
+use crate::timber::parameter::Parameters;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
 use crate::timber::party::role::Role;
@@ -87,11 +93,27 @@ pub struct TicketClaims<'r> {
     pub number: Option<&'r str>,
     /// Forestry.
     pub forestry: Option<&'r str>,
+    /// Region.
+    pub region: Option<Region>,
+    /// First and last day of felling, if the first is not after the last.
+    pub term: Option<(LocalDate, LocalDate)>,
+    /// Species and permitted volume of each line; `None` if one of them could not be read.
+    pub lines: Option<Vec<(Species, Volume)>>,
 }
 
-/// Checks a ticket that `issuer` is to issue, and returns its holder. Adds to `errors`:
+/// What the checks of a ticket have decided.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// The holder, if it is known and may hold tickets.
+    pub holder: Option<OrganizationId>,
+    /// The findings.
+    pub found: Vec<rules::Draft>,
+}
+
+/// Checks a ticket that `issuer` is to issue, and locks the issuer's allowable cuts. Adds to `errors`:
 /// - `unknown-organization` or `not-a-harvester` at `/holder_bin`;
 /// - `too-long-together` if the forestry and the ticket's series and number are too long;
+/// - the conflicts `banned`, `no-cut-for-forestry` and `allowable-cut-exceeded`;
 /// - the conflict `ticket-number-taken`, but only if there are other errors. Without other errors, the
 ///   insertion of the ticket detects this conflict.
 ///
@@ -102,12 +124,23 @@ pub async fn check(
     issuer: OrganizationId,
     claims: &TicketClaims<'_>,
     errors: &mut RequestErrors,
-) -> Result<Option<OrganizationId>> {
+) -> Result<Checked> {
     let holder = match claims.holder_bin {
         Some(bin) => holder(tx, *bin, errors).await?,
         None => None,
     };
-    let Some((series, number)) = claims.series.zip(claims.number) else { return Ok(holder) };
+    let mut checked = Checked { holder, found: Vec::new() };
+    check_bans(tx, issuer, claims, errors).await?;
+    if let (Some(forestry), Some((from, until)), Some(lines)) = (claims.forestry, claims.term, &claims.lines)
+    {
+        let ticket = TicketVolumes { issuer, ticket: None, forestry, lines };
+        let judged = cut::judge(tx, &ticket, cut::years(from, until)).await?;
+        for against in judged.against {
+            errors.conflict.push(FieldError::new(pointer("/lines"), against.code(), against.sentence()));
+        }
+        checked.found.extend(rules::ticket::no_allowable_cut(&judged.without));
+    }
+    let Some((series, number)) = claims.series.zip(claims.number) else { return Ok(checked) };
     if let Some(forestry) = claims.forestry {
         let name = TicketName { number: number.into(), series: series.into() };
         if let Err(error) = check_names(forestry, &name) {
@@ -127,7 +160,30 @@ pub async fn check(
             errors.conflict.push(number_taken());
         }
     }
-    Ok(holder)
+    Ok(checked)
+}
+
+/// Adds the conflict `banned` for each felling ban with which the term shares a day: at the first line of its species,
+/// or for a ban on all species at `/felling_from`.
+async fn check_bans(
+    tx: &mut Tx<'_>,
+    issuer: OrganizationId,
+    claims: &TicketClaims<'_>,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let (Some(region), Some(term)) = (claims.region, claims.term) else { return Ok(()) };
+    for ban in felling_bans(tx, region, issuer, term).await? {
+        let line = |only| claims.lines.iter().flatten().position(|(species, _)| *species == only);
+        let at = match ban.species {
+            None => "/felling_from".to_owned(),
+            Some(only) => match line(only) {
+                None => continue,
+                Some(index) => format!("/lines/{index}/species"),
+            },
+        };
+        errors.conflict.push(FieldError::new(pointer(&at), "banned", ban.sentence()));
+    }
+    Ok(())
 }
 
 /// Issues a ticket in the name of the organisation of `act`. `errors` are errors that the caller has found
@@ -135,8 +191,14 @@ pub async fn check(
 ///
 /// # Errors
 /// [`Error::Invalid`] with `errors`, those that [`check`] finds, and `too-long-together`; [`Error::Conflict`]
-/// with `ticket-number-taken` at `/number`.
-pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[FieldError]) -> Result<()> {
+/// with `ticket-number-taken` at `/number`, and the conflicts of [`check`].
+pub async fn issue(
+    tx: &mut Tx<'_>,
+    act: &Actor,
+    new: &NewTicket,
+    errors: &[FieldError],
+    parameters: &Parameters,
+) -> Result<Vec<Finding>> {
     let mut found = RequestErrors::default();
     for error in errors {
         found.invalid.push(error.clone());
@@ -147,11 +209,17 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
         series: Some(new.series.as_str()),
         number: Some(new.number.as_str()),
         forestry: Some(new.forestry.as_str()),
+        region: Some(new.region),
+        term: Some((new.felling_from, new.felling_until)),
+        lines: Some(new.lines.iter().map(|line| (line.species, line.volume)).collect()),
     };
-    let Some(holder) = check(tx, act.organization, &claims, &mut errors).await?.filter(|_| errors.is_empty())
-    else {
-        return Err(errors.into_error());
-    };
+    let Checked { holder, mut found } = check(tx, act.organization, &claims, &mut errors).await?;
+    let Some(holder) = holder.filter(|_| errors.is_empty()) else { return Err(errors.into_error()) };
+    if let Some(plot) = &new.plot {
+        let (region, term) = (new.region, (new.felling_from, new.felling_until));
+        let site = Site { ticket: None, region, term, area_ha: new.area_ha, plot };
+        found.extend(site.found(tx, parameters, act.on()).await?);
+    }
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,
@@ -184,16 +252,15 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
             new.lines.iter().map(|line| (line.id, line.species, line.wood, line.volume)),
         ),
     };
-    let at = |pointer: &str| Location::Pointer(pointer.to_owned());
     let request_texts = [
-        (at("/forest_category"), Some(&new.forest_category)),
-        (at("/forest_type"), Some(&new.forest_type)),
-        (at("/origin/district"), new.district.as_ref()),
+        (pointer("/forest_category"), Some(&new.forest_category)),
+        (pointer("/forest_type"), Some(&new.forest_type)),
+        (pointer("/origin/district"), new.district.as_ref()),
     ];
     let origin_texts = [
-        (at("/origin/compartment"), Some(&new.compartment)),
-        (at("/origin/subcompartment"), new.subcompartment.as_ref()),
-        (at("/origin/cutting_area"), new.cutting_area.as_ref()),
+        (pointer("/origin/compartment"), Some(&new.compartment)),
+        (pointer("/origin/subcompartment"), new.subcompartment.as_ref()),
+        (pointer("/origin/cutting_area"), new.cutting_area.as_ref()),
     ];
     let request_texts = request_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
     let origin_texts = origin_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
@@ -237,7 +304,26 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
         .await
         .map_err(number_conflict)?;
     }
-    insert_lines(tx, new).await
+    insert_lines(tx, new).await?;
+    store_about(tx, act, new.id, found).await
+}
+
+/// Stores findings about a ticket, which are about the organisation that recorded it.
+///
+/// # Errors
+/// From the database.
+pub(super) async fn store_about(
+    tx: &mut Tx<'_>,
+    act: &Actor,
+    ticket: TicketId,
+    found: Vec<rules::Draft>,
+) -> Result<Vec<Finding>> {
+    let about = |draft| NewFinding { draft, log: None, ticket: Some(ticket), party: None };
+    store(tx, act.organization, found.into_iter().map(about).collect(), act.at()).await
+}
+
+fn pointer(at: &str) -> Location {
+    Location::Pointer(at.to_owned())
 }
 
 async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
@@ -264,7 +350,7 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
 }
 
 async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result<Option<OrganizationId>> {
-    let at = || Location::Pointer("/holder_bin".into());
+    let at = || pointer("/holder_bin");
     let Some(named) = by_bin(&mut **tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
         errors.invalid.push(FieldError::new(at(), "unknown-organization", detail));
@@ -287,5 +373,5 @@ fn number_conflict(error: sqlx::Error) -> Error {
 
 fn number_taken() -> FieldError {
     let detail = "You have already issued a ticket with this series and number.";
-    FieldError::new(Location::Pointer("/number".into()), "ticket-number-taken", detail)
+    FieldError::new(pointer("/number"), "ticket-number-taken", detail)
 }

@@ -1,5 +1,6 @@
 //! Locks a ticket's row: shared for a harvest or a correction, exclusively for a change of the ticket.
 
+use super::ban::TicketBan;
 use super::read::stored_plot;
 use crate::base::error::{Error, Result};
 use crate::base::geo::Plot;
@@ -43,6 +44,8 @@ pub struct LockedTicket {
     pub cancelled: bool,
     /// The newest hold that was not released; it may have ended by itself.
     pub hold: Option<TicketHold>,
+    /// The felling bans with which its term shares a day.
+    pub bans: Vec<TicketBan>,
 }
 
 /// A hold of a ticket.
@@ -80,8 +83,11 @@ struct Stored {
     cancelled_at: Option<DateTime<Utc>>,
     held_by: Option<HeldBy>,
     held_until: Option<DateTime<Utc>>,
+    bans: Option<String>,
 }
 
+/// A locked ticket, as [`Stored`]. Its bans are read by the same statement, so that a harvest takes no further round
+/// trip; LEAST ignores NULL, the `ended_on` of a ban that was not ended.
 macro_rules! locked {
     ($id:expr, $lock:literal) => {
         sqlx::query_as!(
@@ -89,7 +95,18 @@ macro_rules! locked {
             r#"SELECT salt, head_seq, head_hash, head_received_at, issuer_id, holder_id, series, number,
                       region AS "region: Region", forestry, plot, felling_from AS "felling_from: LocalDate",
                       felling_until AS "felling_until: LocalDate", removal_until AS "removal_until: LocalDate",
-                      cancelled_at, held_by AS "held_by: HeldBy", held_until
+                      cancelled_at, held_by AS "held_by: HeldBy", held_until,
+                      (SELECT json_agg(json_build_object(
+                                  'species', ban.species, 'from', ban.from_day,
+                                  'until', LEAST(ban.until_day, ban.ended_on - 1),
+                                  'existing_tickets', ban.existing_tickets, 'number', ban.document_number)
+                                  ORDER BY ban.from_day, ban.id)::text
+                       FROM ban
+                       WHERE ban.kind = 'felling' AND (ban.region IS NULL OR ban.region = felling_ticket.region)
+                         AND (ban.forest_owner_id IS NULL OR ban.forest_owner_id = felling_ticket.issuer_id)
+                         AND ban.from_day <= felling_ticket.felling_until
+                         AND LEAST(ban.until_day, ban.ended_on - 1)
+                             >= GREATEST(ban.from_day, felling_ticket.felling_from)) AS bans
                FROM felling_ticket WHERE id = $1 "#
                 + $lock,
             $id
@@ -132,6 +149,10 @@ impl LockedTicket {
             felling_until: row.felling_until,
             removal_until: row.removal_until,
             cancelled: row.cancelled_at.is_some(),
+            bans: row
+                .bans
+                .map_or(Ok(Vec::new()), |text| serde_json::from_str(&text))
+                .map_err(|error| Error::CorruptRow(format!("ban: {error}")))?,
             hold: row.held_by.zip(row.held_until).map(|(by, until)| TicketHold { by, until }),
         })
     }

@@ -6,7 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::region::{Region, RegionNames};
-use crate::base::units::{Area, LocalDate, Volume, utc_text};
+use crate::base::units::{Area, LocalDate, Text, Volume, utc_text};
 use crate::evidence::chain::{Subject, SubjectKind};
 use crate::timber::event::vocabulary::HeldBy;
 use crate::timber::party::bin::Bin;
@@ -140,38 +140,87 @@ pub async fn get(
     rows(db, &[id.0], party(caller), now).await?.pop().ok_or(Error::NotFound)
 }
 
+/// Which tickets a list has.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only tickets of this series.
+    pub series: Option<Text<20>>,
+    /// Only tickets with this number.
+    pub number: Option<Text<40>>,
+    /// Only tickets of this holder.
+    pub holder: Option<OrganizationId>,
+    /// Only tickets with this status.
+    pub status: Option<TicketStatus>,
+}
+
 /// Tickets that `caller` may see, after the ticket `after`, in the order of their ids, which is the order in
 /// which they were issued.
 pub async fn list(
     db: &mut PgConnection,
     caller: &Caller,
+    filter: &Filter,
     after: Option<TicketId>,
     limit: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<TicketView>> {
     let (party, after) = (party(caller), after.map_or(Uuid::nil(), |id| id.0));
-    // The issuer's and the holder's tickets are read separately, each with its own index. A single condition
-    // with OR would scan all tickets.
-    let ids = match party {
-        None => {
+    let (series, holder) = (filter.series.as_ref().map(Text::as_str), filter.holder.map(|id| id.0));
+    let cancelled = filter.status.map(|status| status == TicketStatus::Cancelled);
+    // By number with the index of numbers. Else the issuer's and the holder's tickets are read separately, each with
+    // its own index: a single condition with OR would scan all tickets.
+    let ids = match (&filter.number, party) {
+        (Some(number), party) => {
             sqlx::query_scalar!(
-                "SELECT id FROM felling_ticket WHERE id > $1 ORDER BY id LIMIT $2",
+                "SELECT id FROM felling_ticket
+                 WHERE number = $1 AND id > $2 AND ($3::uuid IS NULL OR issuer_id = $3 OR holder_id = $3)
+                   AND ($5::text IS NULL OR series = $5) AND ($6::uuid IS NULL OR holder_id = $6)
+                   AND ($7::boolean IS NULL OR (cancelled_at IS NOT NULL) = $7)
+                 ORDER BY id LIMIT $4",
+                number.as_str(),
                 after,
-                limit
+                party.map(|id| id.0),
+                limit,
+                series,
+                holder,
+                cancelled
             )
             .fetch_all(&mut *db)
             .await?
         }
-        Some(party) => {
+        (None, None) => {
+            sqlx::query_scalar!(
+                "SELECT id FROM felling_ticket
+                 WHERE id > $1 AND ($3::text IS NULL OR series = $3) AND ($4::uuid IS NULL OR holder_id = $4)
+                   AND ($5::boolean IS NULL OR (cancelled_at IS NOT NULL) = $5)
+                 ORDER BY id LIMIT $2",
+                after,
+                limit,
+                series,
+                holder,
+                cancelled
+            )
+            .fetch_all(&mut *db)
+            .await?
+        }
+        (None, Some(party)) => {
             sqlx::query_scalar!(
                 r#"SELECT id AS "id!" FROM (
-                       (SELECT id FROM felling_ticket WHERE issuer_id = $1 AND id > $2 ORDER BY id LIMIT $3)
+                       (SELECT id FROM felling_ticket
+                        WHERE issuer_id = $1 AND id > $2 AND ($4::text IS NULL OR series = $4)
+                          AND ($5::uuid IS NULL OR holder_id = $5)
+                          AND ($6::boolean IS NULL OR (cancelled_at IS NOT NULL) = $6) ORDER BY id LIMIT $3)
                        UNION
-                       (SELECT id FROM felling_ticket WHERE holder_id = $1 AND id > $2 ORDER BY id LIMIT $3)
+                       (SELECT id FROM felling_ticket
+                        WHERE holder_id = $1 AND id > $2 AND ($4::text IS NULL OR series = $4)
+                          AND ($5::uuid IS NULL OR holder_id = $5)
+                          AND ($6::boolean IS NULL OR (cancelled_at IS NOT NULL) = $6) ORDER BY id LIMIT $3)
                    ) either ORDER BY id LIMIT $3"#,
                 party.0,
                 after,
-                limit
+                limit,
+                series,
+                holder,
+                cancelled
             )
             .fetch_all(&mut *db)
             .await?

@@ -25,3 +25,13 @@ vocabulary! {
         Cancelled = "cancelled",
     }
 }
+
+vocabulary! {
+    /// What a ban is on.
+    pub enum BanKind: "unknown-ban-kind" {
+        /// Felling: the days of felling tickets.
+        Felling = "felling",
+        /// Export: the days of `exported`.
+        Export = "export",
+    }
+}

@@ -24,6 +24,7 @@ fn operations() -> Vec<Operation> {
     for (path, methods) in document["paths"].as_object().unwrap() {
         let parts = path.split('/').map(|part| match part {
             "{number}" | "{code}" => "KZ999999999",
+            "{name}" => "ticket-hold-days",
             "{id}" => "01999999-9999-7999-8999-999999999999",
             plain => plain,
         });
@@ -45,7 +46,7 @@ fn operations() -> Vec<Operation> {
 
 async fn ask(world: &World, operation: &Operation, query: &str, token: Option<&str>) -> Answer {
     let Operation { method, path, .. } = operation;
-    let body = if method == Method::POST { json!({}) } else { Value::Null };
+    let body = if matches!(*method, Method::POST | Method::PUT) { json!({}) } else { Value::Null };
     world.call(method.clone(), &format!("{path}?{query}"), token, body).await
 }
 

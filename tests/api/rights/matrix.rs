@@ -37,7 +37,7 @@ const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
 
 /// A route without an object in its path, and the statuses of a request with the body `{}` (GET: without a
 /// body).
-const PLAIN: [(&str, &str, Statuses); 22] = [
+const PLAIN: [(&str, &str, Statuses); 27] = [
     ("GET", "/v1/organizations", TOKEN),
     ("POST", "/v1/organizations", OPERATOR),
     ("GET", "/v1/me", TOKEN),
@@ -45,6 +45,11 @@ const PLAIN: [(&str, &str, Statuses); 22] = [
     ("GET", "/v1/regions", ANYONE),
     ("GET", "/v1/felling-tickets", TOKEN),
     ("POST", "/v1/felling-tickets", FOREST_OWNER),
+    ("GET", "/v1/parameters", TOKEN),
+    ("GET", "/v1/bans", TOKEN),
+    ("POST", "/v1/bans", OPERATOR),
+    ("GET", "/v1/allowable-cuts", TOKEN),
+    ("POST", "/v1/allowable-cuts", OPERATOR),
     ("GET", "/v1/seals", TOKEN),
     ("POST", "/v1/seals", OPERATOR),
     ("GET", "/v1/seal-stock", [200, 200, 200, 403, 403, 401]),
@@ -71,6 +76,10 @@ enum Object {
     Key,
     /// The ticket that the forest owner issued to the enterprise.
     Ticket,
+    /// A ban; a new one for each request.
+    Ban,
+    /// A parameter.
+    Parameter,
     /// A free seal of the enterprise; a different seal for each role.
     Seal,
     /// The batch of the enterprise's free seals.
@@ -102,7 +111,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// The rows are ordered so that no request uses up an object that a later request needs.
-const NAMED: [Named; 36] = [
+const NAMED: [Named; 39] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -177,6 +186,16 @@ const NAMED: [Named; 36] = [
         foreign: [403, 404, 403, 403, 200, 401],
         absent: [403, 404, 403, 403, 404, 401],
     },
+    // The ticket has a harvest and no plot: only an inspector may give it one.
+    Named {
+        method: "POST",
+        path: "/v1/felling-tickets/{id}/plot",
+        object: Object::Ticket,
+        empty: Some(STOPPER),
+        own: [403, 409, 403, 403, 200, 401],
+        foreign: [403, 404, 403, 403, 200, 401],
+        absent: [403, 404, 403, 403, 404, 401],
+    },
     Named {
         method: "POST",
         path: "/v1/felling-tickets/{id}/cancel",
@@ -185,6 +204,24 @@ const NAMED: [Named; 36] = [
         own: [403, 200, 403, 403, 403, 401],
         foreign: [403, 404, 403, 403, 403, 401],
         absent: [403, 404, 403, 403, 403, 401],
+    },
+    Named {
+        method: "PUT",
+        path: "/v1/parameters/{name}",
+        object: Object::Parameter,
+        empty: Some(OPERATOR),
+        own: [200, 403, 403, 403, 403, 401],
+        foreign: [200, 403, 403, 403, 403, 401],
+        absent: [404, 403, 403, 403, 403, 401],
+    },
+    Named {
+        method: "POST",
+        path: "/v1/bans/{id}/end",
+        object: Object::Ban,
+        empty: Some(OPERATOR),
+        own: [200, 403, 403, 403, 403, 401],
+        foreign: [200, 403, 403, 403, 403, 401],
+        absent: [404, 403, 403, 403, 403, 401],
     },
     get("/v1/seals/{number}", Object::Seal, [200, 404, 200, 404, 200, 401], [200, 404, 404, 404, 200, 401]),
     get(
@@ -311,6 +348,12 @@ fn body(path: &str, role: &str) -> Value {
         Some("decision") => json!({"state": "explained", "reason": "Өлшенді"}),
         Some("open") => json!({}),
         Some("report") => json!({"what": "other"}),
+        Some("{name}") => json!({
+            "value": 8, "valid_from": "2026-12-01", "document": {"kind": "other", "number": "18-02/1"}
+        }),
+        Some("plot") => json!({"reason": "Учаске қайта өлшенді", "plot": {"type": "Polygon", "coordinates":
+            [[[80.92, 50.7], [80.93, 50.7], [80.93, 50.71], [80.92, 50.7]]]}}),
+        Some("end") => json!({"reason": "Бұйрықтың күші жойылды"}),
         Some("keys") => json!({"label": "Планшет 1"}),
         Some("extend") => json!({"felling_until": "2027-01-31", "reason": "Қар"}),
         Some("cancel") => json!({"reason": "Өрт"}),
@@ -378,6 +421,13 @@ impl Cast {
             Object::Organization => party.id.to_string(),
             Object::Key => self.world.key(party.id).await.0.to_string(),
             Object::Ticket => of.ticket.clone(),
+            Object::Ban => {
+                let ban = json!({"kind": "felling", "from": "2027-04-01", "until": "2027-05-31",
+                                 "document": {"kind": "other", "number": "18-02/2"}});
+                let made = self.world.post("/v1/bans", &self.ours.operator, ban).await.expect(201);
+                made["id"].as_str().unwrap().to_owned()
+            }
+            Object::Parameter => "ticket-hold-days".to_owned(),
             Object::Seal => of.seals[role].clone(),
             Object::Batch => {
                 let batch: uuid::Uuid = sqlx::query_scalar("SELECT batch_id FROM seal WHERE number = $1")
@@ -441,6 +491,7 @@ fn absent(object: Object) -> &'static str {
     match object {
         Object::Seal | Object::Log => "KZ999999999",
         Object::Photo => "00000000000000000000000000000000000000000000000000000000000000aa",
+        Object::Parameter => "no-such-parameter",
         _ => "01999999-9999-7999-8999-999999999999",
     }
 }
@@ -535,7 +586,7 @@ async fn each_role_gets_what_the_contract_says() {
                     check(what("any object, empty body"), &answer, statuses[role]);
                 }
             }
-            let full = if row.method == "POST" { body(row.path, name) } else { Value::Null };
+            let full = if ["POST", "PUT"].contains(&row.method) { body(row.path, name) } else { Value::Null };
             let call = async |name: &str| cast.call(row.method, &at(name), role, full.clone()).await;
             let answers = [call(absent).await, call(&foreign).await, call(&own).await];
             check(what("an absent object"), &answers[0], row.absent[role]);

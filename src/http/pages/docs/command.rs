@@ -88,11 +88,19 @@ fn call(operation_id: &str) -> Option<Call> {
         }
         "hold_felling_ticket" => by(INSPECTOR, "/v1/felling-tickets/$TICKET/hold").with_new_ticket(),
         "release_felling_ticket" => by(INSPECTOR, "/v1/felling-tickets/$TICKET/release").with_new_ticket(),
+        "replace_felling_ticket_plot" => {
+            by(INSPECTOR, "/v1/felling-tickets/$TICKET/plot").with_new_ticket()
+        }
         "get_felling_ticket_history" => {
             by(HARVESTER, "/v1/felling-tickets/$TICKET/history?evidence=none").with_ticket()
         }
         "get_felling_ticket_proof" => by(HARVESTER, "/v1/felling-tickets/$TICKET/proof").with_ticket(),
         "export_felling_ticket" => by(HARVESTER, "/v1/felling-tickets/$TICKET/export").with_ticket(),
+        "list_parameters" => by(HARVESTER, "/v1/parameters"),
+        "set_parameter" => by(OPERATOR, "/v1/parameters/ticket-hold-days"),
+        "list_bans" | "create_ban" => by(OPERATOR, "/v1/bans"),
+        "end_ban" => by(OPERATOR, "/v1/bans/$BAN/end").with("BAN", "/v1/bans", ".items[-1].id"),
+        "list_allowable_cuts" | "set_allowable_cut" => by(OPERATOR, "/v1/allowable-cuts"),
         "list_findings" => by(INSPECTOR, "/v1/findings?limit=5"),
         "get_finding" => by(INSPECTOR, "/v1/findings/$FINDING").with_finding(),
         "get_finding_history" => by(INSPECTOR, "/v1/findings/$FINDING/history").with_finding(),
@@ -178,7 +186,11 @@ pub(super) fn command(
         let path = path.replace("{server}", server);
         lines += &format!("{name}=$(curl -sS {authorized}\"{server}{path}\" |\n  jq -r '{filter}')\n");
     }
-    let method = if method == "DELETE" { "-X DELETE " } else { "" };
+    let method = match method {
+        "DELETE" => "-X DELETE ",
+        "PUT" => "-X PUT ",
+        _ => "",
+    };
     lines += &format!("curl -sS {method}{authorized}{options}\"{server}{path}\"");
     if let Some(body) = body {
         let mut text = serde_json::to_string_pretty(body).unwrap_or_default().replace('\'', "'\\''");

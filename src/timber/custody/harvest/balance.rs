@@ -5,6 +5,7 @@ use crate::base::error::{FieldError, Location};
 use crate::base::ids::LineId;
 use crate::base::units::{LocalDate, Volume};
 use crate::timber::finding::rules::{self, Draft};
+use crate::timber::parameter::Parameters;
 use crate::timber::ticket::{LineChange, LockedLine};
 use crate::timber::wood::bounds::{Bounds, Share, TableSums};
 use crate::timber::wood::species::{Species, Wood};
@@ -15,6 +16,7 @@ use chrono::NaiveDate;
 pub struct Balance<'t> {
     lines: &'t [LockedLine],
     on: NaiveDate,
+    parameters: &'t Parameters,
     marked: Vec<Volume>,
     by_table: Vec<TableSums>,
     refused: Vec<bool>,
@@ -31,12 +33,12 @@ pub struct Marked {
 
 impl<'t> Balance<'t> {
     /// A balance that starts from the volumes already marked on `lines`, the ticket's locked lines. It
-    /// applies the tolerances in force on the day `on`.
+    /// applies the tolerances and parameters in force on the day `on`.
     #[must_use]
-    pub fn new(lines: &'t [LockedLine], on: LocalDate) -> Self {
+    pub fn new(lines: &'t [LockedLine], on: LocalDate, parameters: &'t Parameters) -> Self {
         let marked = lines.iter().map(|line| line.marked).collect();
         let by_table = lines.iter().map(|line| line.by_table).collect();
-        Self { lines, on: on.day(), marked, by_table, refused: vec![false; lines.len()] }
+        Self { lines, on: on.day(), parameters, marked, by_table, refused: vec![false; lines.len()] }
     }
 
     /// The line for a species and kind of wood, if the ticket has one.
@@ -102,7 +104,8 @@ impl<'t> Balance<'t> {
                 continue;
             }
             marked.changes.push(LineChange { id: line.id, marked: change, by_table });
-            let found = rules::over_permitted(line.marked, after, line.permitted, self.on);
+            let (before, permitted) = (line.marked, line.permitted);
+            let found = rules::over_permitted(before, after, permitted, self.on, self.parameters);
             marked.findings.extend(found.map(|draft| draft.key_within(line.id)));
         }
         let low =

@@ -21,6 +21,7 @@ use crate::timber::wood::bounds::{Measures, Share};
 use crate::timber::wood::species::{Species, Wood};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How far ahead of the server's clock the time of an event may be.
 pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
@@ -166,9 +167,11 @@ pub(super) async fn check(
     }
     check_times(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), now, errors);
     let ticket_lines = ticket.as_ref().map_or(&[][..], |ticket| &ticket.lines);
-    let mut bounds = VolumeBounds::new(rulebook.parameters());
+    check_bans(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), errors);
+    let parameters = rulebook.parameters();
+    let mut bounds = VolumeBounds::new(Arc::clone(&parameters));
     let shares = check_volumes(claims, locations, &mut bounds, now, errors);
-    let mut balance = Balance::new(ticket_lines, LocalDate::of(now));
+    let mut balance = Balance::new(ticket_lines, LocalDate::of(now), &parameters);
     let lines = if ticket.is_some() {
         check_lines(claims, locations, shares, &mut balance, errors)
     } else {
@@ -313,6 +316,23 @@ fn check_times(
             let detail = "This is more than five minutes in the future.";
             errors.invalid.push(FieldError::new(at(), "in-the-future", detail));
         }
+    }
+}
+
+/// Refuses logs that were felled on a day of a ban that is on existing tickets too.
+fn check_bans(
+    claims: &Claims<'_>,
+    locations: &Locations,
+    ticket: Option<&LockedTicket>,
+    errors: &mut RequestErrors,
+) {
+    let bans = ticket.map_or(&[][..], |ticket| &ticket.bans);
+    for log in &claims.logs {
+        let Some(((species, _), felled)) = log.line.zip(log.occurred_at) else { continue };
+        let ban = bans.iter().find(|ban| ban.existing_tickets && ban.forbids(species, felled.day().day()));
+        errors.conflict.push_some(
+            ban.map(|ban| FieldError::new(locations.of(log.index, "occurred_at"), "banned", ban.sentence())),
+        );
     }
 }
 

@@ -28,7 +28,7 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::finding::draft::{self, EvidenceEvent};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
-use crate::timber::parameter::{Rulebook, VolumeBounds};
+use crate::timber::parameter::{Parameters, Rulebook, VolumeBounds};
 use crate::timber::party::key::Caller;
 use crate::timber::seal::stock::{self, SealRow};
 use crate::timber::ticket::{self, TicketForHarvest};
@@ -155,7 +155,7 @@ pub async fn record(
         let recorded_at = device.recorded_at.instant();
         device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
-    let mut findings = maker.findings(&logs, now, VolumeBounds::new(rulebook.parameters()));
+    let mut findings = maker.findings(&logs, now, &rulebook.parameters());
     let last = logs.last().map(|log| EvidenceEvent::of(log.id, 1));
     findings.extend(marked.findings.into_iter().map(|draft| NewFinding {
         draft: last.into_iter().fold(draft, draft::Draft::shown_by),
@@ -236,8 +236,9 @@ impl Maker<'_> {
         &self,
         logs: &[HarvestedLog],
         now: DateTime<Utc>,
-        mut bounds: VolumeBounds,
+        parameters: &Arc<Parameters>,
     ) -> Vec<NewFinding> {
+        let mut bounds = VolumeBounds::new(Arc::clone(parameters));
         let mut findings = Vec::new();
         for (log, made) in self.request.logs.iter().zip(logs) {
             let (d, l) = (log.top_diameter_cm, log.length_m);
@@ -249,9 +250,12 @@ impl Maker<'_> {
                 rules::commercial_as_firewood(log.kind, log.wood, d, l),
                 rules::small_piece(log.kind, d, l),
                 log.position.and_then(|position| rules::outside(position, self.ticket.row.plot.as_ref())),
-                rules::late_entry(log.occurred_at, now),
+                rules::late_entry(log.occurred_at, now, parameters),
             ];
-            findings.extend(drafts.into_iter().flatten().map(|draft| NewFinding {
+            let felled = log.occurred_at.day().day();
+            let banned = self.ticket.row.bans.iter().find(|ban| ban.forbids(log.species, felled));
+            let banned = banned.map(|ban| rules::ticket::harvest_in_ban(felled, &ban.sentence()));
+            findings.extend(drafts.into_iter().flatten().chain(banned).map(|draft| NewFinding {
                 draft,
                 log: Some((made.id, 1)),
                 ticket: Some(self.ticket.row.id),

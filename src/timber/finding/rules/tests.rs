@@ -43,7 +43,7 @@ fn every_rule_has_its_own_id() {
 fn a_line_that_fills_is_told_once_per_mark() {
     let finding = |before: &str, after: &str| {
         let before = if before == "0" { Volume::ZERO } else { volume(before) };
-        over_permitted(before, volume(after), volume("100"), on())
+        over_permitted(before, volume(after), volume("100"), on(), &Parameters::default())
             .map(|draft| (draft.severity, draft.sentence(Lang::En)))
     };
     assert_eq!(finding("0", "79.9999"), None);
@@ -221,7 +221,9 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
 #[test]
 fn lateness_is_counted_in_instants_not_in_clock_faces() {
     let felled = moment("2026-05-14T08:00:00+05:00");
-    let late = |received: &str| late_entry(felled, moment(received).instant()).map(|draft| draft.severity);
+    let late = |received: &str| {
+        late_entry(felled, moment(received).instant(), &Parameters::default()).map(|draft| draft.severity)
+    };
     assert_eq!(late("2026-05-17T03:00:00Z"), None);
     assert_eq!(late("2026-05-17T03:00:00.000001Z"), Some(Severity::Notice));
     assert_eq!(late("2026-06-13T03:00:00Z"), Some(Severity::Warning));
