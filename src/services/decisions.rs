@@ -61,7 +61,8 @@ async fn hold(
         (SubjectKind::FellingTicket, _) => {
             let reason = Text::<200>::parse(&hold_reason(row)).map_err(|_| corrupt(row))?;
             let until = (None, Location::body());
-            ticket_hold::hold(tx, caller, act, TicketId(row.subject_id), until, &reason).await
+            let parameters = rulebook.parameters();
+            ticket_hold::hold(tx, caller, act, TicketId(row.subject_id), until, &reason, &parameters).await
         }
         (_, Some(log)) => {
             // As a client would send it, so that it passes the same checks.

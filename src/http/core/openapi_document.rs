@@ -22,7 +22,7 @@ const ERROR_CODES: &str = include_str!("error_codes.txt");
 const SCHEMAS: &str = "#/components/schemas/";
 
 /// The groups of operations.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("organizations", "Organisations, their roles and their API keys."),
     ("felling tickets", "Felling tickets: what may be felled where, when, by which enterprise and how much."),
     ("seals", "Seals with marking codes: registration, stock, transfer, labels, voiding."),
