@@ -193,6 +193,63 @@ async fn an_inspector_voids_a_seal_and_so_stops_its_log() {
     assert_eq!(world.unsound().await, Vec::<String>::new());
 }
 
+/// The official of a void is personal data of both chains, and the official record business data.
+#[tokio::test]
+async fn an_inspectors_void_names_its_official_and_its_act() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let inspector = &felled.inspector;
+    let more = json!({
+        "note": "Torn off at the sawmill", "act": {"number": "17-Б", "date": "2026-10-05"},
+        "official": {"name": "Ермек Сейітов", "post": "Инспектор"}
+    });
+    let void = |reason: &str| {
+        let mut body = more.clone();
+        body["reason"] = json!(reason);
+        body
+    };
+    let path = |seal: &str| format!("/v1/seals/{seal}/void");
+    let refused = world.post(&path(&felled.logs[0]), &felled.enterprise, void("spoiled")).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["not-for-this-type", "not-for-this-type"]);
+    for official in [json!({"name": ""}), json!({"post": "Инспектор"}), json!({"name": "??? ????????"})]
+    {
+        let mut body = void("seized");
+        body["official"] = official;
+        world.post(&path(&felled.logs[0]), inspector, body).await.expect(422);
+    }
+    let voided = world.post(&path(&felled.logs[0]), inspector, void("seized")).await.expect(200);
+    assert!(!voided.to_string().contains("Сейітов"));
+    let history = format!("/v1/logs/{}/history", felled.logs[0]);
+    let parts = |history: &Value| history["events"][1]["parts"].clone();
+    let seen = parts(&world.get(&history, inspector).await.expect(200));
+    let official = r#"{"name":"Ермек Сейітов","post":"Инспектор","v":1}"#;
+    assert_eq!(seen["personal"]["text"], official);
+    for part in ["public", "business"] {
+        assert!(!seen[part]["text"].as_str().unwrap().contains("Сейітов"));
+    }
+    assert!(
+        seen["business"]["text"].as_str().unwrap().contains(r#""act":{"date":"2026-10-05","number":"17-Б"}"#)
+    );
+    let of_holder = parts(&world.get(&history, &felled.enterprise).await.expect(200));
+    assert_eq!(
+        of_holder["personal"]["text"],
+        Value::Null,
+        "the holder knows that there is an official, and no name"
+    );
+    assert_eq!(of_holder["personal"]["commitment"], seen["personal"]["commitment"]);
+
+    // A seal on no log: the chain of its batch alone has it, and the history of the seal still adds up.
+    let loose = &felled.seals[1];
+    world.post(&path(loose), inspector, void("found_detached")).await.expect(200);
+    let seal = world.get(&format!("/v1/seals/{loose}/history"), &felled.enterprise).await.expect(200);
+    let last = seal["events"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["parts"]["personal"]["text"], Value::Null);
+    assert_ne!(last["parts"]["personal"]["commitment"], json!("0".repeat(64)));
+    assert!(!seal.to_string().contains("Сейітов"));
+    assert_eq!(world.unsound().await, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn timber_in_circulation_is_not_always_on_offer() {
     let world = World::new().await;

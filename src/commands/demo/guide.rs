@@ -1,7 +1,8 @@
 //! The guide that `ormantrace demo` prints: keys, codes, commands to paste.
 
 use super::histories::{
-    AT_THE_SAWMILL, MISMATCHED, NEW_SEAL, OFFERED, ON_THE_ROAD, RESEALED, SAWN, SOLD, UNSEALED,
+    ANNULLED, AT_THE_SAWMILL, MISMATCHED, NEW_SEAL, OFFERED, ON_THE_ROAD, REMEASURED, RESEALED, SAWN, SEIZED,
+    SOLD, UNSEALED,
 };
 use super::timber::seal;
 use super::world::SPARE;
@@ -37,6 +38,8 @@ pub fn text(url: &str, program: &str) -> String {
         (NEW_SEAL, "that new seal"),
         (UNSEALED, "void, and no new seal yet"),
         (MISMATCHED, "stopped: an inspector found another log"),
+        (SEIZED, "seized: its seal was missing"),
+        (ANNULLED, "void: the log was recorded twice, and this entry annulled"),
         (OFFERED, "offered to the sawmill, which has not answered"),
         (SPARE.start() + 2, "a seal on no log yet"),
         (spare, "a spoiled seal"),
@@ -77,6 +80,14 @@ pub fn text(url: &str, program: &str) -> String {
         &authorized(
             Participant::Harvester,
             &format!("'{url}/v1/logs?holder=me&limit=5' {url}/v1/felling-tickets"),
+        ),
+    );
+    line(
+        &mut out,
+        "What the rules found; the volume that corrections took off a ticket line.",
+        &authorized(
+            Participant::Inspector,
+            &format!("'{url}/v1/findings?limit=5' {url}/v1/logs/{}/history", seal(*REMEASURED.end())),
         ),
     );
     let event = format!(

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::script::Script;
-use super::timber::seal;
+use super::timber::{seal, thinner};
 use crate::commands::demo_keys::Participant;
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
@@ -23,6 +23,14 @@ pub const NEW_SEAL: u32 = 186;
 pub const UNSEALED: u32 = 111;
 /// The inspector recorded that this log differs from what the events state.
 pub const MISMATCHED: u32 = 114;
+/// An inspector found this log without its seal, and a court gave it to the forest owner.
+pub const SEIZED: u32 = 120;
+/// The harvester recorded this log twice, and annulled the second entry.
+pub const ANNULLED: u32 = 150;
+/// The harvester measured these logs again and corrected them to thinner ones, so that volume went back to the ticket.
+pub const REMEASURED: RangeInclusive<u32> = 131..=136;
+/// These logs left without carrier, vehicle and document.
+pub const WITHOUT_PAPERS: RangeInclusive<u32> = 141..=142;
 /// This log was offered to the sawmill, which has neither accepted nor rejected the offer.
 pub const OFFERED: u32 = 117;
 
@@ -65,6 +73,11 @@ fn sawmill() -> Value {
     json!({ "place": { "name": "Ағаш тілу цехы, Семей", "region": "KZ-10", "kind": "sawmill" } })
 }
 
+/// A departure under a waybill.
+fn departure(script: &Script, named: &str) -> Value {
+    json!({ "document": { "kind": "waybill", "number": named, "issued_on": script.date(-1) } })
+}
+
 /// Loading with a carrier, under a waybill.
 fn waybill(script: &Script, named: &str) -> Value {
     json!({
@@ -103,7 +116,11 @@ async fn storage(script: &mut Script) -> Result<(), Failure> {
 async fn to_the_sawmill(script: &mut Script) -> Result<(), Failure> {
     let loaded = waybill(script, "ТТН-000411");
     event(script, Participant::Harvester, "loaded", ON_THE_ROAD, 3.0, loaded).await?;
-    event(script, Participant::Carrier, "departed", ON_THE_ROAD, 2.5, json!({})).await?;
+    let paper = departure(script, "ТТН-000411");
+    event(script, Participant::Carrier, "departed", ON_THE_ROAD, 2.5, paper).await?;
+    let unnamed = WITHOUT_PAPERS;
+    event(script, Participant::Harvester, "loaded", unnamed.clone(), 4.0, json!({})).await?;
+    event(script, Participant::Harvester, "departed", unnamed, 3.8, json!({})).await?;
 
     let logs = *AT_THE_SAWMILL.start()..=*SAWN.end();
     event(
@@ -117,7 +134,8 @@ async fn to_the_sawmill(script: &mut Script) -> Result<(), Failure> {
     .await?;
     let loaded = waybill(script, "ТТН-000398");
     event(script, Participant::Harvester, "loaded", logs.clone(), 39.0, loaded).await?;
-    event(script, Participant::Carrier, "departed", logs.clone(), 38.5, json!({})).await?;
+    let paper = departure(script, "ТТН-000398");
+    event(script, Participant::Carrier, "departed", logs.clone(), 38.5, paper).await?;
     event(script, Participant::Carrier, "arrived", logs.clone(), 35.0, sawmill()).await?;
     event(script, Participant::Sawmill, "received", logs, 34.5, sawmill()).await?;
     event(script, Participant::Sawmill, "processed", SAWN, 20.0, sawmill()).await
@@ -135,7 +153,8 @@ async fn sales(script: &mut Script) -> Result<(), Failure> {
 async fn losses(script: &mut Script) -> Result<(), Failure> {
     let loaded = waybill(script, "ТТН-000405");
     event(script, Participant::Harvester, "loaded", 106..=107, 26.0, loaded).await?;
-    event(script, Participant::Carrier, "departed", 106..=107, 25.5, json!({})).await?;
+    let paper = departure(script, "ТТН-000405");
+    event(script, Participant::Carrier, "departed", 106..=107, 25.5, paper).await?;
     let note = json!({ "details": { "note": "Өткелде суға кетті" } });
     event(script, Participant::Carrier, "lost", 106..=107, 23.0, note).await?;
     event(script, Participant::Harvester, "lost", 108..=108, 24.0, json!({})).await?;
@@ -212,7 +231,14 @@ async fn inspections(script: &mut Script) -> Result<(), Failure> {
     });
     event(script, Participant::Inspector, "inspected", MISMATCHED..=MISMATCHED, 14.0, other).await?;
     let bare = json!({ "details": { "outcome": "seal_missing" } });
-    event(script, Participant::Inspector, "inspected", 120..=120, 13.0, bare).await
+    event(script, Participant::Inspector, "inspected", SEIZED..=SEIZED, 13.0, bare).await?;
+    let seized = json!({
+        "custodian_bin": Participant::ForestOwner.bin(),
+        "place": { "name": "Сақтау орны, Бородулиха", "region": "KZ-10", "kind": "storage" },
+        "document": { "kind": "act", "number": "21-Х", "issued_on": script.date(-1) },
+        "details": { "official": { "name": "Ермек Сейітов", "post": "Мемлекеттік орман инспекторы" } }
+    });
+    event(script, Participant::Inspector, "seized", SEIZED..=SEIZED, 12.5, seized).await
 }
 
 fn checkpoint() -> Value {
@@ -226,5 +252,13 @@ async fn corrections(script: &mut Script) -> Result<(), Failure> {
     let moved = json!({ "corrects": 2, "reason": "Қойма шатастырылған", "set": { "place": place } });
     event(script, Participant::Harvester, "corrected", 116..=116, 11.0, moved).await?;
     let undone = json!({ "corrects": 2, "reason": "Басқа бөрене болды", "reverse": true });
-    event(script, Participant::Trader, "corrected", 240..=240, 11.0, undone).await
+    event(script, Participant::Trader, "corrected", 240..=240, 11.0, undone).await?;
+    // What these give back to the ticket is found.
+    let annulled = json!({ "corrects": 1, "reason": "Екі рет жазылған", "annul": true });
+    event(script, Participant::Harvester, "corrected", ANNULLED..=ANNULLED, 10.0, annulled).await?;
+    for n in REMEASURED {
+        let thinner = json!({ "corrects": 1, "reason": "Жуандығы қате өлшенген", "set": thinner(n) });
+        event(script, Participant::Harvester, "corrected", n..=n, 9.0, thinner).await?;
+    }
+    Ok(())
 }

@@ -60,6 +60,18 @@ pub fn stack(n: u32, species: &str, pieces: u32, volume_m3: f64, occurred_at: &s
 #[must_use]
 pub fn volume(n: u32) -> Value {
     let (length, diameter) = measures(n);
+    table_volume(length, diameter)
+}
+
+/// The measures of the log under seal `n`, if it is one grade of the table thinner than recorded.
+#[must_use]
+pub fn thinner(n: u32) -> Value {
+    let (length, diameter) = measures(n);
+    let thinner = diameter.parse::<u32>().unwrap_or_default().saturating_sub(2).to_string();
+    json!({ "top_diameter_cm": number(&thinner), "volume_m3": table_volume(length, &thinner) })
+}
+
+fn table_volume(length: &str, diameter: &str) -> Value {
     let table = Length::parse(length).ok().zip(Diameter::parse(diameter).ok());
     let volume = table.and_then(|(length, diameter)| gost_volume(diameter, length)).map(|entry| entry.volume);
     number(&volume.map_or_else(|| "0.3".to_owned(), |volume| volume.to_string()))

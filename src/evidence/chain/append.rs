@@ -11,6 +11,7 @@
 use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
 use super::subject::Subject;
 use crate::base::error::{Error, Result};
+use crate::base::ids::OperationId;
 use crate::evidence::chain::Tx;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -94,6 +95,12 @@ pub struct Personal {
 }
 
 impl Personal {
+    /// The personal part `text`, under an id of its own.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self { id: OperationId::new().0, text, secret: Secret::random() }
+    }
+
     /// Stores the personal part of a write request, once for all its events.
     pub async fn store(self, tx: &mut Tx<'_>, organization: Uuid, now: DateTime<Utc>) -> Result<Arc<Self>> {
         sqlx::query!(

@@ -420,8 +420,11 @@ pub async fn export_seal_batch(
     let mut db = app.connection(caller.organization).await?;
     let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
     drop(db);
+    // Officials of voids are named to inspectors.
+    let inspector = caller.is(Role::Inspector);
     let open = move |event: &StoredEvent| match &concerning {
         Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
+        None if inspector => Disclosure::ALL,
         _ => Disclosure::BUSINESS,
     };
     let events = subject_events(&app, &caller, subject, false, open).await?;

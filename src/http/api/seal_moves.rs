@@ -12,6 +12,7 @@ use crate::http::core::auth::{SealHolder, SealVoider};
 use crate::http::core::daily::with_bins;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::timber::custody::official::{Act, Official};
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
@@ -45,6 +46,10 @@ input! {
         pub reason: VoidReason,
         /// A remark.
         pub note: Option<Text>,
+        /// The official who ordered it, if an inspector voids the seal: personal data.
+        pub official: Option<Official>,
+        /// The official record (act, protocol), if an inspector voids the seal.
+        pub act: Option<Act>,
         /// The client's id for this write request.
         pub operation_id: Option<OperationId>,
     }
@@ -116,6 +121,15 @@ impl PartialVoid {
         if let Some(reason) = self.reason.filter(|reason| reason.is_of_custody()) {
             let detail = format!("Only a custody event of its log makes a seal void as `{reason}`.");
             errors.refuse_field(node, "reason", Invalid::new("unknown-void-reason", detail));
+        }
+        let members =
+            [("official", !matches!(self.official, Some(None))), ("act", !matches!(self.act, Some(None)))];
+        for (name, _) in members.into_iter().filter(|(_, present)| *present) {
+            if let Some(reason) = self.reason.filter(|reason| !reason.is_of_inspector()) {
+                let detail =
+                    format!("`{name}` goes with the reasons of an inspector, and not with `{reason}`.");
+                errors.refuse_field(node, name, Invalid::new("not-for-this-type", detail));
+            }
         }
     }
 }
@@ -258,9 +272,9 @@ pub async fn void_seal(
         return Err(Problem::wrong_at(Location::Pointer("/reason".into()), invalid));
     }
     let fingerprint = write.fingerprint;
-    let SealVoid { reason, note, operation_id } = input;
+    let SealVoid { reason, note, official, act, operation_id } = input;
     let operation = operation_id.unwrap_or_default();
-    let cause = VoidCause { reason, note, operation_id };
+    let cause = VoidCause { reason, note, official, act, operation_id };
     let work = Arc::new((app.clone(), caller.clone(), name, cause));
     write
         .run(&app, &caller, "void_seal", move |tx| {

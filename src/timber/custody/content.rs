@@ -13,7 +13,9 @@ use crate::base::ids::{FindingId, KeyId, LineId, LogId, OperationId, Organizatio
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::evidence::chain::Hash;
-use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart, PositionPart, TicketName};
+use crate::timber::event::parts::{
+    ActPart, DevicePart, DocumentPart, LocalTime, PlacePart, PositionPart, TicketName,
+};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Outcome, TransferOf};
 use crate::timber::seal::{Identification, SealNumber};
@@ -152,18 +154,9 @@ pub struct DetailsPart {
     /// The finding that led to it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub finding: Option<FindingId>,
-    /// The official record (act, protocol) of a detention or release.
+    /// The official record (act, protocol) of an inspector.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub act: Option<ActPart>,
-}
-
-/// An official record that an inspector drew up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActPart {
-    /// Its number.
-    pub number: String,
-    /// Its day.
-    pub date: NaiveDate,
 }
 
 /// Species and measures as observed by an inspector.
@@ -549,6 +542,15 @@ mod tests {
             ..public(LogEventType::SealReplaced)
         };
         let in_error = LogBusiness { reason: Some("recorded_in_error".to_owned()), ..bare.clone() };
+        let voided = LogBusiness {
+            reason: Some("seized".to_owned()),
+            details: Some(DetailsPart {
+                note: Some("Torn off at the sawmill".to_owned()),
+                act: Some(ActPart { number: "17-Б".to_owned(), date: day }),
+                ..DetailsPart::default()
+            }),
+            ..bare.clone()
+        };
         let page = include_str!("../../../docs/CHAIN.md");
         let salts = [
             "ff3158b46e440e52040a9926f0bb67f1ee517040a29362034636221eb806a1ed",
@@ -561,6 +563,7 @@ mod tests {
             (public(LogEventType::Seized), seized),
             (public(LogEventType::Confiscated), confiscated),
             (resealed, in_error),
+            (public(LogEventType::SealVoided), voided),
         ] {
             let texts = [canonical::text(&public), canonical::text(&business)];
             for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {

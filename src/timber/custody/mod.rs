@@ -16,6 +16,7 @@ pub mod history_query;
 mod hold;
 mod late;
 pub mod log;
+pub mod official;
 pub mod record;
 pub mod request;
 mod returned;

@@ -11,16 +11,16 @@ use super::correct;
 use super::departure::BuyerNumber;
 use super::harvest::request::ResponsiblePerson;
 use super::hold::{self, Detention};
+use super::official::Official;
 use super::request::{NewCustodyEvent, Readable};
 use super::state::LogState;
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{Moment, Text};
+use crate::base::units::Moment;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::Personal;
-use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::{Draft, Hash, NewHead, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::device;
 use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
@@ -423,27 +423,9 @@ impl<'r> Recorder<'r> {
     /// harvest, or a buyer.
     fn person(&self) -> Option<Personal> {
         let corrected = self.request.set.as_ref().and_then(|set| set.responsible_person.as_ref());
-        let text =
-            corrected.map(ResponsiblePerson::part).or_else(|| self.official()).or_else(|| self.buyer())?;
-        Some(Personal { id: OperationId::new().0, text, secret: Secret::random() })
-    }
-
-    /// The official whom the request names, as the text of a personal part.
-    fn official(&self) -> Option<String> {
-        #[derive(Serialize)]
-        struct OfficialPart<'a> {
-            v: u8,
-            name: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            post: Option<&'a str>,
-        }
-        let official = self.request.details.as_ref()?.official.as_ref()?;
-        let part = OfficialPart {
-            v: 1,
-            name: official.name.as_str(),
-            post: official.post.as_ref().map(Text::as_str),
-        };
-        Some(canonical::text(&part))
+        let official = self.request.details.as_ref().and_then(|details| details.official.as_ref());
+        let text = corrected.map(ResponsiblePerson::part).or_else(|| official.map(Official::part));
+        text.or_else(|| self.buyer()).map(Personal::new)
     }
 
     /// The number of a buyer that is not registered, as the text of a personal part.

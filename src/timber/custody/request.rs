@@ -1,14 +1,15 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
-use super::content::{ActPart, DetailsPart, ObservedPart};
+use super::content::{DetailsPart, ObservedPart};
 use super::departure::{Buyer, Permit};
+use super::official::{Act, Official};
 use crate::base::country::Country;
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::{FindingId, OperationId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
-use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume, lost_letters};
+use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
 use crate::timber::custody::harvest::request::ResponsiblePerson;
 use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart};
 use crate::timber::event::types::LogEventType;
@@ -129,25 +130,6 @@ input! {
         pub act: Option<Act>,
     }
 
-    /// An official, by name and post.
-    pub struct Official {
-        /// Name.
-        #[schema(example = "Ермек Сейітов")]
-        pub name: Text<100>,
-        /// Post.
-        #[schema(example = "Мемлекеттік орман инспекторы")]
-        pub post: Option<Text<100>>,
-    }
-    => PartialOfficial::check as PartialOfficial;
-
-    /// An official record (act, protocol).
-    pub struct Act {
-        /// Number.
-        pub number: Text<40>,
-        /// Day.
-        pub date: LocalDate,
-    }
-
     /// Species and measures as observed by an inspector.
     pub struct Observed {
         /// Species.
@@ -253,15 +235,6 @@ pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] 
             &[("note", false), ("official", false), ("act", false)]
         }
         _ => &[("note", false)],
-    }
-}
-
-impl PartialOfficial {
-    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
-        if let Some(invalid) = self.name.as_ref().and_then(|name| lost_letters(name.as_str())) {
-            errors.refuse_field(node, "name", invalid);
-            self.name = None;
-        }
     }
 }
 
@@ -607,10 +580,7 @@ impl Details {
             hold: self.detains(),
             reason: self.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             finding: self.finding_id,
-            act: self
-                .act
-                .as_ref()
-                .map(|act| ActPart { number: act.number.as_str().to_owned(), date: act.date.day() }),
+            act: self.act.as_ref().map(Act::part),
             outcome: self.outcome,
             observed: self.observed.as_ref().map(|seen| ObservedPart {
                 species: seen.species,

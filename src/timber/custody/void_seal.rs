@@ -1,18 +1,20 @@
 //! Voids a seal, whether or not it is on a log.
 
-use super::content;
+use super::content::{self, DetailsPart};
 use super::hold::{self, Detention};
+use super::official::{Act, Official};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
 use crate::base::input::RequestErrors;
 use crate::base::units::Text;
-use crate::evidence::chain::{NewHead, StoredHead, Tx, append, canonical};
+use crate::evidence::chain::append::Personal;
+use crate::evidence::chain::{Draft, NewHead, StoredHead, Tx, append, canonical};
 use crate::evidence::idempotency::operation::{self, OperationEvents, OperationKind};
 use crate::timber::custody::log::write;
 use crate::timber::custody::state::LogState;
 use crate::timber::custody::table::{self, CallerRoles, Refused};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::types::{LogEventType, SealBatchEventType};
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::SealName;
@@ -21,6 +23,7 @@ use crate::timber::seal::record::{self as batch, BatchChange, MadeEvent};
 use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use, numbers_of};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -50,6 +53,10 @@ pub struct VoidCause {
     pub reason: VoidReason,
     /// Remark.
     pub note: Option<Text>,
+    /// The official who ordered it, if an inspector does.
+    pub official: Option<Official>,
+    /// The official record, if an inspector makes one.
+    pub act: Option<Act>,
     /// The operation id, if the client sent one.
     pub operation_id: Option<OperationId>,
 }
@@ -103,9 +110,14 @@ async fn void(
         number: Some(number.clone()),
         reason: Some(cause.reason),
         note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
+        act: cause.act.as_ref().map(Act::part),
         ..BatchChange::default()
     };
-    let heads = batch::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
+    let official = match &cause.official {
+        Some(official) => Some(Personal::new(official.part()).store(tx, act.organization.0, act.at()).await?),
+        None => None,
+    };
+    let heads = batch::add_void(tx, act, (head, done), official.clone()).await?;
     let mut seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
     let mut subjects: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
     batch::insert_moves(tx, &[number.as_str()], &subjects, &seqs).await?;
@@ -120,7 +132,7 @@ async fn void(
         return Err(Error::CorruptRow(format!("seal.status of {number}: changed under its lock")));
     }
     if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log) {
-        for head in on_applied_seal_voided(tx, caller, act, log, cause).await? {
+        for head in on_applied_seal_voided(tx, caller, act, log, (cause, official)).await? {
             subjects.push(head.id);
             seqs.push(head.seq);
         }
@@ -205,7 +217,7 @@ async fn on_applied_seal_voided(
     caller: &Caller,
     act: &Actor,
     log: LogId,
-    cause: &VoidCause,
+    (cause, official): (&VoidCause, Option<Arc<Personal>>),
 ) -> Result<Vec<StoredHead>> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
@@ -213,17 +225,20 @@ async fn on_applied_seal_voided(
         return Err(Error::Conflict(vec![error]));
     }
     let public = content::LogPublic::bare(LogEventType::SealVoided, row.state.kind, act.on(), None);
+    let details = DetailsPart {
+        note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
+        act: cause.act.as_ref().map(Act::part),
+        ..DetailsPart::default()
+    };
     let business = content::LogBusiness {
         reason: Some(cause.reason.as_str().to_owned()),
-        details: cause.note.as_ref().map(|note| content::DetailsPart {
-            note: Some(note.as_str().to_owned()),
-            ..content::DetailsPart::default()
-        }),
+        details: Some(details).filter(|details| *details != DetailsPart::default()),
         ..content::LogBusiness::bare(log, act.occurred, act.organization, act.key, act.operation)
     };
     let content = content::Content { seq: row.head.next_seq(), public, business };
     let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
     let draft = act.draft(row.head, LogEventType::SealVoided, public, business, None);
+    let draft = Draft { personal: official, ..draft };
     let no_event = || Error::CorruptRow(format!("log {log}: no event was added"));
     let mut head = append(tx, act.at(), vec![draft]).await?.pop().ok_or_else(no_event)?;
     let mut recorded = vec![head.stored()];

@@ -69,6 +69,15 @@ impl TryFrom<StoredTime> for LocalTime {
     }
 }
 
+/// An official record that an inspector drew up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActPart {
+    /// Its number.
+    pub number: String,
+    /// Its day.
+    pub date: NaiveDate,
+}
+
 /// A named place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacePart {

@@ -7,15 +7,18 @@ use super::number::SealNumber;
 use super::stock::VoidReason;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
+use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, Tx, canonical};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::heads::chain_heads;
+use crate::timber::event::parts::ActPart;
 use crate::timber::event::types::SealBatchEventType;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::role::Role;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The public part of a batch's event, which anyone may see.
@@ -71,6 +74,9 @@ pub struct BatchChange {
     /// A remark (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// The official record of an inspector (void).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub act: Option<ActPart>,
 }
 
 impl BatchChange {
@@ -138,6 +144,20 @@ pub(in crate::timber) async fn add(
     events: Vec<(LockedHead, BatchChange)>,
 ) -> Result<Vec<NewHead>> {
     append_and_store(tx, act.at(), drafts(act, event_type, events)).await
+}
+
+/// As [`add`] for the void of one seal, with the official who ordered it as the personal part.
+pub(in crate::timber) async fn add_void(
+    tx: &mut Tx<'_>,
+    act: &Actor,
+    of: (LockedHead, BatchChange),
+    official: Option<Arc<Personal>>,
+) -> Result<Vec<NewHead>> {
+    let mut drafts = drafts(act, SealBatchEventType::Voided, vec![of]);
+    for draft in &mut drafts {
+        draft.personal.clone_from(&official);
+    }
+    append_and_store(tx, act.at(), drafts).await
 }
 
 /// Stores, for each of these seals, which event of its batch's chain concerns it.
@@ -223,4 +243,44 @@ pub async fn receiver(
         }
         Some(row) => Ok(row.id.into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::OperationId;
+    use crate::base::units::Moment;
+    use crate::evidence::chain::Salt;
+    use crate::evidence::chain::bytes::{Part, commit};
+
+    /// The vector of a void with an official record in `docs/CHAIN.md`; its commitments were made with Python's
+    /// hashlib.
+    #[test]
+    fn a_void_with_an_official_record_has_the_bytes_of_the_specification() {
+        let id = |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<Uuid>().unwrap();
+        let moment = Moment::parse("2026-11-28T09:00:00+05:00").unwrap();
+        let act = Actor::at_moment(id(2).into(), id(3).into(), OperationId(id(4)), moment);
+        let (event_type, on) = (SealBatchEventType::Voided, act.on());
+        let change = BatchChange {
+            number: SealNumber::parse("KZ000000001").ok(),
+            reason: Some(VoidReason::Seized),
+            note: Some("Torn off at the sawmill".to_owned()),
+            act: Some(ActPart { number: "17-Б".to_owned(), date: on }),
+            ..BatchChange::default()
+        };
+        let public = BatchPublic { v: 1, subject: SubjectKind::SealBatch.name(), event_type, on };
+        let business = BatchBusiness { v: 1, batch: id(9).into(), act: &act, change };
+        let texts = [canonical::text(&public), canonical::text(&business)];
+        let page = include_str!("../../../docs/CHAIN.md");
+        let salts = [
+            "ff3158b46e440e52040a9926f0bb67f1ee517040a29362034636221eb806a1ed",
+            "cccdd282ebf739590f47bebe5f16f342b91c733c39a1f7f77277f88a180c62f2",
+        ];
+        for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {
+            let salt = Salt(hex::decode(salt).unwrap().try_into().unwrap());
+            assert!(page.contains(&format!("`{text}` | `{}`", commit(kind, &salt, text))), "{text}");
+        }
+        let business = BatchChange::parse(&texts[1]).unwrap();
+        assert_eq!(business.act.map(|act| act.number).as_deref(), Some("17-Б"));
+    }
 }

@@ -311,7 +311,8 @@ impl SealHistoryPages {
     pub async fn next(&mut self, db: impl PgExecutor<'_>) -> Result<Vec<DisclosedEvent>> {
         let limit = |events: u32| i32::try_from(events).unwrap_or(i32::MAX);
         let rows = sqlx::query!(
-            r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, p.hash AS "prev?"
+            r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business,
+                      e.personal_commitment, p.hash AS "prev?"
                FROM (SELECT 1 AS seq
                      UNION ALL SELECT m.seq FROM seal_move m WHERE m.number = $1 AND m.batch_id = $2) w
                JOIN event e ON e.subject_id = $2 AND e.seq = w.seq
@@ -341,7 +342,10 @@ impl SealHistoryPages {
                     secret: Secret(row.secret.as_slice().try_into().ok()?),
                     public: row.public.clone(),
                     business: row.business.clone(),
-                    personal_commitment: None,
+                    personal_commitment: match &row.personal_commitment {
+                        Some(commitment) => Some(Hash::from_slice(commitment)?),
+                        None => None,
+                    },
                     personal: None,
                 };
                 Some(event)
