@@ -80,3 +80,4 @@ finding-export-unspecified-v1 = { $lacks ->
 finding-export-permit-v1 = Әкетуге тыйым салынған кезде { $permit } рұқсатымен әкетілді (құжат { $document }).
 finding-export-before-ban-v1 = { $exported_on } күнгі әкету тыйым салынғаннан кейін жазылды (құжат { $document }).
 finding-sale-without-buyer-v1 = Сатуда сатып алушы да, құжат та аталмаған.
+finding-from-suspended-v1 = Сүрек қызметі тоқтатылған ұйымнан қабылданды.
