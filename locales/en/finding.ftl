@@ -85,6 +85,7 @@ finding-export-unspecified-v1 = { $lacks ->
 finding-export-permit-v1 = It was exported by permit { $permit } while export is banned (document { $document }).
 finding-export-before-ban-v1 = An export of { $exported_on } was recorded after it was banned (document { $document }).
 finding-sale-without-buyer-v1 = The sale names neither a buyer nor a document.
+finding-from-suspended-v1 = Timber was accepted from an organisation that is suspended.
 finding-L3-v1 = { $case ->
     [species] An inspector saw the seal on wood of another species than recorded.
     [both] An inspector saw the seal on wood of another species and other measures than recorded.

@@ -79,6 +79,7 @@ finding-export-unspecified-v1 = { $lacks ->
 finding-export-permit-v1 = Әкетуге тыйым салынған кезде { $permit } рұқсатымен әкетілді (құжат { $document }).
 finding-export-before-ban-v1 = { $exported_on } күнгі әкету тыйым салынғаннан кейін жазылды (құжат { $document }).
 finding-sale-without-buyer-v1 = Сатуда сатып алушы да, құжат та аталмаған.
+finding-from-suspended-v1 = Сүрек қызметі тоқтатылған ұйымнан қабылданды.
 finding-L3-v1 = { $case ->
     [species] Инспектор пломбаны жазылғаннан басқа түрлі ағаштан көрді.
     [both] Инспектор пломбаны түрі де, өлшемі де жазылғаннан басқа ағаштан көрді.

@@ -88,6 +88,7 @@ finding-export-unspecified-v1 = { $lacks ->
 finding-export-permit-v1 = Вывезено по разрешению { $permit } во время запрета на вывоз (документ { $document }).
 finding-export-before-ban-v1 = Вывоз от { $exported_on } записан после запрета (документ { $document }).
 finding-sale-without-buyer-v1 = В продаже не названы ни покупатель, ни документ.
+finding-from-suspended-v1 = Древесина принята от организации, деятельность которой приостановлена.
 finding-L3-v1 = { $case ->
     [species] Инспектор видел пломбу на древесине другой породы, чем записано.
     [both] Инспектор видел пломбу на древесине другой породы и других размеров, чем записано.

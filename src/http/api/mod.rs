@@ -11,6 +11,7 @@ pub mod harvests;
 pub mod keys;
 pub mod logs;
 pub mod observations;
+pub mod organization_changes;
 pub mod organizations;
 pub mod parameters;
 pub mod photos;

@@ -150,6 +150,7 @@ pub static NOTES: &[Notes] = &[
         "Exports that are not recorded.",
     ),
     notes("sale-without-buyer", &[], "Buyers that do not exist."),
+    notes("from-suspended", &[], "Timber that was accepted before the suspension."),
     notes(
         "L6",
         &[

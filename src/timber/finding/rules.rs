@@ -188,6 +188,15 @@ pub const APPEAL_UNANSWERED: Rule = Rule {
     about: "An appeal against a decision on a finding was not answered for 15 days.",
 };
 
+/// Timber came from an organisation that is suspended.
+pub const FROM_SUSPENDED: Rule = Rule {
+    id: "from-suspended",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "An offer of an organisation was accepted while that organisation was suspended.",
+};
+
 mod custody;
 pub use custody::{
     CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG,
@@ -195,7 +204,7 @@ pub use custody::{
 };
 
 /// Every rule.
-pub static RULES: [Rule; 32 + ticket::ALL.len() + departure::ALL.len()] = [
+pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
@@ -213,6 +222,7 @@ pub static RULES: [Rule; 32 + ticket::ALL.len() + departure::ALL.len()] = [
     OBSERVATION,
     CITIZEN_REPORT,
     APPEAL_UNANSWERED,
+    FROM_SUSPENDED,
     NO_PAPERS,
     CLOSING_REVERSED,
     SEAL_OF_NO_LOG,
@@ -377,6 +387,12 @@ pub fn inspection(outcome: Outcome) -> Option<Draft> {
 pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
     let gone = matches!(event, LogEventType::Lost | LogEventType::Destroyed);
     (gone && held).then(|| LOST_WHILE_HELD.found(Severity::Serious).input("event", event))
+}
+
+/// A finding if an offer of a suspended organisation is accepted.
+#[must_use]
+pub fn from_suspended(suspended: bool) -> Option<Draft> {
+    suspended.then(|| FROM_SUSPENDED.found(Severity::Warning))
 }
 
 /// The finding for an event that happened before an event that is already recorded of the same log.

@@ -20,8 +20,8 @@ use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::parameter::Parameters;
 use crate::timber::party::bin::Bin;
-use crate::timber::party::organization::by_bin;
-use crate::timber::party::role::Role;
+use crate::timber::party::organization::by_bin_kept;
+use crate::timber::party::role::OrganizationKind;
 use crate::timber::wood::species::{Species, Wood};
 use uuid::Uuid;
 
@@ -357,16 +357,17 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
 
 async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result<Option<OrganizationId>> {
     let at = || pointer("/holder_bin");
-    let Some(named) = by_bin(&mut **tx, bin).await? else {
+    let Some(named) = by_bin_kept(tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
         errors.invalid.push(FieldError::new(at(), "unknown-organization", detail));
         return Ok(None);
     };
-    if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
-        let detail = "Only an enterprise or a forest owner may hold a ticket; this organisation is neither.";
+    let may_hold = named.roles.iter().any(|role| role.holds_timber());
+    if !may_hold && named.kind != OrganizationKind::Individual {
+        let detail = "Only an enterprise, a forest owner or an individual may hold a ticket; this organisation is none.";
         errors.invalid.push(FieldError::new(at(), "not-a-harvester", detail));
     }
-    Ok(Some(named.id))
+    Ok(named.unless_suspended(at(), errors))
 }
 
 fn number_conflict(error: sqlx::Error) -> Error {

@@ -105,7 +105,7 @@ fn conflict(code: &'static str, detail: &'static str) -> Error {
 /// issuer could turn an illegal felling into a legal one.
 ///
 /// # Errors
-/// As for [`lock_as_issuer`], for a caller that is no inspector. Conflict: `ticket-cancelled`; for the issuer also
+/// As for [`lock_as_issuer`], for a caller that is no inspector. [`Error::OwnCase`]. Conflict: `ticket-cancelled`; for the issuer also
 /// `held`, and after the first harvest `plot-by-inspector-only`.
 pub async fn replace(
     tx: &mut Tx<'_>,
@@ -122,6 +122,9 @@ pub async fn replace(
     } else {
         lock_as_issuer(tx, caller, ticket).await?
     };
+    if inspector && [locked.issuer, locked.holder].contains(&caller.organization) {
+        return Err(Error::own_case());
+    }
     refuse_cancelled(&locked)?;
     let stored = sqlx::query!(
         r#"SELECT area_ha AS "area_ha: Area", EXISTS (SELECT FROM harvest WHERE ticket_id = $1) AS "harvested!"
