@@ -126,9 +126,10 @@ pub async fn explain_finding(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    ParsedWrite { input, write, .. }: ParsedWrite<ExplanationRequest>,
+    ParsedWrite { input, mut write, .. }: ParsedWrite<ExplanationRequest>,
 ) -> Result<Response, Problem> {
     let id: FindingId = id_in_path(&id)?;
+    write.while_suspended = true;
     let work = Arc::new((app.clone(), caller.clone(), input));
     write
         .run(&app, &caller, "explain_finding", move |tx| {

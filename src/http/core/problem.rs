@@ -409,7 +409,6 @@ impl From<Error> for Problem {
             Error::Forbidden(detail) => Self::forbidden(detail),
             Error::OwnCase(detail) => Self::own_case(detail),
             Error::Suspended => Self::suspended(),
-            Error::OwnCase(detail) => Self::own_case(detail),
             Error::Invalid(errors) => Self::wrong(errors),
             Error::Conflict(errors) => Self::conflict(errors),
             Error::InProgress => Self::new(

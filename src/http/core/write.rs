@@ -301,7 +301,8 @@ impl Envelope {
         let idempotency_key = self.idempotency_key.clone().map_err(|error| errors.push(error)).ok().flatten();
         let no_parameters = self.query()?.read_into::<NoQuery>(&mut errors);
         errors.finish(no_parameters).map_err(Problem::wrong)?;
-        Ok(WriteRequest { idempotency_key, fingerprint: self.fingerprint(app, &self.body) })
+        let fingerprint = self.fingerprint(app, &self.body);
+        Ok(WriteRequest { idempotency_key, fingerprint, while_suspended: false })
     }
 
     fn fingerprint(&self, app: &App, content: &[u8]) -> [u8; 32] {
