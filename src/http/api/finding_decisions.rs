@@ -15,7 +15,7 @@ use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::services::decisions;
 use crate::services::export::Export;
-use crate::timber::custody::request::Act;
+use crate::timber::custody::official::Act;
 use crate::timber::finding::content::recorder;
 use crate::timber::finding::decide::{Decision, explain, refuse_iin};
 use crate::timber::finding::row::{Finding, FindingState};
