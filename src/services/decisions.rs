@@ -5,6 +5,7 @@ use crate::base::ids::{FindingId, LogId, TicketId};
 use crate::base::input::Document;
 use crate::base::units::{Text, utc_text};
 use crate::evidence::chain::{SubjectKind, Tx};
+use crate::timber::custody::own_case;
 use crate::timber::custody::record::{self, Recorded};
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::custody::ticket_hold;
@@ -23,7 +24,7 @@ use serde_json::json;
 /// The hold comes first: its locks come before that of the finding.
 ///
 /// # Errors
-/// As for [`decide::decide`], [`record::record`] and [`ticket_hold::hold`]. Conflict: `nothing-to-hold` if the finding is
+/// [`Error::OwnCase`] if the caller takes part in the log or ticket. As for [`decide::decide`], [`record::record`] and [`ticket_hold::hold`]. Conflict: `nothing-to-hold` if the finding is
 /// about neither a log nor a ticket.
 pub async fn decide(
     tx: &mut Tx<'_>,
@@ -34,13 +35,23 @@ pub async fn decide(
     rulebook: &Rulebook,
 ) -> Result<Finding> {
     let reader = Reader::from(caller);
+    let row = read::row(&mut **tx, reader, id).await?;
+    refuse_own_case(&row, caller)?;
+    // The finding may question another party to timber in which the inspectorate takes part, too.
+    let ticket = (row.kind()? == SubjectKind::FellingTicket).then_some(TicketId(row.subject_id));
+    if own_case::takes_part(tx, caller.organization, log_of(&row)?, ticket).await? {
+        return Err(Error::own_case());
+    }
     if decision.hold {
-        let row = read::row(&mut **tx, reader, id).await?;
-        refuse_own_case(&row, caller)?;
         hold(tx, caller, act, (&row, decision), fingerprint, rulebook).await?;
     }
     decide::decide(tx, caller, act, id, decision).await?;
     read::row(&mut **tx, reader, id).await?.view()
+}
+
+/// The log that a finding is about, if it is about one.
+fn log_of(row: &FindingRow) -> Result<Option<LogId>> {
+    Ok(if row.kind()? == SubjectKind::Log { Some(LogId(row.subject_id)) } else { row.log })
 }
 
 /// What the hold of a log or ticket says: the rule, not the reason of the decision, which is a personal part.
@@ -56,8 +67,7 @@ async fn hold(
     fingerprint: &[u8; 32],
     rulebook: &Rulebook,
 ) -> Result<()> {
-    let log = if row.kind()? == SubjectKind::Log { Some(LogId(row.subject_id)) } else { row.log };
-    match (row.kind()?, log) {
+    match (row.kind()?, log_of(row)?) {
         (SubjectKind::FellingTicket, _) => {
             let reason = Text::<200>::parse(&hold_reason(row)).map_err(|_| corrupt(row))?;
             let until = (None, Location::body());

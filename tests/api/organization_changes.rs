@@ -450,6 +450,14 @@ async fn no_inspector_decides_in_its_own_case() {
     own(world.event(&mixed, "inspected", &logs[..1], json!({"details": {"outcome": "match"}})).await).await;
     let mismatch = json!({"details": {"outcome": "mismatch"}});
     world.event(&mixed, "inspected", &logs[..1], mismatch).await.expect(201);
+    // Nor does it decide on a finding about a log that it held, whoever is questioned.
+    let seen = json!({"details": {"outcome": "mismatch", "hold": false}});
+    let found = world.event(inspector, "inspected", &logs[1..2], seen).await.expect(201);
+    assert_eq!(found["findings"][0]["organization"], json!(sawmill.id));
+    let path = format!("/v1/findings/{}/decision", found["findings"][0]["id"].as_str().unwrap());
+    let decision = json!({"state": "false", "reason": "Қате"});
+    own(world.post(&path, &mixed, decision.clone()).await).await;
+    world.post(&path, inspector, decision).await.expect(200);
     // It corrects the log of others, and not its own.
     let grade = json!({"corrects": 1, "reason": "Сорты басқа", "set": {"grade": 3}});
     own(world.event(&mixed, "corrected", &logs[..1], grade.clone()).await).await;
