@@ -64,7 +64,6 @@ finding-no-papers-v1 = { $lacks ->
    *[document] The log departed, and no document is named.
 }
 finding-closing-reversed-v1 = An event ({ $event }) was reversed: the log is in circulation again.
-finding-L4-v1 = An event ({ $event }) was recorded of an entry that is annulled: its seal is in use.
 finding-L18-v1 = { $case ->
     [annulled] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by an annulment; corrections of this ticket returned volume before: { $earlier }.
     [moved] { $returned_m3 } m³ moved from a line of { $permitted_m3 } m³ to { $species } ({ $wood }); corrections of this ticket returned volume before: { $earlier }.
@@ -87,3 +86,48 @@ finding-export-permit-v1 = It was exported by permit { $permit } while export is
 finding-export-before-ban-v1 = An export of { $exported_on } was recorded after it was banned (document { $document }).
 finding-sale-without-buyer-v1 = The sale names neither a buyer nor a document.
 finding-from-suspended-v1 = Timber was accepted from an organisation that is suspended.
+finding-L3-v1 = { $case ->
+    [species] An inspector saw the seal on wood of another species than recorded.
+    [both] An inspector saw the seal on wood of another species and other measures than recorded.
+   *[measures] An inspector saw the seal on wood of other measures than recorded.
+}
+finding-L4-v1 = { $case ->
+    [annulled] An event ({ $event }) was recorded of an entry that is annulled: its seal is in use.
+    [void] Seal { $seal } was void ({ $reason }) before it was put on.
+    [seen] Seal { $seal } was found on the log after it was recorded as { $reason }.
+    [twice] Seal { $seal } was on another log before.
+    [checked] Seal { $seal }, recorded as { $reason }, was checked { $checks } times on { $day }, by at least { $blocks } persons.
+   *[stock] Seal { $seal } was in the stock of another organisation.
+}
+finding-L5-v1 = { $case ->
+    [closed] The code was checked by an inspector { $days } days after its log was recorded as { $event }.
+    [checked] The code of a log recorded as { $event } was checked { $checks } times on { $day }, by at least { $blocks } persons.
+    [burst] The code was checked { $checks } times on { $day }, by at least { $blocks } persons.
+   *[far] Events { $first } and { $second } are at least { $distance_km } km and only { $hours } h apart, and one of them is an inspection.
+}
+finding-L9-v1 = { $case ->
+    [removed] The wood left the forest on { $removed_on }; the term of removal ended on { $removal_until }.
+   *[left] Logs still in the forest when the term of removal ended on { $removal_until }: { $logs }.
+}
+finding-L10-v1 = { $case ->
+    [cancelled] The log was felled on { $felled_on }, after its ticket was cancelled.
+    [before] The log was felled on { $felled_on }, before the ticket's term.
+   *[after] The log was felled on { $felled_on }, after the ticket's term.
+}
+finding-ticket-cancelled-v1 = The wood left the forest on { $removed_on }; its ticket was cancelled on { $cancelled_on }.
+finding-impossible-journey-v1 = Events { $first } and { $second } are at least { $distance_km } km and only { $hours } h apart.
+finding-L15-v1 = { $case ->
+    [digits] Of { $logs } logs of one person, { $excess_percent } % more have a round diameter than the diameters beside it.
+   *[series] Of { $logs } logs of one person, { $share_percent } % repeat the measures of five logs one after another.
+}
+finding-L16-v1 = { $case ->
+    [night] One person marked logs between 22:00 and 04:00 in several nights of the month: { $nights }.
+    [yard] Logs that one person marked at a yard where the organisation takes wood over: { $logs }.
+   *[rate] On { $day } one person marked { $logs_an_hour } logs in an hour.
+}
+finding-L17-v1 = { $case ->
+    [stock] The stock of { $species } is { $balance_m3 } m³: more went out than came in.
+   *[log] The event { $event } was recorded by an organisation that did not have the log then.
+}
+finding-L18-repeated-v1 = Corrections of a month that gave volume back: { $corrections }, with { $given_back_m3 } m³ of { $harvested_m3 } m³.
+finding-hold-overdue-v1 = The hold of the ticket ended on { $until } and was neither extended nor released.

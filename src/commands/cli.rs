@@ -34,6 +34,7 @@ use crate::http::core::address::Network;
 mod backup;
 mod check;
 mod register;
+mod surveillance;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -97,6 +98,8 @@ enum Command {
     /// Check the entire database against its evidence and the register; exit code 0 if there are no errors,
     /// 1 with one line per error, 2 if the check could not be completed
     Fsck(check::FsckArgs),
+    /// Replay the rules of surveillance over all recorded events, and print what changes
+    Surveillance(surveillance::SurveillanceArgs),
 }
 
 /// Settings of `serve` and `demo`.
@@ -379,6 +382,7 @@ impl Command {
                 Ok(writeln!(std::io::stdout(), "{}", report?)?)
             }
             Self::Fsck(args) => args.run().await,
+            Self::Surveillance(args) => args.run().await,
             Self::Backup(args) => args.run().await,
             Self::Restore(args) => args.run().await,
         }

@@ -40,6 +40,7 @@ mod seals;
 mod slips;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
+mod surveillance;
 mod verify;
 mod volumes;
 #[path = "../support/wired.rs"]

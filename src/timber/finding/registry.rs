@@ -1,5 +1,7 @@
 //! What each rule looks at, and what it cannot see: the part of the registry that readers need and the rules do not.
 
+mod surveillance;
+
 use super::rules::{RULES, Rule};
 use crate::timber::parameter::name::ParameterName;
 
@@ -38,7 +40,9 @@ const OCCURRED: (&str, &str) = ("occurred_at", "when it happened, as the record 
 const DIAMETER: (&str, &str) = ("diameter_cm", "top diameter in cm");
 const LENGTH: (&str, &str) = ("length_m", "length in m");
 
-/// The notes of every rule.
+const LENGTH_CM: (&str, &str) = ("length_cm", "recorded length, in cm");
+
+/// The notes of the rules on single records.
 pub static NOTES: &[Notes] = &[
     notes("inspection-mismatch", &[], "Logs that no inspector has compared with the record."),
     notes("seal-missing", &[], "Logs that no inspector has looked at."),
@@ -79,11 +83,6 @@ pub static NOTES: &[Notes] = &[
         "closing-reversed",
         &[("event", "type of the event that was reversed")],
         "Logs that are sold again without a record.",
-    ),
-    notes(
-        "L4",
-        &[("case", "`annulled`: the entry of the log is annulled"), ("event", "type of the event")],
-        "Seals that nobody checks or records.",
     ),
     notes(
         "L18",
@@ -228,10 +227,14 @@ pub static NOTES: &[Notes] = &[
     notes("out-of-order", &[OCCURRED], "Events that state a later time than that at which they happened."),
 ];
 
+fn notes_of_all() -> impl Iterator<Item = &'static Notes> {
+    NOTES.iter().chain(surveillance::SURVEILLANCE)
+}
+
 /// The notes of a rule; `None` if there are none.
 #[must_use]
 pub fn of(rule: &Rule) -> Option<&'static Notes> {
-    NOTES.iter().find(|notes| notes.rule == rule.id)
+    notes_of_all().find(|notes| notes.rule == rule.id)
 }
 
 /// Every rule, with its notes.
@@ -247,7 +250,7 @@ mod tests {
     fn every_rule_says_what_it_cannot_see() {
         let without: Vec<_> = all().filter(|(_, notes)| notes.is_none()).map(|(rule, _)| rule.id).collect();
         assert_eq!(without, Vec::<&str>::new(), "add them to NOTES");
-        assert_eq!(NOTES.len(), RULES.len());
-        assert!(NOTES.iter().all(|notes| notes.blind_to.ends_with('.')));
+        assert_eq!(notes_of_all().count(), RULES.len());
+        assert!(notes_of_all().all(|notes| notes.blind_to.ends_with('.')));
     }
 }

@@ -6,7 +6,9 @@
 //! laundering. If the meaning or threshold of a rule changes, the rule gets a new version; each finding
 //! states the version that produced it.
 
+
 pub mod departure;
+pub mod surveillance;
 pub mod ticket;
 
 pub use super::draft::Draft;
@@ -202,7 +204,7 @@ pub use custody::{
 };
 
 /// Every rule.
-pub static RULES: [Rule; 22 + ticket::ALL.len() + departure::ALL.len()] = [
+pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
@@ -234,6 +236,17 @@ pub static RULES: [Rule; 22 + ticket::ALL.len() + departure::ALL.len()] = [
     LATE_ENTRY,
     SMALL_PIECE,
     OUT_OF_ORDER,
+    surveillance::SEAL_SEEN_AGAIN,
+    surveillance::CODE_CLONED,
+    surveillance::REMOVED_LATE,
+    surveillance::FELLED_OUTSIDE_TERM,
+    surveillance::TICKET_CANCELLED,
+    surveillance::IMPOSSIBLE_JOURNEY,
+    surveillance::COPIED_MEASURES,
+    surveillance::MARKED_TOO_FAST,
+    surveillance::WITHOUT_STOCK,
+    surveillance::VOLUME_GIVEN_BACK,
+    surveillance::HOLD_OVERDUE,
 ];
 
 /// L6: a harvest or correction changes a line's marked volume from `before` to `after`.

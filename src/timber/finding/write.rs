@@ -6,6 +6,7 @@ use super::draft::{Draft, EvidenceEvent, FindingSubject, Questioned, Scope};
 pub use super::row::Finding;
 use super::row::{FindingRow, FindingState, finding_rows};
 use super::rules::Severity;
+use super::rules::surveillance::SURVEILLANCE;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{FindingId, LogId, OrganizationId, TicketId};
 use crate::evidence::chain::{Salt, Tx};
@@ -299,18 +300,21 @@ pub async fn of_harvest(
     rows.into_iter().map(FindingRow::view).collect()
 }
 
-/// The findings that the given events of logs show.
+/// The findings that were made when the given events of logs were recorded; those of surveillance came later.
 ///
 /// # Errors
 /// From the database.
 pub async fn of_events(db: impl sqlx::PgExecutor<'_>, logs: &[Uuid], seqs: &[i32]) -> Result<Vec<Finding>> {
+    let surveillance: Vec<String> = SURVEILLANCE.iter().map(|rule| rule.id.to_owned()).collect();
     let rows = finding_rows!(
         "FROM finding f
          WHERE f.id IN (SELECT e.finding_id FROM finding_evidence e JOIN UNNEST($1::uuid[], $2::int[]) AS made (id, seq)
                             ON e.subject_id = made.id AND e.seq = made.seq)
+           AND (f.log_seq > 0 OR f.rule <> ALL($3))
          ORDER BY f.id",
         logs,
-        seqs
+        seqs,
+        &surveillance
     )
     .fetch_all(db)
     .await?;

@@ -25,13 +25,13 @@ pub const CLOSING_REVERSED: Rule = Rule {
     about: "A correction reversed an event by which a log had left circulation.",
 };
 
-/// L4, as far as one event and its log decide it.
+/// L4. One event and its log decide it for annulled entries; surveillance judges the rest.
 pub const SEAL_OF_NO_LOG: Rule = Rule {
     id: "L4",
     version: 1,
     severity: Severity::Serious,
     legal_basis: None,
-    about: "A log was checked or moved under the seal of an entry that is annulled.",
+    about: "A seal is used or checked that is of another organisation's stock, void, of an annulled entry, or on another log.",
 };
 
 /// Timber on a vehicle without papers.
