@@ -137,7 +137,7 @@ fn every_request_body_has_examples_that_fit_it() {
             }
         }
     }
-    assert_eq!(bodies, 16);
+    assert_eq!(bodies, 24);
 }
 
 /// The schema that a reference leads to.

@@ -17,6 +17,8 @@ mod killed;
 mod publishing;
 #[path = "program/register.rs"]
 mod register;
+#[path = "program/settings.rs"]
+mod settings;
 #[path = "support/twins.rs"]
 #[expect(dead_code, reason = "what it has for the library's own report is for tests/verifier")]
 mod twins;

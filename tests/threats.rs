@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each threat, and its tests: file, test.
-const THREATS: [(&str, &[(&str, &str)]); 19] = [
+const THREATS: [(&str, &[(&str, &str)]); 21] = [
     (
         "cloned seal",
         &[
@@ -131,12 +131,37 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         ],
     ),
     (
+        "inspector or operator in its own case",
+        &[
+            ("tests/api/organization_changes.rs", "no_inspector_decides_in_its_own_case"),
+            ("tests/api/organization_changes.rs", "no_inspector_seizes_or_finds_in_its_own_case"),
+            ("tests/api/organization_changes.rs", "supervision_and_timber_are_not_combined"),
+        ],
+    ),
+    (
+        "sale by a suspended organisation",
+        &[
+            ("tests/api/organization_changes.rs", "no_sale_is_recorded_after_the_suspension_of_its_seller"),
+            (
+                "tests/api/organization_changes.rs",
+                "a_suspended_organisation_reads_and_ends_what_is_under_way",
+            ),
+            (
+                "tests/api/organization_changes.rs",
+                "an_offer_of_a_suspended_organisation_is_accepted_with_a_finding",
+            ),
+            ("tests/api/organization_changes.rs", "nothing_is_given_to_a_suspended_organisation"),
+            ("tests/api/rights/matrix.rs", "a_suspended_organisation_writes_nothing_but_what_is_listed"),
+        ],
+    ),
+    (
         "races",
         &[
             ("tests/api/custody_events.rs", "sixty_four_transfers_at_once_leave_one"),
             ("tests/api/custody_events.rs", "sixteen_writers_on_one_log_make_one_chain"),
             ("tests/api/seals.rs", "of_64_at_once_one_wins_and_the_chain_holds"),
             ("tests/api/harvests.rs", "harvests_and_corrections_at_once_never_overdraw_a_line"),
+            ("tests/api/organization_changes.rs", "nothing_is_given_to_an_organisation_that_loses_its_roles"),
         ],
     ),
     (

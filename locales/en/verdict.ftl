@@ -23,6 +23,10 @@ message-valid-reseal =
     This timber is registered and in circulation. An inspector found its seal missing or damaged: it must not be sold before it has a new seal.
     Compare these details with the timber in front of you.
 
+message-valid-own-use =
+    This timber is registered and in circulation. It is firewood that a person may burn and not sell: do not buy it.
+    Compare these details with the timber in front of you.
+
 message-held = This timber is stopped. Do not buy it until it is released.
 
 message-closed = { $reason ->

@@ -15,6 +15,7 @@ use hyper::http::Uri;
 use super::check_digit::mod10;
 use crate::base::error::Invalid;
 use crate::base::token::Token;
+use crate::base::units::Text;
 
 /// Where the data is stored.
 #[derive(Args, Clone, Debug)]
@@ -100,6 +101,22 @@ pub struct ServeSettings {
     #[arg(long, env = "ORMANTRACE_OPERATOR_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub operator_token: Option<OperatorToken>,
 
+    /// Name of the operator's organisation, which the first start creates; needs --operator-bin
+    /// [default: that of the demonstration]
+    #[arg(long, env = "ORMANTRACE_OPERATOR_NAME", value_name = "TEXT", value_parser = organization_name)]
+    #[arg(requires = "operator_bin")]
+    pub operator_name: Option<String>,
+
+    /// BIN of the operator's organisation, which the first start creates; needs --operator-name
+    /// [default: that of the demonstration, which no real organisation has]
+    #[arg(long, env = "ORMANTRACE_OPERATOR_BIN", value_name = "12 DIGITS", requires = "operator_name")]
+    pub operator_bin: Option<String>,
+
+    /// Make seals although their codes lead to this machine only (--public-url) or are of the demonstration
+    /// (--gtin): for trials
+    #[arg(long, env = "ORMANTRACE_ALLOW_DEMONSTRATION_CODES")]
+    pub allow_demonstration_codes: bool,
+
     /// GTIN of the marking codes that this server makes. The default is from GS1's demonstration
     /// range; a real GTIN must be registered with GS1
     #[arg(long, env = "ORMANTRACE_GTIN", value_name = "14 DIGITS", default_value = DEMONSTRATION_GTIN)]
@@ -114,6 +131,11 @@ fn contact(text: &str) -> Result<String, String> {
         return Err("a contact is one line of 1 to 200 characters".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// The name of an organisation.
+fn organization_name(text: &str) -> Result<String, String> {
+    Text::<200>::parse(text).map(|name| name.as_str().to_owned()).map_err(|error| error.detail.into_owned())
 }
 
 /// A GTIN under prefix 952, which GS1 reserves for demonstrations and examples.

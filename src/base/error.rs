@@ -93,6 +93,12 @@ pub enum Error {
     /// The caller's role may never do this.
     #[error("forbidden: {0}")]
     Forbidden(Cow<'static, str>),
+    /// The caller's organisation is suspended: 403.
+    #[error("suspended")]
+    Suspended,
+    /// An inspector may not decide here, because its own organisation takes part: 403.
+    #[error("own case: {0}")]
+    OwnCase(&'static str),
     /// Well-formed but invalid: 422, with every field error at once.
     #[error("{} errors in the request", .0.len())]
     Invalid(Vec<FieldError>),
@@ -129,6 +135,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error for a decision in one's own case.
+    #[must_use]
+    pub const fn own_case() -> Self {
+        Self::OwnCase("Your organisation takes part in this case; another inspectorate must decide.")
+    }
+
     /// Whether the same transaction may succeed if it is retried at once.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

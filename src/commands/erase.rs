@@ -262,7 +262,7 @@ async fn delete_rows(
             let traders = sqlx::query!(
                 r#"WITH was AS (
                        SELECT id, name FROM organization
-                       WHERE bin = $1 AND ($2 OR kind IN ('sole_trader', 'farm')) FOR UPDATE
+                       WHERE bin = $1 AND ($2 OR kind IN ('sole_trader', 'farm', 'individual')) FOR UPDATE
                    )
                    UPDATE organization o SET bin = NULL, name = NULL FROM was WHERE o.id = was.id
                    RETURNING o.id, was.name"#,
@@ -277,11 +277,17 @@ async fn delete_rows(
                 words.extend(trader.name);
                 made.push(trader.id);
                 removed.organizations.push(trader.id);
-                let parts = sqlx::query_scalar!(
-                    r#"SELECT personal_id AS "id!" FROM event WHERE subject_id = $1 AND personal_id IS NOT NULL"#,
+                // All its personal parts: names that it had before are the person's too, and reasons may be.
+                let parts = sqlx::query!(
+                    r#"SELECT e.personal_id AS "id!", p.text::json ->> 'name' AS name
+                       FROM event e LEFT JOIN personal p ON p.id = e.personal_id
+                       WHERE e.subject_id = $1 AND e.personal_id IS NOT NULL"#,
                     trader.id
                 );
-                personal.extend(parts.fetch_all(&mut **tx).await?);
+                for part in parts.fetch_all(&mut **tx).await? {
+                    personal.push(part.id);
+                    words.extend(part.name);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod cli;
+mod configuration;
 pub mod demo;
 pub mod demo_keys;
 pub mod erase;

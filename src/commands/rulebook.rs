@@ -28,8 +28,7 @@ pub async fn begin(app: &App, operator: &Bootstrap) -> Result<()> {
         }
         tx.commit().await?;
     }
-    app.rulebook.replace(record::load(&app.pool).await?);
-    Ok(())
+    record::refresh(&app.rulebook, &app.pool).await
 }
 
 /// Reads the parameters again and again. If they cannot be read, the last ones stay in force.
@@ -38,11 +37,8 @@ pub async fn read_again(app: App) {
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         rounds.tick().await;
-        match record::load(&app.pool).await {
-            Ok(parameters) => app.rulebook.replace(parameters),
-            Err(error) => {
-                tracing::warn!(%error, "the parameters cannot be read now; the last ones stay in force")
-            }
+        if let Err(error) = record::refresh(&app.rulebook, &app.pool).await {
+            tracing::warn!(%error, "the parameters cannot be read now; the last ones stay in force");
         }
     }
 }

@@ -4,10 +4,10 @@
 //! requests in progress within the drain timeout, closes its connections and stops a private PostgreSQL
 //! cleanly. Nothing that it started is left running.
 
+use super::configuration::{demonstration_codes, operator, warn_about_organizations};
 use crate::base::clock::{Clock, ClockWatch};
-use crate::base::config::{OperatorToken, Settings, shown};
+use crate::base::config::{OperatorToken, ServeSettings, Settings, shown};
 use crate::base::error::{Error, Invalid};
-use crate::base::units::Text;
 use crate::commands::demo_keys;
 use crate::commands::fsck::guards::{self, Guards};
 use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
@@ -31,7 +31,6 @@ use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
-use crate::timber::party::organization::persons_as_legal_entities;
 use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
 use crate::timber::seal::signing::SigningKey;
@@ -48,8 +47,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// Name of the operator that the first start creates.
-const OPERATOR: &str = "Орман таңбалау операторы";
 /// Interval at which expired stored responses are deleted.
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 
@@ -348,7 +345,9 @@ async fn make_app(
     warn_if_made_anew(served_before, &receipt_file, "receipts are signed by a new key");
     let receipt_key = Signer::load_or_create(&receipt_file, &format!("{origin}/receipts"), Kind::Text)
         .map_err(Failure::ReceiptKey)?;
+    let gtin = Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?;
     Ok(App::new(Inner {
+        not_configured: demonstration_codes(&settings.serve, &public_url, gtin),
         pool: pool.clone(),
         reads: Reads::of(pool),
         writes: write_queue::writes(pool),
@@ -356,7 +355,7 @@ async fn make_app(
         clock,
         public_url,
         inspectorate_contact: settings.serve.inspectorate_contact.clone(),
-        gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,
+        gtin,
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
@@ -369,10 +368,15 @@ async fn make_app(
 /// Ensures that an operator with a key exists, and that the marking key is recorded.
 ///
 /// # Errors
-/// If the token belongs to another organisation, or another marking key has the same id as this server's.
-pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Bootstrap, Failure> {
+/// If the token belongs to another organisation, another marking key has the same id as this server's, or the
+/// operator's number in `settings` is no BIN. `settings` matter only at the first start.
+pub async fn bootstrap(
+    app: &App,
+    token: Option<&OperatorToken>,
+    settings: Option<&ServeSettings>,
+) -> Result<Bootstrap, Failure> {
     let token = token.map(|given| given.token().clone());
-    let made = bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?;
+    let made = bootstrap_operator(&app.pool, &app.clock, token, &operator(settings)?).await?;
     // The marking key is recorded on the operator's chain, so the operator must exist first.
     marking_key::register(&app.pool, &app.signing_key, app.clock.now()).await?;
     rulebook::begin(app, &made).await?;
@@ -419,7 +423,7 @@ fn origin_of(public_url: &str) -> &str {
 impl Ready {
     /// Runs [`bootstrap`], and prints or logs what an administrator should know.
     async fn announce(&self, settings: &Settings) -> Result<(), Failure> {
-        match bootstrap(&self.app, settings.serve.operator_token.as_ref()).await? {
+        match bootstrap(&self.app, settings.serve.operator_token.as_ref(), Some(&settings.serve)).await? {
             Bootstrap::Created { token: Some(token), .. } => {
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "The operator's first token, shown only this once:\n{}", token.expose())?;
@@ -433,13 +437,10 @@ impl Ready {
             }
             Bootstrap::AlreadyPresent { token_ignored: false } => {}
         }
-        let persons = persons_as_legal_entities(&self.app.pool).await?;
-        if !persons.is_empty() {
-            let ids = persons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        warn_about_organizations(&self.app.pool).await?;
+        if let Some(reason) = &self.app.not_configured {
             tracing::warn!(
-                organizations = ids,
-                "these organisations are registered as legal entities, but their number is a person's (IIN); the \
-                 public check does not show their names"
+                "NO SEALS ARE MADE HERE: {reason}; or give --allow-demonstration-codes for a trial"
             );
         }
         if demo_keys::are_in(&self.app.pool).await? {

@@ -4,7 +4,8 @@
 use super::api::register::RegisterFiles;
 use super::api::{
     allowable_cuts, bans, custody_events, events, felling_tickets, findings, harvests, keys, logs,
-    organizations, parameters, proofs, reference, seal_batches, seal_moves, seals, ticket_changes, verify,
+    organization_changes, organizations, parameters, proofs, reference, seal_batches, seal_moves, seals,
+    ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems};
@@ -106,7 +107,9 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
     vec![
         // organisations and keys
         routes!(organizations::create_organization, organizations::list_organizations),
-        routes!(organizations::get_organization),
+        routes!(organizations::get_organization, organization_changes::change_organization),
+        routes!(organization_changes::suspend_organization),
+        routes!(organization_changes::resume_organization),
         routes!(organizations::get_organization_proof),
         routes!(organizations::export_organization),
         routes!(keys::create_key, keys::list_keys),

@@ -10,7 +10,7 @@
 //! request is left out, and nothing of it is written; [`crate::timber::custody::record::record`] handles it
 //! in a transaction of its own. So all rules stay in `record`, and no request waits for another's locks.
 
-use crate::base::error::{Location, Result};
+use crate::base::error::{Error, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
 use crate::base::region::Region;
@@ -18,7 +18,9 @@ use crate::evidence::chain::append::{Rows, link};
 use crate::evidence::chain::{Draft, Leaves, Tx};
 use crate::evidence::idempotency::operation;
 use crate::evidence::idempotency::stored::{self, StoredResponse};
-use crate::timber::custody::check::{Organizations, OtherParties, named, organizations};
+use crate::timber::custody::check::{
+    Organizations, OtherParties, named, organizations_if_free, suspended_senders,
+};
 use crate::timber::custody::harvest::check::MAX_CLOCK_SKEW;
 use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
@@ -101,6 +103,8 @@ struct OperationRows {
     fingerprint: Vec<Vec<u8>>,
     first: Vec<i32>,
     last: Vec<i32>,
+    /// The roles of the caller, joined by commas, as they were when the request arrived.
+    roles: Vec<String>,
 }
 
 impl GroupCommit {
@@ -114,7 +118,8 @@ impl GroupCommit {
         writes: &[BatchableWrite<'_>],
         rulebook: &Rulebook,
     ) -> Result<(Self, Vec<Option<BatchedWrite>>)> {
-        let known = organizations(tx, writes.iter().flat_map(|write| named(write.request))).await?;
+        let (known, kept) =
+            organizations_if_free(tx, writes.iter().flat_map(|write| named(write.request))).await?;
         let (mut to_lock, mut spans) = (LogsToLock::default(), Vec::with_capacity(writes.len()));
         let mut names = RequestIds::default();
         for write in writes {
@@ -128,15 +133,17 @@ impl GroupCommit {
         // The time is read after taking the locks: no event may have an earlier time of receipt than the
         // event before it in its chain, which another transaction may just have committed.
         let mut batch = Self { now: rulebook.now(), parameters: rulebook.parameters(), ..Self::default() };
-        let mut taken = HashSet::new();
+        let (mut taken, mut suspended) = (HashSet::new(), HashSet::new());
         let mut made = Vec::with_capacity(writes.len());
         for (write, span) in writes.iter().zip(spans) {
             let rows: Vec<LockedLog> = span.filter_map(|index| rows.remove(&index)).collect();
             let complete = rows.len() == write.request.logs.len();
+            suspended.extend(suspended_senders(tx, write.caller, write.request, rows.iter()).await?);
             // If two requests name one log, only the first can be in the batch. A request that names a log
             // twice is left out.
-            let free = complete && rows.iter().all(|row| taken.insert(row.id));
-            made.push(if free { batch.take(write, rows, &known) } else { None });
+            let standing = named(write.request).all(|bin| kept.contains(bin));
+            let free = complete && standing && rows.iter().all(|row| taken.insert(row.id));
+            made.push(if free { batch.take(write, rows, &known, &suspended) } else { None });
         }
         Ok((batch, made))
     }
@@ -148,8 +155,13 @@ impl GroupCommit {
         write: &BatchableWrite<'_>,
         rows: Vec<LockedLog>,
         known: &Organizations,
+        suspended: &HashSet<OrganizationId>,
     ) -> Option<BatchedWrite> {
         let BatchableWrite { caller, request, fingerprint, .. } = write;
+        // Whether an inspector would decide in its own case is checked outside batches.
+        if caller.suspended || caller.is(Role::Inspector) {
+            return None;
+        }
         let mut errors = RequestErrors::default();
         let others = OtherParties::of(caller, request, known, &mut errors);
         if !errors.is_empty() || request.occurred_at.instant() > self.now + MAX_CLOCK_SKEW {
@@ -157,7 +169,8 @@ impl GroupCommit {
         }
         let operation = request.operation_id.unwrap_or_default();
         let parameters = Arc::clone(&self.parameters);
-        let recorder = Recorder::new(caller, request, others, operation, self.now, parameters);
+        let recorder = Recorder::new(caller, request, others, operation, self.now, parameters)
+            .with_suspended(suspended.clone());
         let mut plans = Vec::with_capacity(rows.len());
         for row in rows {
             let access = access(caller, &row)?;
@@ -168,12 +181,12 @@ impl GroupCommit {
         if !found.is_empty() {
             return None;
         }
-        Some(self.add(caller.organization, operation, fingerprint, drafts.into_iter().zip(steps)))
+        Some(self.add(caller, operation, fingerprint, drafts.into_iter().zip(steps)))
     }
 
     fn add(
         &mut self,
-        organization: OrganizationId,
+        caller: &Caller,
         operation: OperationId,
         fingerprint: &[u8; 32],
         decided: impl Iterator<Item = (Draft, Step)>,
@@ -190,7 +203,9 @@ impl GroupCommit {
             self.events.push(draft, &linked);
         }
         let operations = &mut self.operations;
-        operations.organization.push(organization.0);
+        operations.organization.push(caller.organization.0);
+        let roles: Vec<&str> = caller.roles.iter().map(|role| role.as_str()).collect();
+        operations.roles.push(roles.join(","));
         operations.operation.push(operation.0);
         operations.fingerprint.push(fingerprint.to_vec());
         operations.first.push(i32::try_from(first).unwrap_or(i32::MAX));
@@ -218,7 +233,7 @@ impl GroupCommit {
     ///
     /// # Errors
     /// Database errors; among them a unique violation if an operation id or idempotency key was used in the
-    /// meantime.
+    /// meantime. [`Error::Stale`] if a caller was suspended or got other roles in the meantime: nothing is stored.
     pub async fn store(self, tx: &mut Tx<'_>, responses: Vec<StoredResponse>) -> Result<()> {
         let Self { events, logs, past, operations, now, .. } = self;
         let stored = sqlx::query_file!(
@@ -255,11 +270,14 @@ impl GroupCommit {
             &operations.first,
             &operations.last,
             now,
+            &operations.roles,
         )
         .execute(&mut **tx)
         .await?
         .rows_affected();
-        debug_assert_eq!(stored, events.subject.len() as u64);
+        if stored != events.subject.len() as u64 {
+            return Err(Error::Stale("organization"));
+        }
         write::record_past_parties(tx, &past).await?;
         stored::store_responses(tx, responses).await
     }

@@ -9,6 +9,10 @@ WITH made AS MATERIALIZED (
          AS row (id, seq, kind, received_at, hash, secret, public, business, type, organization, operation, occurred_at,
                  region, entry, status, holder, owner, pending_from, pending_to, pending_of, carrier, vehicle,
                  last_type, last_on, last_region, last_occurred_at, place)
+    -- The standing of the callers is locked since the logs are: it cannot change after this statement has begun.
+    WHERE NOT EXISTS (SELECT FROM UNNEST($27::uuid[], $33::text[]) AS caller (id, roles)
+                      JOIN organization o ON o.id = caller.id
+                      WHERE o.suspended_since IS NOT NULL OR array_to_string(o.roles, ',') <> caller.roles)
 ), queued AS (
     INSERT INTO leaf_queue (entry, subject_id, seq) SELECT entry, id, seq FROM made ORDER BY place
 ), moved AS (

@@ -5,14 +5,15 @@ use crate::world::World;
 use ormantrace::base::units::Text;
 use ormantrace::commands::fsck::{Code, FsckError};
 use ormantrace::timber::event::types::OrganizationEventType;
-use ormantrace::timber::party::bootstrap::bootstrap_operator;
+use ormantrace::timber::party::bin::Bin;
+use ormantrace::timber::party::bootstrap::{DEMONSTRATION_BIN, bootstrap_operator};
 use ormantrace::timber::seal::marking_key::{self, MarkingKeyBusiness, MarkingKeyPublic};
 use ormantrace::timber::seal::signing::SigningKey;
 use serde_json::Value;
 use sqlx::PgConnection;
 
 async fn with_operator(world: &World) {
-    let name = Text::parse("Орман таңбалау операторы").unwrap();
+    let name = (Text::parse("Орман таңбалау операторы").unwrap(), Bin::parse(DEMONSTRATION_BIN).unwrap());
     bootstrap_operator(&world.app.pool, &world.clock, None, &name).await.unwrap();
 }
 

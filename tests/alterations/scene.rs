@@ -10,7 +10,8 @@ use ormantrace::commands::fsck::{self, FsckError, Published, Scope, Snapshots};
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::tile::Builder;
 use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Signer};
-use ormantrace::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
+use ormantrace::timber::party::bin::Bin;
+use ormantrace::timber::party::bootstrap::{Bootstrap, DEMONSTRATION_BIN, bootstrap_operator};
 use ormantrace::timber::seal::marking_key;
 use ormantrace::timber::seal::signing::SigningKey;
 use ormantrace::timber::seal::{Gtin, Identification};
@@ -88,7 +89,7 @@ impl Scene {
     pub async fn new() -> Self {
         let world = World::new().await;
         let token = Token::random();
-        let name = Text::parse("Орман таңбалау операторы").unwrap();
+        let name = (Text::parse("Орман таңбалау операторы").unwrap(), Bin::parse(DEMONSTRATION_BIN).unwrap());
         let made =
             bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
         let Bootstrap::Created { organization: id, .. } = made else { panic!("{made:?}") };
@@ -108,6 +109,25 @@ impl Scene {
         let carrier = org(5, "ТОО «Шығыс жүк»", &["carrier"], "legal_entity").await;
         let inspector = org(6, "Абай облыстық орман инспекциясы", &["inspector"], "legal_entity").await;
         let trader = org(7, "ЖК «Сүлейменова Айгүл»", &["enterprise"], "sole_trader").await;
+
+        // An organisation with another name and other roles, that is suspended; another one was, for a while. The trader,
+        // which is erased below, had another name.
+        let moved = org(8, "ТОО «Көктерек»", &["enterprise"], "legal_entity").await;
+        let change = async |of: &Org, body: Value| {
+            let path = format!("/v1/organizations/{}", of.id);
+            let answer = world.call(axum::http::Method::PATCH, &path, Some(&operator.token), body).await;
+            assert!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.bytes));
+        };
+        change(
+            &moved,
+            json!({"name": "ТОО «Көктерек сауда»", "roles": ["carrier"], "reason": "Қайта тіркелді"}),
+        )
+        .await;
+        change(&trader, json!({"name": "ЖК «Оспанова Айгүл»", "reason": "Тегі өзгерді"})).await;
+        for (of, what) in [(&moved, "suspend"), (&sawmill, "suspend"), (&sawmill, "resume")] {
+            post(&world, &format!("/v1/organizations/{}/{what}", of.id), &operator, json!({"reason": "Сот"}))
+                .await;
+        }
 
         let ticket =
             world.ticket(&forest_owner, &enterprise, "0001245").await["id"].as_str().unwrap().to_owned();
@@ -182,7 +202,7 @@ impl Scene {
         let mut owner = world.owner().await;
         let whose = ErasureTarget::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
-        let whose = ErasureTarget::Iin(ormantrace::timber::party::bin::Bin::parse(&trader.bin).unwrap());
+        let whose = ErasureTarget::Iin(Bin::parse(&trader.bin).unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
 
         // Log 0: every step from the forest to the sawmill. Log 1: its seal voided and replaced. Log 2:

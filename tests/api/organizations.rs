@@ -8,8 +8,13 @@ use chrono::TimeDelta;
 use ormantrace::base::clock::Clock;
 use ormantrace::base::token::Token;
 use ormantrace::base::units::Text;
+use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use serde_json::{Value, json};
+
+fn operator_named(name: &str) -> (Text<200>, Bin) {
+    (Text::parse(name).unwrap(), Bin::parse(&bin(9)).unwrap())
+}
 
 fn enterprise(n: u32) -> Value {
     json!({"bin": bin(n), "name": "ТОО «Шығыс орман»", "roles": ["enterprise"]})
@@ -485,7 +490,7 @@ async fn species_and_regions_need_no_token() {
 async fn instances_that_start_together_make_one_operator() {
     let db = TestDb::new().await;
     let (pool, clock) = (db.pool_of(8), Clock::held(morning()));
-    let name = Text::parse("Орман таңбалау операторы").unwrap();
+    let name = operator_named("Орман таңбалау операторы");
     let starts = (0..8).map(|_| bootstrap_operator(&pool, &clock, None, &name));
     let starts = futures_util::future::join_all(starts).await;
     let made: Vec<_> = starts
@@ -505,6 +510,9 @@ async fn instances_that_start_together_make_one_operator() {
     .fetch_one(&pool)
     .await
     .unwrap();
+    let operator: (String, String) =
+        sqlx::query_as("SELECT name, bin FROM organization").fetch_one(&pool).await.unwrap();
+    assert_eq!(operator, ("Орман таңбалау операторы".to_owned(), bin(9)));
     // One organisation, one key and two events: the operator was registered, and its key was made.
     assert_eq!(counts, (1, 1, 2));
     let own = Token::from_text("an-operator-token-of-my-own-choice").unwrap();
@@ -531,4 +539,81 @@ async fn the_operators_last_valid_key_is_not_revoked() {
     assert_eq!(revoke(&first).await.codes(), ["last-operator-key"], "the other key has expired");
     world.post(&path, &operator, json!({"label": "the next"})).await.expect(201);
     assert_eq!(revoke(&first).await.status, 204);
+}
+
+#[tokio::test]
+async fn organisations_are_looked_up_by_number_name_and_role() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let crate::world::Felled { operator, enterprise, inspector, .. } = &felled;
+    let found = async |query: &str, by| {
+        let page = world.get(&format!("/v1/organizations?{query}"), by).await.expect(200);
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for by in [operator, inspector] {
+        assert_eq!(found(&format!("bin={}", enterprise.bin), by).await, ["ТОО «Ертіс ағаш»"]);
+        assert_eq!(found("name=%D0%B5%D1%80%D1%82%D1%96%D1%81", by).await, ["ТОО «Ертіс ағаш»"]);
+        assert_eq!(found("role=enterprise", by).await, ["ТОО «Ертіс ағаш»", "ТОО «Бородулиха тілу»"]);
+        assert_eq!(
+            found("role=enterprise&name=%D1%82%D1%96%D0%BB%D1%83", by).await,
+            ["ТОО «Бородулиха тілу»"]
+        );
+        assert_eq!(found(&format!("role=carrier&bin={}", enterprise.bin), by).await, [""; 0]);
+        assert_eq!(found("name=%25", by).await, [""; 0]);
+    }
+    // Others find themselves alone.
+    assert_eq!(found("role=enterprise", enterprise).await, ["ТОО «Ертіс ағаш»"]);
+    assert_eq!(found(&format!("bin={}", felled.sawmill.bin), enterprise).await, [""; 0]);
+    for query in ["bin=123", "role=king", "name=", "kind=farm"] {
+        world.get(&format!("/v1/organizations?{query}"), operator).await.expect(422);
+    }
+    // A cursor is of its filter.
+    let page = world.get("/v1/organizations?role=enterprise&limit=1", operator).await.expect(200);
+    let cursor = page["next"].as_str().unwrap();
+    let next = format!("/v1/organizations?role=enterprise&limit=5&cursor={cursor}");
+    assert_eq!(world.get(&next, operator).await.expect(200)["items"].as_array().unwrap().len(), 1);
+    let other = format!("/v1/organizations?role=carrier&cursor={cursor}");
+    assert_eq!(world.get(&other, operator).await.codes(), ["bad-cursor"]);
+}
+
+#[tokio::test]
+async fn logs_are_looked_up_by_vehicle_and_seal() {
+    let world = World::new().await;
+    let felled = world.felled(4).await;
+    let crate::world::Felled { enterprise, sawmill, carrier, inspector, logs, seals, .. } = &felled;
+    let loaded = json!({"carrier_bin": carrier.bin, "vehicle": "123 abc 10"});
+    world.event(enterprise, "loaded", &logs[..2], loaded).await.expect(201);
+    world.event(enterprise, "loaded", &logs[2..3], json!({"vehicle": "777 XYZ 16"})).await.expect(201);
+    world.event(enterprise, "departed", &logs[1..2], json!({})).await.expect(201);
+    let found = async |query: &str, by| {
+        let page = world.get(&format!("/v1/logs?{query}"), by).await.expect(200);
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["seal"]["number"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for by in [inspector, enterprise, carrier] {
+        for plate in ["123ABC10", "123%20abc%2010", "123+ABC+10"] {
+            assert_eq!(found(&format!("vehicle={plate}"), by).await, logs[..2], "{plate}");
+        }
+        assert_eq!(found("vehicle=123ABC10&status=in_transit", by).await, logs[1..2]);
+        assert_eq!(found(&format!("seal={}", logs[0]), by).await, logs[..1]);
+        assert_eq!(found(&format!("seal={}&vehicle=777XYZ16", logs[0]), by).await, [""; 0]);
+        assert_eq!(found(&format!("seal={}", seals[0]), by).await, [""; 0], "on no log");
+    }
+    assert_eq!(found("vehicle=777XYZ16", carrier).await, [""; 0]);
+    assert_eq!(found("vehicle=123ABC10&holder=me", carrier).await, [""; 0]);
+    assert_eq!(found("vehicle=123ABC10", sawmill).await, [""; 0]);
+    assert_eq!(found(&format!("seal={}", logs[0]), sawmill).await, [""; 0]);
+    // By an earlier seal too.
+    let new = json!({"new_seal_number": seals[1], "reason": "Сынды"});
+    world.event(enterprise, "seal_replaced", &logs[3..], new).await.expect(201);
+    assert_eq!(found(&format!("seal={}", logs[3]), inspector).await, seals[1..2]);
+    let page = world.get("/v1/logs?vehicle=123ABC10&limit=1", inspector).await.expect(200);
+    let cursor = page["next"].as_str().unwrap();
+    let next = format!("/v1/logs?vehicle=123ABC10&cursor={cursor}");
+    assert_eq!(world.get(&next, inspector).await.expect(200)["items"][0]["seal"]["number"], logs[1]);
+    let other = format!("/v1/logs?vehicle=777XYZ16&cursor={cursor}");
+    assert_eq!(world.get(&other, inspector).await.codes(), ["bad-cursor"]);
+    world.get("/v1/logs?vehicle=", inspector).await.expect(422);
+    world.get("/v1/logs?seal=%E2%9C%82", inspector).await.expect(422);
 }

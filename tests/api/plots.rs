@@ -2,6 +2,7 @@
 
 use crate::world::{Answer, Org, World};
 use axum::http::Method;
+use ormantrace::commands::fsck;
 use serde_json::{Value, json};
 
 /// A square plot of `size` degrees with its south-west corner at `lon`, 50.7.
@@ -78,6 +79,11 @@ async fn two_plots_in_one_season_do_not_overlap() {
         ["plots-overlap", "plots-overlap"],
         "6 % of the first, and nearly all of the third"
     );
+    // The issuer writes the region; the wood is the same.
+    let mut origin = World::ticket_of(&holder, "7", 10)["origin"].clone();
+    origin["region"] = "KZ-55".into();
+    let elsewhere = json!({"plot": square(80.01, 0.01), "origin": origin});
+    assert_eq!(rules(&issue(&world, &owner, &holder, "7", elsewhere).await), ["plots-overlap"]);
     // Neither with a ticket of another season, nor with a cancelled one.
     let later = json!({"plot": square(80.0, 0.01), "felling_from": "2027-02-01", "felling_until": "2027-03-31",
                        "removal_until": null});
@@ -123,12 +129,18 @@ async fn a_plot_is_replaced_freely_before_the_first_harvest() {
     assert!(event["public"]["text"].as_str().unwrap().contains("ticket_plot_replaced"));
     assert!(event["business"]["text"].as_str().unwrap().contains("plot_digest"));
     assert_eq!(world.unsound().await, [""; 0]);
-    sqlx::query("UPDATE felling_ticket SET plot = NULL WHERE id::text = $1")
-        .bind(ticket)
-        .execute(&mut world.owner().await)
-        .await
-        .unwrap();
-    assert_eq!(world.unsound().await.len(), 1, "fsck recomputes the plot from the newest event");
+    for change in ["plot = replace(plot, '81', '80')", "plot_west = plot_west - 1", "plot_north = plot_south"]
+    {
+        let mut owner = world.owner().await;
+        sqlx::query("BEGIN").execute(&mut owner).await.unwrap();
+        let sql = format!("UPDATE felling_ticket SET {change} WHERE id = '{ticket}'");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut owner).await.unwrap();
+        let mut found: Vec<fsck::FsckError> = Vec::new();
+        let scope = fsck::Scope { snapshots: fsck::Snapshots::Callers, ..fsck::Scope::default() };
+        fsck::check(&mut owner, &scope, &mut found).await.unwrap();
+        assert!(found.iter().any(|one| one.table == "felling_ticket"), "{change}: {found:?}");
+        sqlx::query("ROLLBACK").execute(&mut owner).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -737,3 +737,22 @@ async fn a_seal_is_named_by_its_number_or_its_whole_code() {
     assert_eq!((&void["number"], &void["status"]), (&json!(numbers[5]), &json!("void")));
     assert_eq!(world.unsound().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_server_with_the_settings_of_a_trial_makes_no_seals() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let order = json!({"holder_bin": enterprise.bin, "quantity": 10});
+    let answer = Answer::of(&world.unconfigured(), "/v1/seal-batches", &operator, &order).await;
+    assert_eq!(answer.expect(409)["errors"][0]["pointer"], "");
+    assert_eq!(answer.codes(), ["not-configured"]);
+    // With what else is wrong.
+    let wrong = json!({"holder_bin": enterprise.bin, "quantity": 0});
+    let answer = Answer::of(&world.unconfigured(), "/v1/seal-batches", &operator, &wrong).await;
+    answer.expect(422);
+    assert_eq!(answer.codes(), ["bad-quantity", "not-configured"]);
+    // Seals that exist are registered with the codes that they have.
+    let seals =
+        json!({"holder_bin": enterprise.bin, "seals": [{"number": "AB-1", "marking_code": code("AB1")}]});
+    Answer::of(&world.unconfigured(), "/v1/seals", &operator, &seals).await.expect(201);
+}

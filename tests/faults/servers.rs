@@ -261,6 +261,7 @@ impl Servers {
         let mut command = program();
         command.args([
             "serve",
+            "--allow-demonstration-codes",
             "--listen",
             "127.0.0.1:0",
             "--operator-token",
@@ -294,6 +295,7 @@ impl Servers {
         let mut command = program();
         time.set(&mut command);
         command.args(["serve", "--listen", "127.0.0.1:0", "--origin", "orman.test/register"]);
+        command.arg("--allow-demonstration-codes");
         command.arg("--marking-key").arg(self.data.join("keys/marking.key"));
         command.arg("--receipt-key").arg(self.data.join("keys/receipt.key"));
         command.arg("--data-dir").arg(self.data.with_file_name("second"));

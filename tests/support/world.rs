@@ -47,6 +47,19 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The response of `router` to a POST.
+    pub async fn of(router: &Router, path: &str, by: &Org, body: &Value) -> Self {
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {}", by.token))
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        Self { status, headers, bytes }
+    }
+
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -130,6 +143,7 @@ impl World {
             public_url: "http://orman.test".into(),
             inspectorate_contact: None,
             gtin: Gtin::DEMONSTRATION,
+            not_configured: None,
             key_ring: KeyRing::from(&signing_key),
             signing_key,
             register: Published::new(Folder::new(register_dir)),
@@ -163,6 +177,14 @@ impl World {
             limiter: PublicLimiter::new(limits),
             ..Self::inner(pool, &self.clock, Path::new("/nothing-is-published"))
         })
+    }
+
+    /// A router of one more instance, with the settings of a trial.
+    pub fn unconfigured(&self) -> Router {
+        let pool = ormantrace::db::pool_options(4).connect_lazy_with(self.database());
+        let reason = Some("the GTIN is of the range for demonstrations: set --gtin".to_owned());
+        let inner = Self::inner(pool, &self.clock, Path::new("/nothing-is-published"));
+        router(App::new(Inner { not_configured: reason, ..inner }), &LayerSettings::default())
     }
 
     /// One more instance of the server over the same database.

@@ -60,6 +60,9 @@ pub enum Failure {
 pub async fn serve(settings: &Settings, operation: ServeOptions) -> Result<(), Failure> {
     let mut stop = Box::pin(serve::shutdown_signal()?);
     let no_publish = operation.publisher.off;
+    let mut settings = settings.clone();
+    settings.serve.allow_demonstration_codes = true;
+    let settings = &settings;
     let mut ready = serve::prepare(settings, operation).await?;
     // The demonstration runs its publisher in this process, together with a witness.
     ready.publisher = None;
@@ -126,7 +129,7 @@ fn program() -> String {
 /// If the database contains other data, or a step is rejected.
 pub async fn fill(app: &App) -> Result<(), Failure> {
     let operator: OperatorToken = Participant::Operator.token().parse()?;
-    if let Bootstrap::AlreadyPresent { .. } = serve::bootstrap(app, Some(&operator)).await? {
+    if let Bootstrap::AlreadyPresent { .. } = serve::bootstrap(app, Some(&operator), None).await? {
         let known = app.reads.caller(operator.token(), app.clock.now()).await?;
         known.ok_or(Failure::NotEmpty)?;
     }

@@ -212,13 +212,9 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
     Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false })
 }
 
-/// Reads a page. `first` is the first event of the chain that this page continues, if there is one: its
-/// personal part is read again, so that the rows derived from it are compared within this snapshot.
-pub(super) async fn load(
-    db: &mut PgConnection,
-    page: Page,
-    first: Option<&EventRow>,
-) -> sqlx::Result<Loaded> {
+/// Reads a page. `before` are personal parts of earlier pages of the chain that this page continues, if there is one:
+/// they are read again, so that the rows derived from them are compared within this snapshot.
+pub(super) async fn load(db: &mut PgConnection, page: Page, before: &[Uuid]) -> sqlx::Result<Loaded> {
     // The index of the primary key includes all columns that a chain needs, so an index-only scan suffices.
     let events = sqlx::query_as!(
         EventRow,
@@ -234,7 +230,7 @@ pub(super) async fn load(
     .fetch_all(&mut *db)
     .await?;
     let subjects = subjects(db, page.range).await?;
-    let personal = personal(db, events.iter().chain(first)).await?;
+    let personal = personal(db, events.iter(), before).await?;
     let (leaves, duplicates) = leaves(db, page, &events).await?;
     Ok(Loaded { events, subjects, personal, leaves, duplicates })
 }
@@ -256,8 +252,10 @@ async fn subjects(db: &mut PgConnection, range: Range) -> sqlx::Result<BTreeMap<
 async fn personal(
     db: &mut PgConnection,
     events: impl Iterator<Item = &EventRow>,
+    before: &[Uuid],
 ) -> sqlx::Result<HashMap<Uuid, PersonalRow>> {
-    let mut ids: Vec<Uuid> = events.filter_map(|event| event.personal_id).collect();
+    let mut ids: Vec<Uuid> =
+        events.filter_map(|event| event.personal_id).chain(before.iter().copied()).collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {

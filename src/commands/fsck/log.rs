@@ -363,6 +363,7 @@ fn expected_row(
         ("vehicle", Expected::maybe(state.vehicle.as_ref())),
         ("held_since", state.hold.as_ref().map_or(Expected::Null, |hold| Expected::Time(hold.since))),
         ("held_reason", Expected::maybe(state.hold.as_ref().map(|hold| &hold.reason))),
+        ("own_use", Expected::Bool(state.keeper.is_some())),
         ("reseal", Expected::Bool(state.reseal)),
         // `ticket::check_holds` compares these with the row of the log's ticket.
         ("ticket_held_since", Expected::CheckedElsewhere),

@@ -1,4 +1,4 @@
-//! Rebuilds the row of an organisation from its first event.
+//! Rebuilds the row of an organisation from its events.
 
 use super::key::{Keys, compare_keys};
 use super::load::{EventRow, PersonalRow};
@@ -7,9 +7,11 @@ use super::row::Expected;
 use super::subject::KindCheck;
 use super::sweep::Context;
 use crate::evidence::idempotency::operation::OperationKind;
-use crate::timber::event::types::EventType;
+use crate::timber::event::types::{EventType, OrganizationEventType};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 #[derive(Deserialize)]
@@ -19,20 +21,61 @@ struct Public {
 }
 
 #[derive(Deserialize)]
+struct ChangedPublic {
+    #[serde(default)]
+    roles: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
 struct Person {
     bin: String,
     name: String,
 }
 
-impl KindCheck for Keys {
+#[derive(Deserialize)]
+struct ChangedPersonal {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// The result of an organisation's events so far. It grows with the number of keys, and of changes of the
+/// organisation, and not with other events.
+#[derive(Default)]
+pub(super) struct OrganizationCheck {
+    keys: Keys,
+    /// The roles by its last change of roles; `None` if there was none.
+    roles: Option<Vec<String>>,
+    suspended_since: Option<DateTime<Utc>>,
+    /// The personal parts of its changes, which have the new names.
+    changes: Vec<Uuid>,
+}
+
+impl KindCheck for OrganizationCheck {
     fn apply(&mut self, context: &mut Context<'_, '_, '_>, id: Uuid, events: &[EventRow], _is_first: bool) {
         for event in events {
             if !is_allowed(event) {
                 let detail = "an organisation has no event of this type here";
                 context.report.event(Code::EventUnreadable, id, event.seq, detail);
             }
+            match event.event_type() {
+                Some(EventType::Organization(OrganizationEventType::Changed)) => {
+                    match serde_json::from_str::<ChangedPublic>(event.public()) {
+                        Ok(ChangedPublic { roles }) => self.roles = roles.or(self.roles.take()),
+                        Err(_) => {
+                            let detail = "the roles in it cannot be read";
+                            context.report.event(Code::EventUnreadable, id, event.seq, detail);
+                        }
+                    }
+                    self.changes.extend(event.personal_id);
+                }
+                Some(EventType::Organization(OrganizationEventType::Suspended)) => {
+                    self.suspended_since = event.received();
+                }
+                Some(EventType::Organization(OrganizationEventType::Resumed)) => self.suspended_since = None,
+                _ => {}
+            }
         }
-        self.apply_events(context.report, events);
+        self.keys.apply_events(context.report, events);
     }
 
     fn expected_row(
@@ -42,9 +85,22 @@ impl KindCheck for Keys {
         first: &EventRow,
     ) -> Option<Vec<(&'static str, Expected)>> {
         let rows = context.named.keys_of.remove(&id).unwrap_or_default();
-        compare_keys(context.report, id, *self, rows);
-        let personal = first.personal_id.and_then(|id| context.loaded.personal.get(&id));
-        expected_row(first, personal)
+        let Self { keys, roles, suspended_since, changes } = *self;
+        compare_keys(context.report, id, keys, rows);
+        let person = expected_person(first, &changes, &context.loaded.personal)?;
+        let public: Public = serde_json::from_str(first.public()).ok()?;
+        Some(vec![
+            ("kind", Expected::text(public.kind)),
+            ("roles", Expected::Words(roles.unwrap_or(public.roles))),
+            ("bin", Expected::maybe(person.bin)),
+            ("name", Expected::maybe(person.name)),
+            ("created_at", Expected::time(first.received())),
+            ("suspended_since", suspended_since.map_or(Expected::Null, Expected::Time)),
+        ])
+    }
+
+    fn personal_parts(&self) -> &[Uuid] {
+        &self.changes
     }
 
     fn write_requests(_event: &EventRow) -> &'static [OperationKind] {
@@ -52,22 +108,29 @@ impl KindCheck for Keys {
     }
 }
 
-/// The expected values of an organisation's row, except for its head; `None` if the event cannot be read.
-///
-/// `personal` is the personal part of its first event; `None` once that was erased.
-fn expected_row(first: &EventRow, personal: Option<&PersonalRow>) -> Option<Vec<(&'static str, Expected)>> {
-    let public: Public = serde_json::from_str(first.public()).ok()?;
-    let person = match personal {
-        Some(personal) => Some(serde_json::from_str::<Person>(&personal.text).ok()?),
-        None => None,
-    };
-    Some(vec![
-        ("kind", Expected::text(public.kind)),
-        ("roles", Expected::Words(public.roles)),
-        ("bin", Expected::maybe(person.as_ref().map(|person| &person.bin))),
-        ("name", Expected::maybe(person.as_ref().map(|person| &person.name))),
-        ("created_at", Expected::time(first.received())),
-    ])
+/// What is known of an organisation from the personal parts that were not erased.
+struct ExpectedPerson {
+    bin: Option<String>,
+    name: Option<String>,
+}
+
+/// The number and the name by the personal parts of the first event and of the changes; `None` if one of them
+/// cannot be read.
+fn expected_person(
+    first: &EventRow,
+    changes: &[Uuid],
+    personal: &HashMap<Uuid, PersonalRow>,
+) -> Option<ExpectedPerson> {
+    let mut expected = ExpectedPerson { bin: None, name: None };
+    if let Some(part) = first.personal_id.and_then(|id| personal.get(&id)) {
+        let person: Person = serde_json::from_str(&part.text).ok()?;
+        expected = ExpectedPerson { bin: Some(person.bin), name: Some(person.name) };
+    }
+    for part in changes.iter().filter_map(|id| personal.get(id)) {
+        let changed: ChangedPersonal = serde_json::from_str(&part.text).ok()?;
+        expected.name = changed.name.or(expected.name);
+    }
+    Some(expected)
 }
 
 /// Whether an organisation's chain may have an event of this type at its seq.
@@ -76,7 +139,7 @@ fn is_allowed(event: &EventRow) -> bool {
 }
 
 /// The time of an event's occurrence, from its business part.
-pub(super) fn occurred(business: &Value) -> Option<chrono::DateTime<chrono::Utc>> {
+pub(super) fn occurred(business: &Value) -> Option<DateTime<Utc>> {
     let at = business.get("occurred")?.get("at")?.as_str()?;
-    chrono::DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc())
+    DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc())
 }

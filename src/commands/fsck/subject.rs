@@ -6,9 +6,9 @@
 //! chain, in the same snapshot, and compared then.
 
 use super::chain::Chain;
-use super::key::Keys;
 use super::load::{EventRow, SubjectRow};
 use super::log::Fold;
+use super::organization::OrganizationCheck;
 use super::row::Expected;
 use super::seal::BatchCheck;
 use super::sweep::Context;
@@ -43,6 +43,12 @@ pub(super) trait KindCheck: Send + Sync {
         first: &EventRow,
     ) -> Option<Vec<(&'static str, Expected)>>;
 
+    /// The personal parts of events after the first from which the row follows. They are read with the row, in one
+    /// snapshot, because they may be erased.
+    fn personal_parts(&self) -> &[Uuid] {
+        &[]
+    }
+
     /// The kinds of write requests that record such an event; empty if they leave no row in `operation`.
     fn write_requests(event: &EventRow) -> &'static [OperationKind]
     where
@@ -69,7 +75,7 @@ impl KindChecks {
             SubjectKind::Log => Self::with::<Fold>(),
             SubjectKind::FellingTicket => Self::with::<Changes>(),
             SubjectKind::SealBatch => Self::with::<BatchCheck>(),
-            SubjectKind::Organization => Self::with::<Keys>(),
+            SubjectKind::Organization => Self::with::<OrganizationCheck>(),
             SubjectKind::Finding | SubjectKind::Waybill => return None,
         })
     }
@@ -127,6 +133,15 @@ impl Subject {
             let (seq, hash, received) = (last.seq, last.hash.clone(), last.received());
             self.last = Some(Last { seq, hash, received });
         }
+    }
+
+    /// The personal parts from which the subject's row follows.
+    pub(super) fn personal_parts(&self) -> Vec<Uuid> {
+        let mut parts: Vec<Uuid> = self.first.iter().filter_map(|first| first.personal_id).collect();
+        if let Some(check) = self.known.as_ref().and_then(|known| known.check.as_ref()) {
+            parts.extend(check.personal_parts());
+        }
+        parts
     }
 
     /// The newest event read so far, as fsck errors refer to it.

@@ -31,7 +31,7 @@ pub(super) async fn check(
         reader.begin().await?;
         let page = load::page(reader, at).await?;
         let loaded =
-            load::load(reader.db, page, continued.as_ref().and_then(|continued| continued.first.as_ref()))
+            load::load(reader.db, page, &continued.as_ref().map(Subject::personal_parts).unwrap_or_default())
                 .await?;
         let named = names(reader.db, page, &loaded, continued.as_ref()).await?;
         reader.end().await?;

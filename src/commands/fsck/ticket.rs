@@ -9,6 +9,7 @@ use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
 use super::subject::KindCheck;
 use super::sweep::Context;
+use crate::base::geo::Plot;
 use crate::base::ids::{LineId, LogId};
 use crate::base::units::Volume;
 use crate::evidence::idempotency::operation::OperationKind;
@@ -131,6 +132,10 @@ fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str
         ("cutting_area", value("cutting_area")),
         ("area_ha", Expected::maybe_decimal(word(&business, "area_ha").as_deref())),
         ("plot", plot_digest.map_or(Expected::Null, Expected::Digest)),
+        ("plot_west", Expected::CheckedElsewhere),
+        ("plot_south", Expected::CheckedElsewhere),
+        ("plot_east", Expected::CheckedElsewhere),
+        ("plot_north", Expected::CheckedElsewhere),
         ("felling_from", value("felling_from")),
         ("felling_until", Expected::maybe(felling_until)),
         ("removal_until", Expected::maybe(removal_until)),
@@ -259,7 +264,8 @@ async fn check_range(
     .fetch_all(&mut *reader.db)
     .await?;
     let digests = sqlx::query!(
-        r#"SELECT e.subject_id AS "ticket!", e.business AS "business?" FROM felling_ticket t
+        r#"SELECT e.subject_id AS "ticket!", e.business AS "business?", row_to_json(t)::text AS "row!"
+           FROM felling_ticket t
            JOIN event e ON e.subject_id = t.id AND e.seq = 1 WHERE t.id BETWEEN $1 AND $2 ORDER BY t.id"#,
         range.low,
         range.high
@@ -300,6 +306,10 @@ async fn check_range(
     }
     for ticket in digests {
         let own = lines.remove(&ticket.ticket).unwrap_or_default();
+        if !has_bounds(&Row::parse(&ticket.row)) {
+            let detail = "the box around its plot is not that of its plot";
+            report.find(Code::StateDiffers, "felling_ticket", ticket.ticket, None, detail);
+        }
         let business = serde_json::from_str::<Value>(ticket.business.as_deref().unwrap_or_default()).ok();
         let issued = business.as_ref().and_then(|business| business.get("lines_digest")?.as_str());
         if issued.is_none() || issued != digest(&own).as_deref() {
@@ -381,6 +391,17 @@ pub(super) async fn check_holds(reader: &mut Reader<'_>, report: &mut Report<'_>
     }
     reader.end().await?;
     Ok(())
+}
+
+/// Whether the row of a ticket states the box around its plot, which the sweep of the tickets compares with the chain.
+fn has_bounds(row: &Row) -> bool {
+    let plot = row.text("plot").map(Plot::from_stored);
+    let bounds = plot.and_then(|plot| plot.ok()?.bounds());
+    let columns = ["plot_west", "plot_south", "plot_east", "plot_north"];
+    columns
+        .into_iter()
+        .enumerate()
+        .all(|(index, column)| row.decimal(column) == bounds.map(|bounds| bounds[index]))
 }
 
 /// The digest of the lines in their order; `None` if a value cannot be read.

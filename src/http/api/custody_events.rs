@@ -38,14 +38,22 @@ pub async fn create_custody_event(
     Custodian(caller): Custodian,
     parsed: Parsed<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
-    let ParsedWrite { input, write, .. } = match parsed {
+    let ParsedWrite { input, mut write, .. } = match parsed {
         Parsed::Complete(write) => write,
         Parsed::Partial(partial) => {
+            let event = partial.input.as_ref().and_then(|input| input.r#type);
+            if caller.suspended && event.is_some_and(|event| !event.while_suspended()) {
+                return Err(Problem::suspended());
+            }
             let names_others = partial.input.as_ref().is_some_and(PartialCustodyEvent::names_others);
             let refused = refuse(&app, &caller, partial);
             return if names_others { with_bins(&app, caller.key, refused).await } else { refused.await };
         }
     };
+    write.while_suspended = input.r#type.while_suspended();
+    if caller.suspended && !write.while_suspended {
+        return Err(Problem::suspended());
+    }
     let (key, names_others) = (caller.key, input.to_bin.is_some() || input.carrier_bin.is_some());
     let content = Arc::new((input, caller));
     if names_others {

@@ -3,6 +3,7 @@
 use crate::base::error::Invalid;
 use crate::base::ids::{LogId, TicketId};
 use crate::base::input::input;
+use crate::base::units::Text;
 use crate::http::api::verify::{last_segment, segment_before};
 use crate::http::core::app::App;
 use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
@@ -239,6 +240,12 @@ input! {
         pub species: Option<Species>,
         /// Only logs of this felling ticket.
         pub felling_ticket: Option<TicketFilter>,
+        /// Only logs on this vehicle now, by its number plate; a carrier also finds those that it carries.
+        pub vehicle: Option<Text<40>>,
+        /// Only the log with this seal, present or past: its number or marking code.
+        #[param(value_type = Option<String>)]
+        #[schema(value_type = Option<String>)]
+        pub seal: Option<Code>,
         /// Items per page.
         pub limit: Option<Limit>,
         /// `next` of the previous page.
@@ -270,6 +277,8 @@ pub async fn list_logs(
         status: query.status,
         species: query.species,
         ticket: query.felling_ticket.map(|ticket| ticket.0),
+        vehicle: query.vehicle.map(|vehicle| vehicle.as_str().to_owned()),
+        seal: query.seal,
         after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };

@@ -9,6 +9,7 @@ pub mod findings;
 pub mod harvests;
 pub mod keys;
 pub mod logs;
+pub mod organization_changes;
 pub mod organizations;
 pub mod parameters;
 pub mod proofs;

@@ -1,5 +1,6 @@
 //! Organisations: the operator registers them, and each may read its own record.
 
+use super::organization_changes::check_duplicates;
 use crate::base::error::Invalid;
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Errors, Node, input};
@@ -17,9 +18,11 @@ use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::services::export::Export;
 use crate::timber::party::bin::Bin;
+use crate::timber::party::change::check_roles;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization::{
-    NewOrganization, Organization, bin_taken, by_bin, disclosure, get, list, register, subject,
+    NewOrganization, Organization, OrganizationFilter, bin_taken, by_bin, disclosure, get, list, register,
+    subject,
 };
 use crate::timber::party::role::{OrganizationKind, Role};
 use axum::Json;
@@ -37,10 +40,28 @@ input! {
         pub name: Text<200>,
         /// Legal form; default: a legal entity, or a sole trader if the number is a person's (IIN).
         pub kind: Option<OrganizationKind>,
-        /// Its roles.
-        pub roles: Vec<Role> [1..=5],
+        /// Its roles: at least one, but none for an individual.
+        pub roles: Vec<Role> [0..=5],
     }
     => PartialOrganization::check as PartialOrganization;
+
+    /// Filters of the organisations.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct OrganizationQuery {
+        /// Only the organisation with this BIN or IIN.
+        #[param(value_type = Option<String>)]
+        pub bin: Option<Bin>,
+        /// Only organisations with this text in their name, in any case of letters.
+        #[param(value_type = Option<String>)]
+        pub name: Option<Text<200>>,
+        /// Only organisations with this role.
+        pub role: Option<Role>,
+        /// Items per page.
+        pub limit: Option<Limit>,
+        /// `next` of the previous page.
+        pub cursor: Option<Cursor>,
+    }
 
     /// Which page of a list.
     #[derive(utoipa::IntoParams)]
@@ -57,9 +78,11 @@ impl OrganizationRequest {
     /// The legal form. The default follows from the number: an IIN is a person's, so its default is a form
     /// with a name that is not public.
     fn legal_kind(&self) -> OrganizationKind {
-        let default =
-            if self.bin.is_person() { OrganizationKind::SoleTrader } else { OrganizationKind::LegalEntity };
-        self.kind.unwrap_or(default)
+        self.kind.unwrap_or(Self::default_kind(self.bin.is_person()))
+    }
+
+    fn default_kind(is_person: bool) -> OrganizationKind {
+        if is_person { OrganizationKind::SoleTrader } else { OrganizationKind::LegalEntity }
     }
 }
 
@@ -71,15 +94,23 @@ impl PartialOrganization {
                           `farm`, whose name is not public.";
             errors.refuse_field(node, "kind", Invalid::new("person-not-legal-entity", detail));
         }
+        if self.kind == Some(Some(OrganizationKind::Individual)) && self.bin.is_some() && !is_person {
+            let detail = "An individual is registered with a person's number (IIN).";
+            errors.refuse_field(node, "bin", Invalid::new("individual-is-a-person", detail));
+        }
         if let Some(invalid) = self.name.as_ref().and_then(|name| lost_letters(name.as_str())) {
             errors.refuse_field(node, "name", invalid);
         }
-        let nodes = node.get("roles").and_then(|roles| roles.items().ok()).into_iter().flatten();
-        let roles = self.roles.as_deref().unwrap_or_default();
-        for ((index, role), node) in roles.iter().enumerate().zip(nodes) {
-            if role.is_some() && roles[..index].contains(role) {
-                errors.refuse(node, Invalid::new("duplicate-role", "Each role may be given once."));
-            }
+        check_duplicates(node, self.roles.iter().flatten(), errors);
+        // The kind is the default one, if none was sent.
+        let kind = match self.kind {
+            Some(Some(kind)) => kind,
+            Some(None) => OrganizationRequest::default_kind(is_person),
+            None => return,
+        };
+        let roles = self.roles.as_deref().and_then(|roles| roles.iter().copied().collect::<Option<Vec<_>>>());
+        if let Some(error) = roles.and_then(|roles| check_roles(kind, &roles, &node.at_field("roles"))) {
+            errors.push(error);
         }
     }
 }
@@ -145,7 +176,7 @@ async fn refuse(
 #[utoipa::path(
     get, path = "/v1/organizations", operation_id = "list_organizations", tag = "organizations",
     security(("token" = [])),
-    params(PageQuery),
+    params(OrganizationQuery),
     responses(
         (status = 200, description = "A page of organisations, in the order of registration", body = Page<Organization>),
     )
@@ -154,13 +185,18 @@ pub async fn list_organizations(
     State(app): State<App>,
     caller: Caller,
     OriginalUri(uri): OriginalUri,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<OrganizationQuery>,
 ) -> Result<Response, Problem> {
     let cursors = Cursors::of(&app, caller.organization, &uri);
-    let after = cursors.key(page.cursor.as_ref())?;
+    let after = cursors.key(query.cursor.as_ref())?;
+    let filter = OrganizationFilter {
+        bin: query.bin,
+        name: query.name.map(|name| name.as_str().to_owned()),
+        role: query.role,
+    };
     let mut db = app.connection(caller.organization).await?;
-    let rows = list(&mut **db, &caller, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
+    let rows = list(&mut **db, &caller, &filter, after, Limit::probe(query.limit)).await?;
+    Ok(Page::of(&cursors, rows, query.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// One organisation.

@@ -12,7 +12,7 @@ use crate::http::core::query::NoQuery;
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::custody::request::Document;
 use crate::timber::parameter::name::ParameterName;
-use crate::timber::parameter::record::{self, Locations, NewValue, ParameterView, list, load, set};
+use crate::timber::parameter::record::{self, Locations, NewValue, ParameterView, list, set};
 use crate::timber::party::key::Caller;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -121,6 +121,6 @@ pub async fn set_parameter(
         })
         .await?;
     let mut db = app.connection(caller.organization).await?;
-    app.rulebook.replace(load(&mut **db).await?);
+    record::refresh(&app.rulebook, &mut **db).await?;
     Ok(done)
 }

@@ -1,6 +1,6 @@
 //! Batches of seals: register existing seals, make new ones, list them with their codes.
 
-use crate::base::error::{Error, Invalid, Location};
+use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::ids::SealBatchId;
 use crate::base::input::{Errors, Layout, RequestErrors, Sheet, input, no_rule};
 use crate::base::units::whole;
@@ -221,6 +221,8 @@ pub async fn register_seals(
         (status = 201, description = "Made", body = Receipted<NewBatch>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
+        (status = 409, description = "`not-configured`: the server's public address or GTIN are those of a trial",
+            body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn make_seals(
@@ -232,6 +234,9 @@ pub async fn make_seals(
         Parsed::Complete(write) => write,
         Parsed::Partial(partial) => return Err(refuse_order(&app, &caller, partial).await?),
     };
+    if let Some(error) = not_configured(&app) {
+        return Err(Problem::conflict(vec![error]));
+    }
     let input = Arc::new(input);
     let (task_app, task_caller) = (app.clone(), caller.clone());
     write
@@ -240,9 +245,9 @@ pub async fn make_seals(
             let act = task_caller.act(app.clock.now());
             Box::pin(async move {
                 let act = act?;
-                let holder = receiver(tx, &input.holder_bin, order_holder_at())
-                    .await?
-                    .map_err(|error| Error::Invalid(vec![error]))?;
+                let mut errors = RequestErrors::default();
+                let holder = receiver(tx, &input.holder_bin, order_holder_at(), &mut errors).await?;
+                let Some(holder) = holder else { return Err(errors.into_error()) };
                 let mint = Mint::new(app.gtin)
                     .map_err(|error| Error::Unavailable(format!("no randomness: {error}").into()))?;
                 let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -256,6 +261,14 @@ pub async fn make_seals(
         .await
 }
 
+/// The error while the server has the settings of a demonstration: seals are hammered in once, and a code that leads
+/// nowhere cannot be recalled.
+fn not_configured(app: &App) -> Option<FieldError> {
+    let reason = app.not_configured.as_ref()?;
+    let detail = format!("This server makes no seals yet: {reason}.");
+    Some(FieldError::new(Location::body(), "not-configured", detail))
+}
+
 fn order_holder_at() -> Location {
     Location::Pointer("/holder_bin".into())
 }
@@ -265,10 +278,11 @@ async fn refuse_order(app: &App, caller: &Caller, partial: PartialWrite<Order>) 
     let PartialWrite { input, mut errors, .. } = partial;
     if let Some(bin) = input.and_then(|input| input.holder_bin) {
         let mut tx = app.begin(caller.organization).await?;
-        let holder = receiver(&mut tx, &bin, order_holder_at()).await;
+        let checked = receiver(&mut tx, &bin, order_holder_at(), &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
-        errors.invalid.push_some(holder?.err());
+        checked?;
     }
+    errors.conflict.push_some(not_configured(app));
     Ok(errors.into_error().into())
 }
 

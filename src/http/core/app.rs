@@ -46,6 +46,8 @@ pub struct Inner {
     pub inspectorate_contact: Option<String>,
     /// GTIN of the marking codes made here.
     pub gtin: Gtin,
+    /// Why this server makes no seals: its settings are those of a demonstration. `None` if it does.
+    pub not_configured: Option<String>,
     /// Signs the marking codes made here.
     pub signing_key: SigningKey,
     /// Public keys of all marking codes ever made here, including this server's own key.

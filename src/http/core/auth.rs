@@ -8,7 +8,8 @@ use crate::http::core::place::RequestPlace;
 use crate::http::core::problem::Problem;
 use crate::timber::party::key::{Caller, TokenHash};
 use crate::timber::party::role::Role;
-use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, Request, State};
+use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -100,12 +101,30 @@ pub async fn refuse_bad_token(State(app): State<App>, request: Request, next: Ne
     match <Caller as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, &app).await {
         Ok(caller) => {
             if let Some(caller) = caller {
+                if caller.suspended && !may_while_suspended(&parts) {
+                    return Problem::suspended().into_response();
+                }
                 parts.extensions.insert(caller);
             }
             next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether a suspended organisation may call this: reads; the explanation of a finding; the revocation of a key,
+/// which only takes power away. Custody events are checked by their type, in their handler. Keys are made for a
+/// suspended organisation by the operator.
+fn may_while_suspended(parts: &Parts) -> bool {
+    if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return true;
+    }
+    let Some(route) = parts.extensions.get::<MatchedPath>() else { return true };
+    matches!(
+        (&parts.method, route.as_str()),
+        (&Method::POST, "/v1/custody-events" | "/v1/verify" | "/v1/findings/{id}/explanation")
+            | (&Method::DELETE, "/v1/keys/{id}")
+    )
 }
 
 impl FromRequestParts<App> for Caller {

@@ -77,8 +77,16 @@ pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Sche
 /// `tests/api/rights/matrix.rs` compares them with the responses.
 fn roles_of(operation_id: &str) -> &'static [Role] {
     match operation_id {
-        "create_organization" | "register_seals" | "make_seals" => Operator::ROLES,
-        "set_parameter" | "create_ban" | "end_ban" | "set_allowable_cut" => Operator::ROLES,
+        "create_organization"
+        | "change_organization"
+        | "suspend_organization"
+        | "resume_organization"
+        | "register_seals"
+        | "make_seals"
+        | "set_parameter"
+        | "create_ban"
+        | "end_ban"
+        | "set_allowable_cut" => Operator::ROLES,
         "create_felling_ticket" | "extend_felling_ticket" | "cancel_felling_ticket" => ForestOwner::ROLES,
         "hold_felling_ticket" | "release_felling_ticket" | "replace_felling_ticket_plot" => Stopper::ROLES,
         "void_seal" => SealVoider::ROLES,

@@ -21,6 +21,11 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
         "create_organization" => one(json!({
             "bin": "040640000028", "name": "ТОО «Зайсан ағаш»", "kind": "legal_entity", "roles": ["enterprise"]
         })),
+        "change_organization" => {
+            one(json!({"name": "ТОО «Зайсан ағаш өңдеу»", "reason": "Registered under a new name"}))
+        }
+        "suspend_organization" => one(json!({"reason": "Court order of 28 November"})),
+        "resume_organization" => one(json!({"reason": "The order was lifted"})),
         "create_key" => one(json!({"label": "office", "expires_at": "2046-10-01T00:00:00+05:00"})),
         "create_felling_ticket" => one(json!({
             "series": "АБ", "number": "0001245", "issued_on": "2026-08-20", "holder_bin": HARVESTER,

@@ -107,6 +107,24 @@ impl Problem {
         Self::new(ProblemType::Forbidden, detail)
     }
 
+    /// 403: the organisation is suspended, and this is not among the things that it may still do.
+    #[must_use]
+    pub fn suspended() -> Self {
+        let detail = "Your organisation is suspended.";
+        Self::new(ProblemType::OrganizationSuspended, detail).with_errors(vec![FieldError::new(
+            Location::body(),
+            "organization-suspended",
+            detail,
+        )])
+    }
+
+    /// 403: an inspector in its own case.
+    #[must_use]
+    pub fn own_case(detail: &'static str) -> Self {
+        let error = FieldError::new(Location::body(), "own-case", detail);
+        Self::new(ProblemType::OwnCase, detail).with_errors(vec![error])
+    }
+
     /// 404, the same for an absent resource and for one that the caller may not see.
     #[must_use]
     pub fn not_found() -> Self {
@@ -389,6 +407,8 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound => Self::not_found(),
             Error::Forbidden(detail) => Self::forbidden(detail),
+            Error::Suspended => Self::suspended(),
+            Error::OwnCase(detail) => Self::own_case(detail),
             Error::Invalid(errors) => Self::wrong(errors),
             Error::Conflict(errors) => Self::conflict(errors),
             Error::InProgress => Self::new(

@@ -47,6 +47,10 @@ kinds! {
         "The call needs `Authorization: Bearer TOKEN`, or the token sent is unknown, expired or revoked. An invalid token is refused on public routes too.";
     Forbidden, "forbidden", FORBIDDEN, "Your role may never call this",
         "The token is valid, but no organisation with your roles may make this call, on any resource.";
+    OrganizationSuspended, "organization-suspended", FORBIDDEN, "Your organisation is suspended",
+        "The operator has suspended your organisation. It may read, explain findings, revoke its keys, and record `arrived`, `received`, `lost`, `destroyed`, `rejected` and `withdrawn`. Ask the operator for the reason.";
+    OwnCase, "own-case", FORBIDDEN, "Not in your own case",
+        "Your organisation takes part in this case, so another inspectorate must decide: it holds, owns or carries the timber, issued or holds its felling ticket, or recorded what is to be corrected.";
     NotFound, "not-found", NOT_FOUND, "Not found, or not visible to you",
         "What the URL names does not exist, or you may not see it. The response is the same for both.";
     NotPublishedYet, "not-published-yet", NOT_FOUND, "Not in the public register yet",

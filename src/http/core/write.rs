@@ -16,6 +16,7 @@ use crate::http::core::place::RequestPlace;
 use crate::http::core::problem::{Problem, ProblemType};
 use crate::http::core::query::NoQuery;
 use crate::timber::party::key::Caller;
+use crate::timber::party::standing;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -51,6 +52,8 @@ pub struct WriteRequest {
     /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical body. If it were a
     /// plain hash, an erased IIN could be found by trying all IINs.
     pub fingerprint: [u8; 32],
+    /// Whether a suspended organisation may do this too.
+    pub while_suspended: bool,
 }
 
 /// A parsed write request.
@@ -326,7 +329,7 @@ impl Envelope {
         }
         let complete = parameters.zip(partial.and_then(T::complete));
         let (parameters, input) = errors.finish(complete).map_err(Problem::wrong)?;
-        let write = WriteRequest { idempotency_key, fingerprint };
+        let write = WriteRequest { idempotency_key, fingerprint, while_suspended: false };
         Ok(Parsed::Complete(ParsedWrite { input, parameters, write }))
     }
 }
@@ -411,7 +414,7 @@ impl WriteRequest {
         + Sync
         + 'static,
     ) -> Result<Response, Problem> {
-        let task = Task { app: app.clone(), organization: caller.organization, write: self, name };
+        let task = Task { app: app.clone(), caller: caller.clone(), write: self, name };
         let span = tracing::Span::current();
         let running =
             tokio::spawn(tracing::Instrument::instrument(async move { task.run(&work).await }, span));
@@ -424,7 +427,7 @@ impl WriteRequest {
 
 struct Task {
     app: App,
-    organization: OrganizationId,
+    caller: Caller,
     write: WriteRequest,
     name: &'static str,
 }
@@ -454,7 +457,7 @@ impl Task {
     }
 
     async fn attempt(&self, work: &dyn Work) -> Result<Response, Attempt> {
-        let mut tx = self.app.begin(self.organization).await.map_err(Attempt::Rejected)?;
+        let mut tx = self.app.begin(self.caller.organization).await.map_err(Attempt::Rejected)?;
         let done = match self.within(&mut tx, work).await {
             Ok(Outcome::New(done)) => done,
             other => {
@@ -484,13 +487,17 @@ impl Task {
     async fn within(&self, tx: &mut Tx<'static>, work: &dyn Work) -> Result<Outcome, Attempt> {
         let now = self.app.clock.now();
         if let Some(key) = &self.write.idempotency_key {
-            reserve(tx, self.organization, key).await?;
+            reserve(tx, self.caller.organization, key).await?;
             if let Some(earlier) = self.earlier(tx, key).await? {
                 return Ok(Outcome::Earlier(earlier));
             }
         }
         if let Some(lag) = self.app.queue.behind() {
             return Err(Attempt::Rejected(Problem::register_behind(lag)));
+        }
+        match standing::keep(tx, &self.caller).await {
+            Err(Error::Suspended) if self.write.while_suspended => {}
+            kept => kept?,
         }
         let mut done = work.run(tx).await?;
         if let Some(receipt) = self.app.queue.receipt(tx.leaves()) {
@@ -499,7 +506,7 @@ impl Task {
         if let Some(key) = &self.write.idempotency_key {
             stored::store_responses(
                 tx,
-                vec![done.stored_response(self.organization, key, self.write.fingerprint, now)],
+                vec![done.stored_response(self.caller.organization, key, self.write.fingerprint, now)],
             )
             .await?;
         }
@@ -508,7 +515,7 @@ impl Task {
 
     /// The stored response to the same key, if there is one.
     async fn earlier(&self, tx: &mut Tx<'static>, key: &str) -> Result<Option<Response>, Attempt> {
-        let Some(row) = stored::find(tx, self.organization, key).await? else { return Ok(None) };
+        let Some(row) = stored::find(tx, self.caller.organization, key).await? else { return Ok(None) };
         if row.fingerprint != self.write.fingerprint {
             return Err(Attempt::Rejected(Problem::key_reused()));
         }

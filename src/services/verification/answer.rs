@@ -105,6 +105,8 @@ pub enum NotForSale {
     Promised,
     /// An inspection found the seal missing or damaged, and the seal has not been replaced yet.
     Reseal,
+    /// It is an individual's, for own use.
+    OwnUse,
 }
 
 /// The reason for the verdict.
@@ -322,6 +324,7 @@ impl Verification {
             Some(NotForSale::OnTheRoad) => "message-valid-on-the-road",
             Some(NotForSale::Promised) => "message-valid-promised",
             Some(NotForSale::Reseal) => "message-valid-reseal",
+            Some(NotForSale::OwnUse) => "message-valid-own-use",
         });
         let for_sale = Some(ForSale { offered: why_not.is_none(), why: why_not });
         Self { for_sale, ..Self::new(Verdict::Valid, parsed, None, Some(log), checks, message) }

@@ -42,6 +42,7 @@ pub struct CodeRow {
     pub(super) ticket_held_since: Option<DateTime<Utc>>,
     pub(super) ticket_held_until: Option<DateTime<Utc>>,
     pub(super) reseal: Option<bool>,
+    pub(super) own_use: Option<bool>,
     pub(super) pending_to: Option<Uuid>,
     pub(super) last_type: Option<LogEventType>,
     pub(super) last_on: Option<NaiveDate>,

@@ -6,7 +6,7 @@ SELECT k.id AS "key_id?", k.organization_id AS "key_organization?: OrganizationI
        l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
        l.pieces AS "pieces?", l.volume_m3 AS "volume_m3?: Volume", l.felled_on AS "felled_on?",
        l.status AS "status?: Status", l.held_since AS "held_since?", l.ticket_held_since AS "ticket_held_since?",
-       l.ticket_held_until AS "ticket_held_until?", l.reseal AS "reseal?", l.pending_to AS "pending_to?",
+       l.ticket_held_until AS "ticket_held_until?", l.reseal AS "reseal?", l.own_use AS "own_use?", l.pending_to AS "pending_to?",
        l.last_type AS "last_type?: LogEventType", l.last_on AS "last_on?",
        l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
        t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",

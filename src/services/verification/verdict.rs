@@ -58,6 +58,7 @@ impl CodeRow {
 
     fn why_not_for_sale(&self) -> Option<NotForSale> {
         match self.status? {
+            _ if self.own_use == Some(true) => Some(NotForSale::OwnUse),
             _ if self.reseal == Some(true) => Some(NotForSale::Reseal),
             Status::Loaded | Status::InTransit | Status::Arrived => Some(NotForSale::OnTheRoad),
             _ => self.pending_to.map(|_| NotForSale::Promised),

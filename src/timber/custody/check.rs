@@ -8,6 +8,7 @@ use super::harvest::check::MAX_CLOCK_SKEW;
 use super::late::Past;
 use super::log::find::resolve;
 use super::log::write::{LockedLog, lock};
+use super::own_case;
 use super::record::{Access, Plan, Recorder, pointer};
 use super::request::{NewCustodyEvent, PartialCustodyEvent, Readable, ReadableCorrection};
 use super::state::replay;
@@ -18,14 +19,16 @@ use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::event::types::LogEventType;
-use crate::timber::event::vocabulary::Status;
+use crate::timber::event::vocabulary::{Outcome, Status};
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
+use crate::timber::party::organization::{OrganizationRef, by_bins};
 use crate::timber::party::role::Role;
+use crate::timber::party::standing;
 use crate::timber::seal::replace::Replacement;
 use crate::timber::seal::stock::SealStatus;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// The rows that the checks have locked, and what the checks have decided. May be incomplete if the checks
@@ -97,9 +100,12 @@ pub(super) async fn check<'r>(
         read_loadings(tx, &mut rows).await?;
     }
 
+    refuse_own_case(tx, caller, request, rows.values()).await?;
     let content = readable.content && others.are_known(request);
+    let suspended = suspended_senders(tx, caller, request, rows.values()).await?;
     let operation = request.operation_id.unwrap_or_default();
-    let mut recorder = Recorder::new(caller, request, others, operation, now, rulebook.parameters());
+    let mut recorder = Recorder::new(caller, request, others, operation, now, rulebook.parameters())
+        .with_suspended(suspended);
     let mut pasts = recorder.states_at_event(tx, &rows).await?;
     let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
     if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
@@ -154,6 +160,9 @@ pub(super) async fn check<'r>(
     let mut corrected = None;
     if let (Some(mut prepared), Some(plan)) = (correction, plans.first()) {
         let all = readable.correction == ReadableCorrection::All;
+        if prepared.corrects_as_inspector(&recorder, &plan.row)? {
+            own_case::refuse_logs(tx, caller.organization, std::iter::once(&plan.row)).await?;
+        }
         corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, all, errors);
         replacement = prepared.seal.take().or(replacement);
     }
@@ -174,6 +183,54 @@ pub(super) async fn check<'r>(
         }
     }
     Ok(Checked { recorder, plans, corrected, replacement })
+}
+
+/// Refuses an inspector's release, its confirmation that a log is as recorded, a seizure, a confiscation, and that a lost
+/// log was found, in its own case. Corrections are checked in [`correct`], because an inspector may correct its own record
+/// as its recorder. An inspectorate that is registered with a role that holds timber may find its own log as its holder.
+async fn refuse_own_case(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &NewCustodyEvent,
+    logs: impl Iterator<Item = &LockedLog>,
+) -> Result<()> {
+    let confirms = request.details.as_ref().is_some_and(|details| details.outcome == Some(Outcome::Match));
+    let decides = match request.r#type {
+        LogEventType::Released | LogEventType::Seized | LogEventType::Confiscated => true,
+        LogEventType::Found => !caller.roles.iter().any(|role| role.holds_timber()),
+        LogEventType::Inspected => confirms,
+        _ => false,
+    };
+    if decides && caller.is(Role::Inspector) {
+        own_case::refuse_logs(tx, caller.organization, logs).await?;
+    }
+    Ok(())
+}
+
+/// The suspended organisations among the senders of the offers that the request accepts. No round trip if it accepts
+/// none.
+pub(crate) async fn suspended_senders(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &NewCustodyEvent,
+    logs: impl Iterator<Item = &LockedLog>,
+) -> Result<HashSet<OrganizationId>> {
+    if !matches!(request.r#type, LogEventType::Accepted | LogEventType::Received) {
+        return Ok(HashSet::new());
+    }
+    let offers = logs.filter_map(|log| log.state.pending).filter(|offer| offer.to == caller.organization);
+    let senders: HashSet<Uuid> = offers.map(|offer| offer.from.0).collect();
+    if senders.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let senders: Vec<Uuid> = senders.into_iter().collect();
+    let suspended = sqlx::query_scalar!(
+        r#"SELECT id AS "id: OrganizationId" FROM organization WHERE id = ANY($1) AND suspended_since IS NOT NULL"#,
+        &senders
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(suspended.into_iter().collect())
 }
 
 /// Adds to the states of loaded logs the status before the loading, which only their chains show.
@@ -251,33 +308,33 @@ impl OtherParties {
                 errors.invalid.push(unknown(at));
                 None
             }
-            Some((id, _)) if *id == caller.organization => {
+            Some(named) if named.id == caller.organization => {
                 let detail = "A transfer goes to another organisation.";
                 errors.invalid.push(FieldError::new(pointer(at), "transfer-to-oneself", detail));
                 None
             }
-            Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
+            Some(named) if !named.roles.iter().any(|role| role.holds_timber()) => {
                 let detail =
                     "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
                 errors.invalid.push(FieldError::new(pointer(at), "holds-no-timber", detail));
                 None
             }
-            Some((id, _)) => Some(*id),
+            Some(named) => named.unless_suspended(pointer(at), errors),
         };
         others.to = receiver(&request.to_bin, "/to_bin");
         others.custodian = receiver(&request.custodian_bin, "/custodian_bin");
         if let Some(bin) = &request.carrier_bin {
             match known.get(bin) {
                 None => errors.invalid.push(unknown("/carrier_bin")),
-                Some((_, roles)) if !roles.contains(&Role::Carrier) => {
+                Some(named) if !named.roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is not a carrier.";
                     errors.invalid.push(FieldError::new(pointer("/carrier_bin"), "not-a-carrier", detail));
                 }
-                Some((id, _)) => others.carrier = Some(*id),
+                Some(named) => others.carrier = named.unless_suspended(pointer("/carrier_bin"), errors),
             }
         }
         let buyer = request.buyer.as_ref().and_then(|buyer| known.get(buyer.bin.as_ref()?));
-        others.buyer = buyer.map(|(id, _)| *id);
+        others.buyer = buyer.map(|named| named.id);
         others
     }
 
@@ -289,16 +346,12 @@ impl OtherParties {
     }
 }
 
-fn may_hold(role: Role) -> bool {
-    matches!(role, Role::Enterprise | Role::ForestOwner)
-}
-
 fn unknown(at: &str) -> FieldError {
     FieldError::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
 }
 
 /// Registered organisations by BIN.
-pub(crate) type Organizations = HashMap<Bin, (OrganizationId, Vec<Role>)>;
+pub(crate) type Organizations = HashMap<Bin, OrganizationRef>;
 
 /// The BINs of the receiver, the carrier, the custodian and the buyer, if the request names them.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
@@ -306,22 +359,30 @@ pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
     request.to_bin.iter().chain(&request.carrier_bin).chain(&request.custodian_bin).chain(buyer)
 }
 
-/// Reads those organisations of `named` that are registered; no round trip if `named` is empty.
-pub(crate) async fn organizations<'b>(
-    tx: &mut Tx<'_>,
-    named: impl Iterator<Item = &'b Bin>,
-) -> Result<Organizations> {
-    let bins: Vec<&str> = named.map(Bin::as_str).collect();
+/// Reads those organisations of `named` that are registered, and keeps their standing until the end of the transaction;
+/// no round trip if `named` is empty.
+async fn organizations<'b>(tx: &mut Tx<'_>, named: impl Iterator<Item = &'b Bin>) -> Result<Organizations> {
+    let bins: Vec<Bin> = named.copied().collect();
     if bins.is_empty() {
         return Ok(Organizations::new());
     }
-    let rows = sqlx::query!(
-        r#"SELECT bin AS "bin!: Bin", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
-        &bins as &[&str]
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
+    standing::keep_named(tx, &bins).await?;
+    Ok(by_bins(&mut **tx, &bins).await?.into_iter().collect())
+}
+
+/// Like [`organizations`], but never waits. Also returns the numbers of which the standing is kept: whether another
+/// number is registered is unknown, because its organisation is being changed.
+pub(crate) async fn organizations_if_free<'b>(
+    tx: &mut Tx<'_>,
+    named: impl Iterator<Item = &'b Bin>,
+) -> Result<(Organizations, HashSet<Bin>)> {
+    let bins: Vec<Bin> = named.copied().collect();
+    if bins.is_empty() {
+        return Ok((Organizations::new(), HashSet::new()));
+    }
+    let kept = standing::keep_named_if_free(tx, &bins).await?;
+    let known = by_bins(&mut **tx, &kept).await?.into_iter().collect();
+    Ok((known, kept.into_iter().collect()))
 }
 
 /// The caller's access to each of the locked logs. Past parties are looked up in one query.

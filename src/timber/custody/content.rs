@@ -275,6 +275,9 @@ pub struct LogBusiness {
     /// correction that moves the volume to another line.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<LineId>,
+    /// The individual that got the wood for its own use, if a forest owner recorded it. Only in the first event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub holder: Option<OrganizationId>,
     /// The event that this one corrects.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub corrects: Option<Corrects>,
@@ -352,6 +355,7 @@ impl LogBusiness {
             table: None,
             ticket: None,
             line: None,
+            holder: None,
             corrects: None,
             reverse: false,
             annul: false,

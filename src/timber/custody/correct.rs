@@ -111,6 +111,29 @@ impl Prepared {
         self.chain.last().is_some_and(|event| event.content.business.organization == organization)
     }
 
+    /// Whether the caller corrects as an inspector. Its own record it may correct as its recorder does; otherwise it must
+    /// not be a party.
+    ///
+    /// # Errors
+    /// [`Error::OwnCase`] if it recorded the event itself.
+    pub(super) fn corrects_as_inspector(&self, recorder: &Recorder<'_>, row: &LockedLog) -> Result<bool> {
+        if !recorder.caller.is(Role::Inspector) {
+            return Ok(false);
+        }
+        let named = recorder.request.corrects;
+        let target = named.and_then(|seq| self.chain.iter().find(|event| event.content.seq == seq));
+        let Some(target) = target else { return Ok(true) };
+        if target.content.business.organization != recorder.caller.organization {
+            return Ok(true);
+        }
+        let in_time = recorder.now - target.received_at <= TimeDelta::hours(own_hours(recorder));
+        let reverse = recorder.request.reverse == Some(true);
+        if in_time && needs_inspector(reverse, target, self, recorder, row).is_none() {
+            return Ok(false);
+        }
+        Err(Error::own_case())
+    }
+
     /// Whether the event `receipt` (of type `received`) also accepted an offered transfer.
     fn accepted_by(&self, receipt: &ChainEvent) -> bool {
         let before = self.chain.iter().take_while(|event| event.content.seq < receipt.content.seq);
@@ -215,7 +238,9 @@ pub(super) fn decide(
         if let Some(target) = target {
             check_set(correction, target, prepared, row, errors);
             if target.content.seq == 1 {
-                let inspector = recorder.caller.is(Role::Inspector);
+                // An inspectorate that recorded the harvest itself is bound as any harvester is.
+                let own = harvester == Some(recorder.caller.organization);
+                let inspector = recorder.caller.is(Role::Inspector) && !own;
                 check_bans(correction, row, prepared, inspector, &mut findings, errors);
             }
         }
@@ -261,6 +286,11 @@ fn corrected_state(before: &LogState, set: Option<&Set>, annul: bool) -> LogStat
     after
 }
 
+/// For how many hours after its receipt the recorder of an event may correct it.
+fn own_hours(recorder: &Recorder<'_>) -> i64 {
+    recorder.parameters.whole(ParameterName::CorrectionHours, LocalDate::of(recorder.now).day())
+}
+
 /// The event that the caller corrects, if it exists and the caller may correct it.
 fn find_target<'p>(
     prepared: &'p Prepared,
@@ -270,7 +300,7 @@ fn find_target<'p>(
 ) -> Option<&'p ChainEvent> {
     let named = recorder.request.corrects;
     let target = named.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
-    let hours = recorder.parameters.whole(ParameterName::CorrectionHours, LocalDate::of(recorder.now).day());
+    let hours = own_hours(recorder);
     let period = TimeDelta::hours(hours);
     let is_own = |event: &&ChainEvent| {
         event.content.business.organization == recorder.caller.organization
@@ -320,7 +350,8 @@ fn check_right(
             (None, Access::Full) => "No event of this log can be reversed.".to_owned(),
         };
         errors.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
-    } else if !recorder.caller.is(Role::Inspector)
+    } else if (!recorder.caller.is(Role::Inspector)
+        || target.content.business.organization == recorder.caller.organization)
         && let Some(detail) = needs_inspector(reverse, target, prepared, recorder, row)
             .or_else(|| {
                 let journey = reverse && is_journey(target.content.public.event_type);
@@ -376,7 +407,8 @@ fn needs_inspector(
     }
     let on_road = matches!(status, Status::Loaded | Status::InTransit | Status::Arrived);
     let others = followers.iter().any(|event| event.content.business.organization != own);
-    (holder != own || owner != own || !status.is_open() || on_road || others).then_some(
+    let is_own = row.state.keeper == Some(own) || holder == own && owner == own;
+    (!is_own || !status.is_open() || on_road || others).then_some(
         "The harvester may correct a harvest while the log is its own, open, not on the road and without an event of \
          another organisation; after that, only an inspector may.",
     )

@@ -104,11 +104,12 @@ impl Recorder<'_> {
         // A late event of the present holder or owner is not refused for the claims of others, only for what is
         // in force and for its own late events. Those of past parties are refused for all that is recorded.
         let state = &plan.row.state;
-        let events: Cow<'_, [Content]> = if [state.holder, state.owner].contains(&self.caller.organization) {
-            events.iter().filter(|event| !self.is_others_claim(event)).cloned().collect()
-        } else {
-            Cow::Borrowed(events)
-        };
+        let events: Cow<'_, [Content]> =
+            if state.owner == self.caller.organization || state.is_held_by(self.caller.organization) {
+                events.iter().filter(|event| !self.is_others_claim(event)).cloned().collect()
+            } else {
+                Cow::Borrowed(events)
+            };
         Ok(match contradicted(&events, &self.content(plan, None, None))? {
             None => Ok(()),
             Some(seq) => {

@@ -38,6 +38,7 @@ use crate::timber::seal::replace::Replacement;
 use crate::timber::ticket::ban::ExportBan;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -146,6 +147,8 @@ pub(crate) struct Recorder<'r> {
     pub(crate) caller: &'r Caller,
     pub(crate) request: &'r NewCustodyEvent,
     others: OtherParties,
+    /// The suspended organisations with an offer that this request accepts.
+    suspended: HashSet<OrganizationId>,
     operation: OperationId,
     pub(super) roles: CallerRoles,
     pub(crate) now: DateTime<Utc>,
@@ -168,7 +171,13 @@ impl<'r> Recorder<'r> {
             inspector: caller.is(Role::Inspector),
             operator: caller.is(Role::Operator),
         };
-        Self { caller, request, others, operation, roles, now, parameters, bans: Vec::new() }
+        let suspended = HashSet::new();
+        Self { caller, request, others, suspended, operation, roles, now, parameters, bans: Vec::new() }
+    }
+
+    /// Adds the suspended organisations among the senders of offers ([`super::check::suspended_senders`]).
+    pub(crate) fn with_suspended(self, suspended: HashSet<OrganizationId>) -> Self {
+        Self { suspended, ..self }
     }
 
     /// Checks that the caller may record this event on a log in `state`. A hold counts only if it stands at
@@ -185,10 +194,18 @@ impl<'r> Recorder<'r> {
         // same error in every state. `check` looks at the state first, so its error would reveal the state.
         let checked = match access {
             Access::Past if !has_part(event, state, self.roles) => Err(Refused::NotYours),
+            _ if self.accepts(state) && !self.caller.roles.iter().any(|role| role.holds_timber()) => {
+                Err(Refused::NotYours)
+            }
             _ => check(event, state, self.roles, when).and_then(|()| self.check_giver(state)),
         };
         checked.map_err(|refusal| {
             let (code, detail) = match refusal {
+                Refused::NotYours if self.accepts(state) => (
+                    "holds-no-timber",
+                    "Your organisation is neither an enterprise nor a forest owner; it takes no timber over."
+                        .to_owned(),
+                ),
                 Refused::Transition if event == LogEventType::Released => {
                     ("transition-not-allowed", "The log has no hold of its own.".to_owned())
                 }
@@ -203,6 +220,11 @@ impl<'r> Recorder<'r> {
                     let pending = if state.pending.is_some() { ", with a transfer pending" } else { "" };
                     let detail = format!("`{event}` does not follow on `{}`{pending}.", state.status);
                     ("transition-not-allowed", detail)
+                }
+                Refused::OwnUse => {
+                    let detail =
+                        "This wood is for its holder's own use: it cannot be transferred, sold or exported.";
+                    ("own-use", detail.to_owned())
                 }
                 Refused::Held => {
                     let detail = format!("The log is held: `{event}` is not possible until it is released.");
@@ -226,6 +248,12 @@ impl<'r> Recorder<'r> {
             return Err(FieldError::new(at, "contradicts-later", detail));
         }
         Ok(())
+    }
+
+    /// Whether the event accepts an offer to the caller.
+    fn accepts(&self, state: &LogState) -> bool {
+        matches!(self.request.r#type, LogEventType::Accepted | LogEventType::Received)
+            && state.pending.is_some_and(|offer| offer.to == self.caller.organization)
     }
 
     /// Checks that the caller may offer this transfer: the holder may offer possession, the owner ownership,
@@ -329,6 +357,9 @@ impl<'r> Recorder<'r> {
             let (carrier, vehicle) = (self.others.carrier.is_some(), self.request.vehicle.is_some());
             let papers = rules::no_papers(event, carrier, vehicle, self.request.document.is_some());
             decided.found.extend(papers.map(about));
+            let sender = before.pending.filter(|offer| offer.to == self.caller.organization && !late);
+            let suspended = sender.is_some_and(|offer| self.suspended.contains(&offer.from));
+            decided.found.extend(rules::from_suspended(suspended).map(about));
             let lateness = rules::late_entry(self.request.occurred_at, self.now, &self.parameters);
             decided.found.extend(lateness.map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {

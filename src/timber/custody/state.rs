@@ -101,6 +101,9 @@ pub struct LogState {
     pub holder: OrganizationId,
     /// The organisation that owns it.
     pub owner: OrganizationId,
+    /// The forest owner that records for the holder, if that is an individual: the wood is for own use. `None` again
+    /// once it is seized.
+    pub keeper: Option<OrganizationId>,
     /// Pending transfer.
     pub pending: Option<PendingTransfer>,
     /// Carrier named at loading, until received.
@@ -145,8 +148,9 @@ impl LogState {
             seal_void: false,
             status: Status::AtFelling,
             before_loading: None,
-            holder: business.organization,
-            owner: business.organization,
+            holder: business.holder.unwrap_or(business.organization),
+            owner: business.holder.unwrap_or(business.organization),
+            keeper: business.holder.map(|_| business.organization),
             pending: None,
             carrier: None,
             vehicle: None,
@@ -230,6 +234,7 @@ impl LogState {
             LogEventType::Released => self.hold = None,
             LogEventType::Seized => {
                 self.holder = business.custodian.unwrap_or(self.holder);
+                self.keeper = None;
                 self.pending = None;
                 self.leave_vehicle();
             }
@@ -284,8 +289,15 @@ impl LogState {
     pub fn concerns(&self, organization: OrganizationId) -> bool {
         self.holder == organization
             || self.owner == organization
+            || self.keeper == Some(organization)
             || self.carrier == Some(organization)
             || self.pending.is_some_and(|p| p.to == organization || p.from == organization)
+    }
+
+    /// Whether `organization` acts as the holder: it is the holder, or records for it.
+    #[must_use]
+    pub fn is_held_by(&self, organization: OrganizationId) -> bool {
+        self.holder == organization || self.keeper == Some(organization)
     }
 
     /// The log's own hold or that of its ticket, if it stands at the time `at`.

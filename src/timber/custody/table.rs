@@ -259,6 +259,19 @@ impl LogEventType {
         !matches!(self, E::Harvested | E::SealVoided)
     }
 
+    /// Whether the event brings timber into trade, which wood for own use does not enter.
+    #[must_use]
+    pub const fn trades(self) -> bool {
+        matches!(self, E::Transferred | E::Sold | E::Exported)
+    }
+
+    /// Whether a suspended organisation may record events of this type: they end what is under way, and give it
+    /// nothing that it could sell.
+    #[must_use]
+    pub const fn while_suspended(self) -> bool {
+        matches!(self, E::Arrived | E::Received | E::Lost | E::Destroyed | E::Rejected | E::Withdrawn)
+    }
+
     /// Whether an event of this type that arrives late may be appended without changing the present state.
     ///
     /// False for a correction and for a replacement of the seal, because they also change data of other
@@ -296,6 +309,8 @@ pub enum Refused {
     NotYours,
     /// The log is held.
     Held,
+    /// The log is for its holder's own use: it is not traded.
+    OwnUse,
 }
 
 impl Rule {
@@ -320,9 +335,11 @@ impl Rule {
         self.who.iter().any(|who| match who {
             // A harvest is never checked here: it creates the log, and its endpoint checks the ticket.
             Who::TicketHolder => false,
-            Who::Holder => state.holder == roles.id,
+            Who::Holder => state.is_held_by(roles.id),
             Who::Owner => state.owner == roles.id,
-            Who::HolderWhoIsOwner => state.holder == roles.id && state.owner == roles.id,
+            Who::HolderWhoIsOwner => {
+                state.keeper == Some(roles.id) || state.holder == roles.id && state.owner == roles.id
+            }
             Who::Giver => state.holder == roles.id || state.owner == roles.id,
             Who::NamedCarrier => state.carrier == Some(roles.id),
             Who::PendingReceiver => state.pending.is_some_and(|p| p.to == roles.id),
@@ -351,6 +368,9 @@ pub fn check(
     at: DateTime<Utc>,
 ) -> Result<(), Refused> {
     let rule = event.rule();
+    if state.keeper.is_some() && event.trades() {
+        return Err(Refused::OwnUse);
+    }
     if !rule.state_allows(state) {
         return Err(Refused::Transition);
     }
@@ -361,7 +381,7 @@ pub fn check(
         WhileHeld::Refused => false,
         WhileHeld::Allowed => true,
         WhileHeld::ByInspector => roles.inspector,
-        WhileHeld::ByHolder => state.holder == roles.id,
+        WhileHeld::ByHolder => state.is_held_by(roles.id),
     };
     if passes || state.held(at).is_none() { Ok(()) } else { Err(Refused::Held) }
 }

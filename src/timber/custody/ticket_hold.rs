@@ -121,6 +121,9 @@ async fn lock(
 ) -> Result<(LockedTicket, LockedHead, HeldBy)> {
     if caller.is(Role::Inspector) {
         let (locked, head) = LockedTicket::exclusive(tx, ticket).await?.ok_or(Error::NotFound)?;
+        if [locked.issuer, locked.holder].contains(&caller.organization) {
+            return Err(Error::own_case());
+        }
         return Ok((locked, head, HeldBy::Inspector));
     }
     let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;

@@ -185,7 +185,7 @@ fn refusal(caller: &Caller, state: &LogState, now: DateTime<Utc>) -> Option<Fiel
         Refused::Held => {
             conflict("held", "The log that bears it is held: only an inspector may void its seal.".to_owned())
         }
-        Refused::Transition => conflict(
+        Refused::Transition | Refused::OwnUse => conflict(
             "transition-not-allowed",
             format!("The log that bears it is `{}`: its seal can no longer be voided.", state.status),
         ),

@@ -100,6 +100,12 @@ vocabulary! {
     pub enum OrganizationEventType: "unknown-event-type" {
         /// Registered: the first event of every organisation's chain.
         Registered = "organization_registered",
+        /// It got another name, other roles, or both.
+        Changed = "organization_changed",
+        /// It may only read, and end what is under way.
+        Suspended = "organization_suspended",
+        /// Its suspension ended.
+        Resumed = "organization_resumed",
         /// An API key was made.
         KeyMade = "key_made",
         /// An API key was revoked.

@@ -169,6 +169,15 @@ pub const LOST_WHILE_HELD: Rule = Rule {
     about: "A log was recorded as lost or destroyed while it was held.",
 };
 
+/// Timber came from an organisation that is suspended.
+pub const FROM_SUSPENDED: Rule = Rule {
+    id: "from-suspended",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "An offer of an organisation was accepted while that organisation was suspended.",
+};
+
 mod custody;
 pub use custody::{
     CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, SEAL_OF_NO_LOG, closing_reversed, no_papers,
@@ -176,7 +185,7 @@ pub use custody::{
 };
 
 /// Every rule.
-pub static RULES: [Rule; 17 + ticket::ALL.len() + departure::ALL.len()] = [
+pub static RULES: [Rule; 18 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
@@ -190,6 +199,7 @@ pub static RULES: [Rule; 17 + ticket::ALL.len() + departure::ALL.len()] = [
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
+    FROM_SUSPENDED,
     NO_PAPERS,
     CLOSING_REVERSED,
     SEAL_OF_NO_LOG,
@@ -340,6 +350,13 @@ pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
     (gone && held).then(|| {
         LOST_WHILE_HELD.draft(Severity::Serious, format!("`{event}` was recorded while the log was held."))
     })
+}
+
+/// A finding if an offer of a suspended organisation is accepted.
+#[must_use]
+pub fn from_suspended(suspended: bool) -> Option<Draft> {
+    let detail = "Timber was accepted from an organisation that is suspended.";
+    suspended.then(|| FROM_SUSPENDED.draft(Severity::Warning, detail.to_owned()))
 }
 
 /// The finding for an event that happened before an event that is already recorded of the same log.

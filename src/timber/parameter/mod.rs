@@ -14,6 +14,7 @@ use name::ParameterName;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Mutex;
 
 /// The stored values of all parameters, each with the first day on which it is in force. Where none is in
 /// force, the default of [`ParameterName`] is.
@@ -96,13 +97,15 @@ impl VolumeBounds {
 pub struct Rulebook {
     clock: Clock,
     parameters: Arc<RwLock<Arc<Parameters>>>,
+    /// One task at a time reads the parameters: of two readings the later one stays.
+    reading: Arc<Mutex<()>>,
 }
 
 impl Rulebook {
     /// A rulebook with the default of every parameter.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, parameters: Arc::default() }
+        Self { clock, parameters: Arc::default(), reading: Arc::default() }
     }
 
     /// The time now.

@@ -1,8 +1,8 @@
 //! Sets a parameter from a day on. The event is on the operator's chain, so each value can be traced to the document
 //! that decided it, and a value that was written into the table directly is recognised.
 
-use super::Parameters;
 use super::name::ParameterName;
+use super::{Parameters, Rulebook};
 use crate::base::as_text;
 use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::{KeyId, OperationId, OrganizationId};
@@ -196,6 +196,16 @@ async fn write(tx: &mut Tx<'_>, act: &Actor, head: LockedHead, new: &NewValue) -
     )
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Reads the stored values into the rulebook.
+///
+/// # Errors
+/// From the database; the values in the rulebook stay as they were.
+pub async fn refresh(rulebook: &Rulebook, db: impl PgExecutor<'_>) -> Result<()> {
+    let _turn = rulebook.reading.lock().await;
+    rulebook.replace(load(db).await?);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::key_record::{self, NewKey};
 use super::organization::{NewOrganization, register};
 use super::role::{OrganizationKind, Role};
 use crate::base::clock::Clock;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::Text;
@@ -13,7 +13,7 @@ use crate::evidence::chain::Tx;
 use crate::timber::event::actor::Actor;
 use sqlx::PgPool;
 
-/// BIN of the operator that a first start creates. No real organisation has this BIN: a BIN begins with the
+/// BIN of the operator that a first start creates, unless the administrator gives one. No real organisation has this BIN: a BIN begins with the
 /// year and month of registration, and here the month is 00. The check digit is valid.
 pub const DEMONSTRATION_BIN: &str = "000040000019";
 
@@ -42,7 +42,7 @@ pub enum Bootstrap {
 /// Creates the operator's organisation and its first key, if they are missing. Safe to call at each start
 /// and by several instances at once.
 ///
-/// `token` is a token that the operator has chosen; if it is `None`, a random token is generated. The key
+/// `name` and `bin` are those of the organisation, if it is created. `token` is a token that the operator has chosen; if it is `None`, a random token is generated. The key
 /// never expires.
 ///
 /// # Errors
@@ -51,7 +51,7 @@ pub async fn bootstrap_operator(
     pool: &PgPool,
     clock: &Clock,
     token: Option<Token>,
-    name: &Text<200>,
+    (name, bin): &(Text<200>, Bin),
 ) -> Result<Bootstrap> {
     let mut tx = Tx::begin(pool).await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
@@ -71,7 +71,7 @@ pub async fn bootstrap_operator(
     } else {
         let id = OrganizationId::new();
         let new = NewOrganization {
-            bin: Bin::parse(DEMONSTRATION_BIN).map_err(|error| Error::CorruptRow(error.to_string()))?,
+            bin: *bin,
             name: name.clone(),
             kind: OrganizationKind::LegalEntity,
             roles: vec![Role::Operator],

@@ -27,6 +27,8 @@ pub struct Caller {
     pub key: KeyId,
     /// Its roles.
     pub roles: Vec<Role>,
+    /// Whether it is suspended.
+    pub suspended: bool,
 }
 
 impl Caller {
@@ -151,7 +153,8 @@ impl BatchQuery for TokenHash {
     async fn load(db: &mut PgConnection, tokens: &[&Self]) -> sqlx::Result<Vec<Result<Option<Caller>>>> {
         let hashes: Vec<&[u8]> = tokens.iter().map(|token| token.hash.as_slice()).collect();
         let rows = sqlx::query!(
-            r#"SELECT k.token_hash, k.id, k.organization_id, o.roles AS "roles: Vec<Role>", k.expires_at, k.last_used_at
+            r#"SELECT k.token_hash, k.id, k.organization_id, o.roles AS "roles: Vec<Role>", k.expires_at, k.last_used_at,
+                      o.suspended_since IS NOT NULL AS "suspended!"
                FROM api_key k JOIN organization o ON o.id = k.organization_id
                WHERE k.token_hash = ANY($1) AND k.revoked_at IS NULL"#,
             &hashes as &[&[u8]]
@@ -168,6 +171,7 @@ impl BatchQuery for TokenHash {
                     organization: row.organization_id.into(),
                     key: row.id.into(),
                     roles: row.roles.clone(),
+                    suspended: row.suspended,
                 })
             })
             .map(Ok)

@@ -5,6 +5,7 @@
 
 pub mod bin;
 pub mod bootstrap;
+pub mod change;
 pub mod erasure;
 pub(crate) mod head;
 pub mod key;
@@ -12,3 +13,4 @@ pub mod key_record;
 pub mod organization;
 pub mod reader;
 pub mod role;
+pub mod standing;

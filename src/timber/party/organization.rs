@@ -3,8 +3,10 @@
 use super::bin::Bin;
 use super::key::{Caller, may_manage_keys};
 use super::role::{OrganizationKind, Role};
+use super::standing;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::OrganizationId;
+use crate::base::input::RequestErrors;
 use crate::base::units::{Text, utc_text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::Personal;
@@ -48,6 +50,9 @@ pub struct Organization {
     /// When it was registered.
     #[schema(value_type = DateTime<Utc>)]
     pub created_at: String,
+    /// Since when it is suspended; null if it is not.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub suspended_since: Option<String>,
 }
 
 /// The public part of `organization_registered`.
@@ -130,6 +135,7 @@ pub async fn register(
         kind: new.kind,
         roles,
         created_at: utc_text(act.at()),
+        suspended_since: None,
     })
 }
 
@@ -166,8 +172,16 @@ fn sees_all(caller: &Caller) -> bool {
 pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -> Result<Organization> {
     // The query is also executed if the caller may not see the organisation, so that the time of the response
     // does not show whether the organisation exists.
-    let found = list_rows(db, Some(id), None, 1).await?.pop();
+    let found = list_rows(db, Some(id), &OrganizationFilter::default(), None, 1).await?.pop();
     found.filter(|_| may_see(caller, id)).ok_or(Error::NotFound)
+}
+
+/// One organisation, without an access check.
+///
+/// # Errors
+/// From the database.
+pub(crate) async fn row(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Option<Organization>> {
+    Ok(list_rows(db, Some(id), &OrganizationFilter::default(), None, 1).await?.pop())
 }
 
 /// The chain of an organisation, without an access check: call [`get`] first.
@@ -183,7 +197,8 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 }
 
 /// Which parts of an event of the organisation's chain are disclosed to `caller`, who may see the
-/// organisation. The registration, erasures, marking keys and the operator's decisions are disclosed in full, as in [`get`]. Events of
+/// organisation. The registration, changes, suspensions, erasures, marking keys and the operator's decisions are disclosed
+/// in full, as in [`get`]. Events of
 /// API keys are disclosed only to a caller who may list the keys ([`may_manage_keys`]).
 #[must_use]
 pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
@@ -197,6 +212,9 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
     let is_self = || match serde_json::from_str::<Typed>(&event.public).map(|typed| typed.event_type) {
         Ok(
             OrganizationEventType::Registered
+            | OrganizationEventType::Changed
+            | OrganizationEventType::Suspended
+            | OrganizationEventType::Resumed
             | OrganizationEventType::PersonalErased
             | OrganizationEventType::MarkingKeyKnown
             | OrganizationEventType::ParameterSet
@@ -213,27 +231,47 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
 pub async fn list(
     db: impl PgExecutor<'_>,
     caller: &Caller,
+    filter: &OrganizationFilter,
     after: Option<OrganizationId>,
     limit: i64,
 ) -> Result<Vec<Organization>> {
     let only = (!sees_all(caller)).then_some(caller.organization);
-    list_rows(db, only, after, limit).await
+    list_rows(db, only, filter, after, limit).await
+}
+
+/// The filters of a list of organisations.
+#[derive(Clone, Debug, Default)]
+pub struct OrganizationFilter {
+    /// Only the one with this BIN or IIN.
+    pub bin: Option<Bin>,
+    /// Only those with this text in their name, in any case of letters.
+    pub name: Option<String>,
+    /// Only those with this role.
+    pub role: Option<Role>,
 }
 
 async fn list_rows(
     db: impl PgExecutor<'_>,
     only: Option<OrganizationId>,
+    filter: &OrganizationFilter,
     after: Option<OrganizationId>,
     limit: i64,
 ) -> Result<Vec<Organization>> {
     let rows = sqlx::query!(
-        r#"SELECT id, bin AS "bin: Bin", name, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>", created_at
+        r#"SELECT id, bin AS "bin: Bin", name, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>", created_at,
+                  suspended_since
            FROM organization
            WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id > $2)
+             AND ($4::text IS NULL OR bin = $4) AND ($6::text IS NULL OR roles @> ARRAY[$6])
+             -- lower() of the database leaves letters as they are that its locale does not know.
+             AND ($5::text IS NULL OR strpos(lower(name), lower($5)) > 0 OR strpos(name, $5) > 0)
            ORDER BY id LIMIT $3"#,
         only.map(|id| id.0),
         after.map(|id| id.0),
-        limit
+        limit,
+        filter.bin.as_ref().map(Bin::as_str),
+        filter.name.as_deref(),
+        filter.role.map(Role::as_str)
     )
     .fetch_all(db)
     .await?;
@@ -244,6 +282,7 @@ async fn list_rows(
         kind: row.kind,
         roles: row.roles,
         created_at: utc_text(row.created_at),
+        suspended_since: row.suspended_since.map(utc_text),
     });
     Ok(organizations.collect())
 }
@@ -253,26 +292,95 @@ async fn list_rows(
 pub struct OrganizationRef {
     /// Id.
     pub id: OrganizationId,
+    /// Its kind.
+    pub kind: OrganizationKind,
     /// Its roles.
     pub roles: Vec<Role>,
+    /// Whether it is suspended.
+    pub suspended: bool,
+}
+
+impl OrganizationRef {
+    /// Its id. If it is suspended, `None`, and the conflict `organization-suspended` at `at`: a suspended organisation
+    /// ends what is under way, and gets nothing new.
+    pub fn unless_suspended(&self, at: Location, errors: &mut RequestErrors) -> Option<OrganizationId> {
+        if self.suspended {
+            let detail = "This organisation is suspended.";
+            errors.conflict.push(FieldError::new(at, "organization-suspended", detail));
+            return None;
+        }
+        Some(self.id)
+    }
+}
+
+/// Whether an organisation is an individual, and whether it is suspended.
+#[derive(Clone, Copy, Debug)]
+pub struct Individual {
+    /// Whether it is suspended.
+    pub suspended: bool,
+}
+
+/// The organisation, if it is an individual, which has timber for own use only.
+pub async fn individual(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Option<Individual>> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT suspended_since IS NOT NULL AS "suspended!" FROM organization WHERE id = $1 AND kind = 'individual'"#,
+        id.0
+    );
+    Ok(found.fetch_optional(db).await?.map(|suspended| Individual { suspended }))
 }
 
 /// The organisation with a BIN.
 pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<OrganizationRef>> {
-    let row = sqlx::query!(
-        r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
-        bin.as_str()
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| OrganizationRef { id: row.id.into(), roles: row.roles }))
+    Ok(by_bins(db, &[bin]).await?.pop().map(|(_, found)| found))
 }
+
+/// The organisation with a BIN, with its standing kept until the end of the transaction ([`standing`]).
+///
+/// # Errors
+/// From the database.
+pub async fn by_bin_kept(tx: &mut Tx<'_>, bin: Bin) -> Result<Option<OrganizationRef>> {
+    standing::keep_named(tx, &[bin]).await?;
+    by_bin(&mut **tx, bin).await
+}
+
+/// The organisations with these BINs.
+pub async fn by_bins(db: impl PgExecutor<'_>, bins: &[Bin]) -> Result<Vec<(Bin, OrganizationRef)>> {
+    let bins: Vec<&str> = bins.iter().map(Bin::as_str).collect();
+    let rows = sqlx::query!(
+        r#"SELECT bin AS "bin!: Bin", id, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>",
+                  suspended_since IS NOT NULL AS "suspended!"
+           FROM organization WHERE bin = ANY($1)"#,
+        &bins as &[&str]
+    )
+    .fetch_all(db)
+    .await?;
+    let found = rows.into_iter().map(|row| {
+        let found =
+            OrganizationRef { id: row.id.into(), kind: row.kind, roles: row.roles, suspended: row.suspended };
+        (row.bin, found)
+    });
+    Ok(found.collect())
+}
+
 /// The organisations that are registered as legal entities under a person's number (IIN). They were
 /// registered before such registrations were refused. Public responses do not show their names.
 pub async fn persons_as_legal_entities(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id: OrganizationId" FROM organization
            WHERE kind = 'legal_entity' AND substring(bin, 5, 1) BETWEEN '0' AND '3' ORDER BY id"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids)
+}
+
+/// The organisations that have a role of supervision and a role that holds timber ([`conflicting`]). They were
+/// registered before such registrations were refused.
+pub async fn with_conflicting_roles(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id: OrganizationId" FROM organization
+           WHERE roles && ARRAY['inspector', 'operator'] AND roles && ARRAY['enterprise', 'forest_owner']
+           ORDER BY id"#
     )
     .fetch_all(db)
     .await?;

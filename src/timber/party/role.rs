@@ -28,7 +28,29 @@ vocabulary! {
         SoleTrader = "sole_trader",
         /// A farm.
         Farm = "farm",
+        /// A person who fells firewood for own use. It has no role; the forest owner records for it.
+        Individual = "individual",
     }
+}
+
+impl Role {
+    /// Whether an organisation with this role may hold timber, seals and felling tickets.
+    #[must_use]
+    pub const fn holds_timber(self) -> bool {
+        matches!(self, Self::Enterprise | Self::ForestOwner)
+    }
+
+    /// Whether the role supervises the others: registers them and their seals, or decides on their timber.
+    #[must_use]
+    pub const fn supervises(self) -> bool {
+        matches!(self, Self::Operator | Self::Inspector)
+    }
+}
+
+/// Whether one organisation may not have all of `roles`: it would supervise its own timber.
+#[must_use]
+pub fn conflicting(roles: &[Role]) -> bool {
+    roles.iter().any(|role| role.supervises()) && roles.iter().any(|role| role.holds_timber())
 }
 
 impl OrganizationKind {

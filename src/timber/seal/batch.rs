@@ -162,13 +162,7 @@ pub async fn check<'s>(
 ) -> Result<Option<OrganizationId>> {
     let holder = match holder {
         None => None,
-        Some(bin) => match receiver(tx, bin, holder_at).await? {
-            Ok(holder) => Some(holder),
-            Err(error) => {
-                errors.invalid.push(error);
-                None
-            }
-        },
+        Some(bin) => receiver(tx, bin, holder_at, errors).await?,
     };
     let seals: Vec<SealClaim<'s>> = seals.collect();
     if let Some(batch) = recorded_before(tx, &seals).await? {

@@ -76,6 +76,12 @@ impl Gtin {
     /// reserves prefix 952 for demonstrations, so no product has it.
     pub const DEMONSTRATION: Self = Self(9_520_000_000_011);
 
+    /// Whether it is of the range that GS1 reserves for demonstrations and examples: prefix 952.
+    #[must_use]
+    pub const fn is_demonstration(self) -> bool {
+        self.0 / 10_000_000_000 % 1_000 == 952
+    }
+
     /// Reads 8, 12, 13 or 14 digits and verifies the last of them.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
         let text = text.trim();

@@ -7,6 +7,7 @@ use super::number::SealNumber;
 use super::stock::VoidReason;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
+use crate::base::input::RequestErrors;
 use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, Tx, canonical};
 use crate::timber::event::actor::Actor;
@@ -14,7 +15,7 @@ use crate::timber::event::heads::chain_heads;
 use crate::timber::event::parts::ActPart;
 use crate::timber::event::types::SealBatchEventType;
 use crate::timber::party::bin::Bin;
-use crate::timber::party::role::Role;
+use crate::timber::party::organization::by_bin_kept;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -220,29 +221,28 @@ pub(in crate::timber) async fn made(
         .collect()
 }
 
-/// The organisation with this BIN, if it may receive seals, as an enterprise or a forest owner may; otherwise
-/// a field error at `at`.
+/// The organisation with this BIN, if it may receive seals, as an enterprise or a forest owner may; otherwise adds an
+/// error at `at`: 422 `unknown-organization` or `not-a-seal-holder`, 409 `organization-suspended`.
+///
+/// # Errors
+/// From the database.
 pub async fn receiver(
     tx: &mut Tx<'_>,
     bin: &Bin,
     at: Location,
-) -> Result<Result<OrganizationId, FieldError>> {
-    let row = sqlx::query!(
-        r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
-        bin.as_str()
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(match row {
-        None => {
-            Err(FieldError::new(at, "unknown-organization", "No organisation with this BIN is registered."))
-        }
-        Some(row) if !row.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) => {
-            let detail = "Only an enterprise or a forest owner may hold seals.";
-            Err(FieldError::new(at, "not-a-seal-holder", detail))
-        }
-        Some(row) => Ok(row.id.into()),
-    })
+    errors: &mut RequestErrors,
+) -> Result<Option<OrganizationId>> {
+    let Some(named) = by_bin_kept(tx, *bin).await? else {
+        let detail = "No organisation with this BIN is registered.";
+        errors.invalid.push(FieldError::new(at, "unknown-organization", detail));
+        return Ok(None);
+    };
+    if !named.roles.iter().any(|role| role.holds_timber()) {
+        let detail = "Only an enterprise or a forest owner may hold seals.";
+        errors.invalid.push(FieldError::new(at, "not-a-seal-holder", detail));
+        return Ok(None);
+    }
+    Ok(named.unless_suspended(at, errors))
 }
 
 #[cfg(test)]

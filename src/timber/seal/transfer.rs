@@ -176,13 +176,7 @@ pub async fn check(
 ) -> Result<(Option<OrganizationId>, Vec<SealRow>)> {
     let receiver = match to {
         None => None,
-        Some(bin) => match receiver(tx, bin, at.to.clone()).await? {
-            Ok(receiver) => Some(receiver),
-            Err(error) => {
-                errors.invalid.push(error);
-                None
-            }
-        },
+        Some(bin) => receiver(tx, bin, at.to.clone(), errors).await?,
     };
     let Some(selection) = selection else { return Ok((receiver, Vec::new())) };
     let selected = selection.resolve(tx, at, errors).await?;

@@ -20,8 +20,8 @@ use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::parameter::Parameters;
 use crate::timber::party::bin::Bin;
-use crate::timber::party::organization::by_bin;
-use crate::timber::party::role::Role;
+use crate::timber::party::organization::by_bin_kept;
+use crate::timber::party::role::OrganizationKind;
 use crate::timber::wood::species::{Species, Wood};
 use uuid::Uuid;
 
@@ -216,8 +216,8 @@ pub async fn issue(
     let Checked { holder, mut found } = check(tx, act.organization, &claims, &mut errors).await?;
     let Some(holder) = holder.filter(|_| errors.is_empty()) else { return Err(errors.into_error()) };
     if let Some(plot) = &new.plot {
-        let (region, term) = (new.region, (new.felling_from, new.felling_until));
-        let site = Site { ticket: None, region, term, area_ha: new.area_ha, plot };
+        let term = (new.felling_from, new.felling_until);
+        let site = Site { ticket: None, term, area_ha: new.area_ha, plot };
         found.extend(site.found(tx, parameters, act.on()).await?);
     }
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
@@ -268,13 +268,15 @@ pub async fn issue(
         texts(&public, &business, &request_texts.chain(origin_texts).collect::<Vec<_>>())?;
     let head = LockedHead::fresh(SubjectKind::FellingTicket, new.id.0);
     let draft = act.draft(head, TicketEventType::Issued, public, business, Some(new.region));
+    let bounds = new.plot.as_ref().and_then(Plot::bounds);
     for head in append(tx, act.at(), vec![draft]).await? {
         sqlx::query!(
             "INSERT INTO felling_ticket (id, salt, head_seq, head_hash, head_received_at, issuer_id, holder_id, series,
                  number, issued_on, felling_kind, forest_category, forest_type, region, district, forestry, compartment,
-                 subcompartment, cutting_area, area_ha, plot, felling_from, felling_until, removal_until)
+                 subcompartment, cutting_area, area_ha, plot, felling_from, felling_until, removal_until,
+                 plot_west, plot_south, plot_east, plot_north)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                 $23, $24)",
+                 $23, $24, $25, $26, $27, $28)",
             head.id,
             head.salt.0.as_slice(),
             head.seq_i32(),
@@ -298,7 +300,11 @@ pub async fn issue(
             new.plot.as_ref().map(Plot::as_str),
             new.felling_from.day(),
             new.felling_until.day(),
-            new.removal_until.map(LocalDate::day)
+            new.removal_until.map(LocalDate::day),
+            bounds.map(|[west, ..]| west),
+            bounds.map(|[_, south, ..]| south),
+            bounds.map(|[_, _, east, _]| east),
+            bounds.map(|[.., north]| north)
         )
         .execute(&mut **tx)
         .await
@@ -351,16 +357,17 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
 
 async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result<Option<OrganizationId>> {
     let at = || pointer("/holder_bin");
-    let Some(named) = by_bin(&mut **tx, bin).await? else {
+    let Some(named) = by_bin_kept(tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
         errors.invalid.push(FieldError::new(at(), "unknown-organization", detail));
         return Ok(None);
     };
-    if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
-        let detail = "Only an enterprise or a forest owner may hold a ticket; this organisation is neither.";
+    let may_hold = named.roles.iter().any(|role| role.holds_timber());
+    if !may_hold && named.kind != OrganizationKind::Individual {
+        let detail = "Only an enterprise, a forest owner or an individual may hold a ticket; this organisation is none.";
         errors.invalid.push(FieldError::new(at(), "not-a-harvester", detail));
     }
-    Ok(Some(named.id))
+    Ok(named.unless_suspended(at(), errors))
 }
 
 fn number_conflict(error: sqlx::Error) -> Error {

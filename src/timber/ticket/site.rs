@@ -9,7 +9,6 @@ use super::read::stored_plot;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::geo::{Plot, Position};
 use crate::base::ids::TicketId;
-use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Text};
 use crate::evidence::chain::Tx;
 use crate::timber::event::actor::Actor;
@@ -22,6 +21,7 @@ use crate::timber::parameter::name::ParameterName;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use chrono::NaiveDate;
+use futures_util::TryStreamExt as _;
 use rust_decimal::prelude::ToPrimitive as _;
 use serde::Deserialize;
 
@@ -45,8 +45,6 @@ pub fn too_large(plot: &Plot, parameters: &Parameters, on: NaiveDate, at: Locati
 pub(super) struct Site<'t> {
     /// The ticket, if it exists already: it does not count among the others.
     pub ticket: Option<TicketId>,
-    /// Region.
-    pub region: Region,
     /// First and last day of felling.
     pub term: (LocalDate, LocalDate),
     /// The area that the ticket states.
@@ -56,8 +54,8 @@ pub(super) struct Site<'t> {
 }
 
 impl Site<'_> {
-    /// The findings about the plot: an area unlike that which the ticket states, and the plots of tickets in force in
-    /// the same region that share a day of felling and wood with it. At most [`MOST`] of the latter.
+    /// The findings about the plot: an area unlike that which the ticket states, and the plots of tickets in force that
+    /// share a day of felling and wood with it. At most [`MOST`] of the latter.
     pub(super) async fn found(
         &self,
         tx: &mut Tx<'_>,
@@ -67,20 +65,27 @@ impl Site<'_> {
         let difference = parameters.on(ParameterName::AreaDifferencePercent, on);
         let unlike = self.area_ha.and_then(|area| rules::area_unlike_plot(area, self.plot, difference));
         let mut found: Vec<Draft> = unlike.into_iter().collect();
-        let others = sqlx::query!(
+        let percent = parameters.on(ParameterName::PlotOverlapPercent, on);
+        let [west, south, east, north] = self.plot.bounds().unwrap_or_default();
+        // In every region: the region is what the issuer wrote. The condition on the box is that of index
+        // felling_ticket_plot_box. The rows are read one by one, because many plots may be large.
+        let mut others = sqlx::query!(
             r#"SELECT id, plot AS "plot!" FROM felling_ticket
-               WHERE plot IS NOT NULL AND region = $1 AND cancelled_at IS NULL AND felling_from <= $3
-                 AND felling_until >= $2 AND ($4::uuid IS NULL OR id <> $4)
-               ORDER BY id"#,
-            self.region.as_str(),
+               WHERE plot IS NOT NULL
+                 AND box(point(plot_west::float8, plot_south::float8), point(plot_east::float8, plot_north::float8))
+                     && box(point($1::numeric::float8, $2::numeric::float8), point($3::numeric::float8, $4::numeric::float8))
+                 AND cancelled_at IS NULL AND felling_from <= $6 AND felling_until >= $5
+                 AND ($7::uuid IS NULL OR id <> $7)"#,
+            west,
+            south,
+            east,
+            north,
             self.term.0.day(),
             self.term.1.day(),
             self.ticket.map(|id| id.0)
         )
-        .fetch_all(&mut **tx)
-        .await?;
-        let percent = parameters.on(ParameterName::PlotOverlapPercent, on);
-        for other in others {
+        .fetch(&mut **tx);
+        while let Some(other) = others.try_next().await? {
             if found.len() > MOST {
                 break;
             }
@@ -100,7 +105,7 @@ fn conflict(code: &'static str, detail: &'static str) -> Error {
 /// issuer could turn an illegal felling into a legal one.
 ///
 /// # Errors
-/// As for [`lock_as_issuer`], for a caller that is no inspector. Conflict: `ticket-cancelled`; for the issuer also
+/// As for [`lock_as_issuer`], for a caller that is no inspector. [`Error::OwnCase`]. Conflict: `ticket-cancelled`; for the issuer also
 /// `held`, and after the first harvest `plot-by-inspector-only`.
 pub async fn replace(
     tx: &mut Tx<'_>,
@@ -117,6 +122,9 @@ pub async fn replace(
     } else {
         lock_as_issuer(tx, caller, ticket).await?
     };
+    if inspector && [locked.issuer, locked.holder].contains(&caller.organization) {
+        return Err(Error::own_case());
+    }
     refuse_cancelled(&locked)?;
     let stored = sqlx::query!(
         r#"SELECT area_ha AS "area_ha: Area", EXISTS (SELECT FROM harvest WHERE ticket_id = $1) AS "harvested!"
@@ -140,7 +148,6 @@ pub async fn replace(
     }
     let site = Site {
         ticket: Some(ticket),
-        region: locked.region,
         term: (locked.felling_from, locked.felling_until),
         area_ha: stored.area_ha,
         plot,
@@ -148,9 +155,19 @@ pub async fn replace(
     let mut found = vec![rules::plot_replaced(locked.plot.as_ref(), plot, stored.harvested)];
     found.extend(site.found(tx, parameters, act.on()).await?);
     record(tx, act, locked, head, Change::Plot(plot_digest(plot)), reason).await.map(drop)?;
-    sqlx::query!("UPDATE felling_ticket SET plot = $2 WHERE id = $1", ticket.0, plot.as_str())
-        .execute(&mut **tx)
-        .await?;
+    let [west, south, east, north] = plot.bounds().unwrap_or_default();
+    sqlx::query!(
+        "UPDATE felling_ticket SET plot = $2, plot_west = $3, plot_south = $4, plot_east = $5, plot_north = $6
+         WHERE id = $1",
+        ticket.0,
+        plot.as_str(),
+        west,
+        south,
+        east,
+        north
+    )
+    .execute(&mut **tx)
+    .await?;
     store_about(tx, act, ticket, found).await
 }
 

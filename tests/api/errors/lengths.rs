@@ -198,7 +198,7 @@ async fn the_longest_names_of_organisations_keys_and_notes() {
         let world = World::new().await;
         let operator = world.operator().await;
         let body = json!({"bin": crate::world::bin(60), "name": letter.repeat(200), "kind": "farm",
-            "roles": ["operator", "forest_owner", "enterprise", "carrier", "inspector"]});
+            "roles": ["forest_owner", "enterprise", "carrier"]});
         let made = world.post("/v1/organizations", &operator, body).await.expect(201);
         let path = format!("/v1/organizations/{}/keys", made["id"].as_str().unwrap());
         world.post(&path, &operator, json!({"label": letter.repeat(200)})).await.expect(201);

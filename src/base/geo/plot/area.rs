@@ -2,6 +2,8 @@
 
 use super::Plot;
 use geo::{BooleanOps as _, BoundingRect as _, ChamberlainDuquetteArea as _, Intersects as _};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::FromPrimitive as _;
 
 /// Square metres of a hectare.
 const HECTARE_M2: f64 = 10_000.0;
@@ -11,6 +13,17 @@ impl Plot {
     #[must_use]
     pub fn area_ha(&self) -> f64 {
         self.shape.chamberlain_duquette_unsigned_area() / HECTARE_M2
+    }
+
+    /// The box around it in degrees: its western, southern, eastern and northern border. `None` for a plot without
+    /// positions.
+    #[must_use]
+    pub fn bounds(&self) -> Option<[Decimal; 4]> {
+        let around = self.shape.bounding_rect()?;
+        let ((west, south), (east, north)) = (around.min().x_y(), around.max().x_y());
+        // Positions have seven decimals.
+        let degrees = |value| Some(Decimal::from_f64(value)?.round_dp(7).normalize());
+        Some([degrees(west)?, degrees(south)?, degrees(east)?, degrees(north)?])
     }
 
     /// The area in hectares that it shares with another plot. The boxes around the plots are compared first, because
@@ -41,6 +54,16 @@ mod tests {
 
     fn near(found: f64, expected: f64) {
         assert!((found - expected).abs() < expected * 0.01 + 1e-9, "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn bounds_have_the_decimals_of_the_positions() {
+        let text = r#"{"type":"MultiPolygon","coordinates":[
+            [[[80.1,50.6],[80.1234567,50.6],[80.2,50.6000001],[80.1,50.6]]],[[[79,51],[79.5,51],[79.5,51.25],[79,51]]]]}"#;
+        let bounds = Plot::parse(text).unwrap().bounds().unwrap().map(|degrees| degrees.to_string());
+        assert_eq!(bounds, ["79", "50.6", "80.2", "51.25"]);
+        let bounds = square(80.123_456_7, 50.7, 0.01).bounds().unwrap().map(|degrees| degrees.to_string());
+        assert_eq!(bounds, ["80.1234567", "50.7", "80.1334567", "50.71"]);
     }
 
     #[test]

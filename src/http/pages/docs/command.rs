@@ -54,6 +54,11 @@ impl Call {
         self.with("ORGANIZATION", "/v1/me", ".organization.id")
     }
 
+    /// With the organisation that the command of `create_organization` registers.
+    const fn with_new_organization(self) -> Self {
+        self.with("ORGANIZATION", "/v1/organizations", ".items[] | select(.bin == \"040640000028\").id")
+    }
+
     const fn with_batch(self) -> Self {
         self.with("BATCH", "/v1/seals/DEMO-000001", ".batch_id")
     }
@@ -106,6 +111,15 @@ fn call(operation_id: &str) -> Option<Call> {
             by(HARVESTER, "/v1/organizations/$ORGANIZATION/keys").with_organization()
         }
         "get_organization" => by(HARVESTER, "/v1/organizations/$ORGANIZATION").with_organization(),
+        "change_organization" => {
+            by(OPERATOR, "/v1/organizations/$ORGANIZATION").with_new_organization()
+        }
+        "suspend_organization" => {
+            by(OPERATOR, "/v1/organizations/$ORGANIZATION/suspend").with_new_organization()
+        }
+        "resume_organization" => {
+            by(OPERATOR, "/v1/organizations/$ORGANIZATION/resume").with_new_organization()
+        }
         "get_organization_proof" => {
             by(HARVESTER, "/v1/organizations/$ORGANIZATION/proof").with_organization()
         }
@@ -162,6 +176,7 @@ pub(super) fn command(
     }
     let method = match method {
         "DELETE" => "-X DELETE ",
+        "PATCH" => "-X PATCH ",
         "PUT" => "-X PUT ",
         _ => "",
     };

@@ -12,6 +12,7 @@ use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::request::Device;
 use crate::timber::parameter::{Rulebook, VolumeBounds};
+use crate::timber::party;
 use crate::timber::party::key::Caller;
 use crate::timber::seal::SealName;
 use crate::timber::seal::number::SealNumber;
@@ -98,6 +99,8 @@ pub(super) struct Checked {
     /// Index of each log's ticket line.
     pub(super) lines: Vec<usize>,
     pub(super) seals: Vec<SealRow>,
+    /// Whether the wood is the individual's that holds the ticket, for own use.
+    pub(super) own_use: bool,
     /// The time of receipt, read after the locks were taken.
     pub(super) now: DateTime<Utc>,
 }
@@ -148,7 +151,15 @@ pub(super) async fn check(
     // request could get an earlier time of receipt than that request.
     let now = rulebook.now();
 
-    let ticket = ticket.filter(|ticket| ticket.row.holder == caller.organization);
+    // An individual has no role: the forest owner that issued its ticket records for it.
+    let individual = match &ticket {
+        Some(ticket) if ticket.row.issuer == caller.organization => {
+            party::organization::individual(&mut **tx, ticket.row.holder).await?
+        }
+        _ => None,
+    };
+    let own_use = individual.is_some();
+    let ticket = ticket.filter(|ticket| own_use || ticket.row.holder == caller.organization);
     let seals = check_seals(caller, claims, locations, seals.collect(), errors);
     match &ticket {
         None if claims.ticket.is_some() => {
@@ -162,6 +173,10 @@ pub(super) async fn check(
         Some(ticket) if ticket.row.hold.is_some_and(|hold| hold.stands(now)) => {
             let detail = "This felling ticket is held; nothing may be felled under it until it is released.";
             errors.conflict.push(FieldError::new(locations.ticket(), "held", detail));
+        }
+        Some(_) if individual.is_some_and(|person| person.suspended) => {
+            let detail = "The holder of this felling ticket is suspended.";
+            errors.conflict.push(FieldError::new(locations.ticket(), "organization-suspended", detail));
         }
         _ => {}
     }
@@ -179,7 +194,7 @@ pub(super) async fn check(
     };
     let marked = balance.finish(&bounds.on(LocalDate::of(now).day()));
     if errors.is_empty() {
-        return Ok(Checked { ticket, marked, lines, seals, now });
+        return Ok(Checked { ticket, marked, lines, seals, own_use, now });
     }
     if let Some(fingerprint) = fingerprint
         && let Some(again) = recorded_before(tx, caller, fingerprint, &seals, locations).await?
@@ -202,7 +217,7 @@ pub(super) async fn check(
             errors.add(error)?;
         }
     }
-    Ok(Checked { ticket, marked, lines, seals, now })
+    Ok(Checked { ticket, marked, lines, seals, own_use, now })
 }
 
 /// The conflict `already-recorded`, if the same request was recorded before. That is so if the first seal is

@@ -9,7 +9,7 @@ use super::locations::Locations;
 use super::request::NewHarvest;
 use super::view::{Harvest, HarvestedLog, view};
 use crate::base::error::{Error, FieldError, Location, Result};
-use crate::base::ids::{HarvestId, LogId, OperationId};
+use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
 use crate::base::units::Volume;
 use crate::evidence::chain::Tx;
@@ -43,7 +43,7 @@ pub enum Recorded {
     Before(Harvest),
 }
 
-/// Records a harvest of `caller`, which must hold the ticket.
+/// Records a harvest of `caller`, which must hold the ticket, or have issued it to an individual.
 ///
 /// # Errors
 /// [`Error::Invalid`] for invalid references and values, [`Error::Conflict`] for conflicts with the present
@@ -82,7 +82,7 @@ pub async fn record(
     let mut errors = RequestErrors::default();
     let checked = check(tx, caller, &claims, Some(fingerprint), locations, rulebook, &mut errors).await?;
     errors.into_result()?;
-    let Checked { ticket: Some(ticket), marked, lines, seals, now } = checked else {
+    let Checked { ticket: Some(ticket), marked, lines, seals, own_use, now } = checked else {
         return Err(Error::CorruptRow(format!("felling_ticket {}: not found", request.felling_ticket_id)));
     };
 
@@ -90,7 +90,8 @@ pub async fn record(
     let text = request.responsible_person.part();
     let personal = Personal { id: harvest.0, text, secret: Secret::random() };
     let personal = personal.store(tx, organization.0, now).await?;
-    let maker = Maker { caller, ticket: &ticket, request, operation };
+    let holder = own_use.then_some(ticket.row.holder);
+    let maker = Maker { caller, ticket: &ticket, request, operation, holder };
     let mut applied = Vec::with_capacity(seals.len());
     let mut logs = Vec::with_capacity(seals.len());
     let (mut seals, mut lines) = (seals.into_iter(), lines.iter().enumerate());
@@ -181,6 +182,8 @@ struct Maker<'r> {
     ticket: &'r TicketForHarvest,
     request: &'r NewHarvest,
     operation: OperationId,
+    /// The individual for whom the caller records.
+    holder: Option<OrganizationId>,
 }
 
 impl Maker<'_> {
@@ -219,6 +222,7 @@ impl Maker<'_> {
                 hash: self.ticket.row.head_hash,
             }),
             line: Some(line),
+            holder: self.holder,
             ..LogBusiness::bare(
                 id,
                 LocalTime::of(log.occurred_at),

@@ -68,6 +68,7 @@ pub struct LogRow {
     issuer_id: OrganizationId,
     seal_number: SealNumber,
     seal_void: bool,
+    own_use: bool,
     marking_code: MarkingCode,
     status: Status,
     holder_id: OrganizationId,
@@ -112,7 +113,8 @@ impl LogRow {
     pub fn access(&self, reader: Reader) -> Option<Access> {
         let me = reader.organization;
         let concerned = [Some(self.holder_id), Some(self.owner_id), self.pending_to, self.carrier_id];
-        if reader.inspector || concerned.contains(&Some(me)) {
+        let keeps = self.own_use && self.issuer_id == me;
+        if reader.inspector || keeps || concerned.contains(&Some(me)) {
             return Some(Access::Full);
         }
         let until = self.until_seq.and_then(|seq| u32::try_from(seq).ok()).unwrap_or(0);
@@ -186,12 +188,13 @@ impl LogRow {
         Ok(hex::encode(&Sha256::digest(input)[..16]))
     }
 
-    /// The caller, if its token is valid now.
+    /// The caller, if its token is valid now. Whether it is suspended is not read: that limits writes only.
     fn caller(&mut self, token: &TokenHash, uses: &mut KeyUsage) -> Option<Caller> {
         let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
         let key = self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })?;
         let (organization, roles) = self.key_organization.zip(self.key_roles.take())?;
-        let caller = || Caller { organization: organization.into(), key: key.id.into(), roles };
+        let caller =
+            || Caller { organization: organization.into(), key: key.id.into(), roles, suspended: false };
         uses.admit(token, key).then(caller)
     }
 
@@ -269,6 +272,7 @@ impl LogRow {
             carrier: self.carrier_id.map(|carrier| names.of(carrier)),
             vehicle: self.vehicle.clone(),
             held: self.held().map(HoldView::of),
+            own_use: self.own_use,
             last_event: Some(LastEventView {
                 event_type: self.last_type,
                 on: self.last_on,
@@ -458,6 +462,9 @@ pub struct LogView {
     pub vehicle: Option<String>,
     /// Why the log is stopped; null if it is not stopped.
     pub held: Option<HoldView>,
+    /// Whether it is an individual's, for own use: then the ticket's issuer records for its holder, and it cannot be
+    /// transferred or sold.
+    pub own_use: bool,
     /// The last event.
     pub last_event: Option<LastEventView>,
     /// The last event of the log's chain that the reader may see.

@@ -9,7 +9,7 @@ SELECT asked.place AS "place!", l.id AS "id!: LogId", l.salt AS "salt!", l.head_
        l.measurement_method AS "measurement_method!: MeasurementMethod", l.felled_on AS "felled_on!",
        l.harvest_id AS "harvest_id!: HarvestId", l.ticket_id AS "ticket_id!: TicketId",
        l.issuer_id AS "issuer_id!: OrganizationId", l.seal_number AS "seal_number!: SealNumber",
-       l.seal_void AS "seal_void!", seal.marking_code AS "marking_code!: MarkingCode", l.status AS "status!: Status",
+       l.seal_void AS "seal_void!", l.own_use AS "own_use!", seal.marking_code AS "marking_code!: MarkingCode", l.status AS "status!: Status",
        l.holder_id AS "holder_id!: OrganizationId", l.owner_id AS "owner_id!: OrganizationId",
        l.pending_from AS "pending_from?: OrganizationId", l.pending_to AS "pending_to?: OrganizationId",
        l.pending_of AS "pending_of?: TransferOf", l.carrier_id AS "carrier_id?: OrganizationId",

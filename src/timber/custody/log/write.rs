@@ -10,6 +10,7 @@ use crate::timber::custody::log::find::Key;
 use crate::timber::custody::state::{Hold, LastEvent, LogState, PendingTransfer};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
+use crate::timber::party::standing;
 use crate::timber::seal::{Code, SealNumber};
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -58,6 +59,7 @@ struct Stored {
     issuer_id: Uuid,
     seal_number: SealNumber,
     seal_void: bool,
+    own_use: bool,
     status: Status,
     holder_id: Uuid,
     owner_id: Uuid,
@@ -113,6 +115,7 @@ impl TryFrom<Stored> for LockedLog {
             before_loading: None,
             holder: row.holder_id.into(),
             owner: row.owner_id.into(),
+            keeper: row.own_use.then(|| row.issuer_id.into()),
             pending,
             carrier: row.carrier_id.map(Into::into),
             vehicle: row.vehicle,
@@ -159,7 +162,7 @@ macro_rules! locked {
                     log.table_volume_m3 AS "table_volume_m3: Volume",
                     log.measurement_method AS "measurement_method: MeasurementMethod", log.felled_on,
                     log.harvest_id, log.ticket_id, log.line_id, log.issuer_id,
-                    log.seal_number AS "seal_number: SealNumber", log.seal_void,
+                    log.seal_number AS "seal_number: SealNumber", log.seal_void, log.own_use,
                     log.status AS "status: Status", log.holder_id, log.owner_id, log.pending_from, log.pending_to,
                     log.pending_of AS "pending_of: TransferOf", log.carrier_id, log.vehicle,
                     log.held_since, log.held_reason, log.ticket_held_since, log.ticket_held_until,
@@ -187,6 +190,7 @@ pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LockedLog>> {
 pub(crate) struct LogsToLock {
     codes: Vec<Key>,
     organization: Vec<Uuid>,
+    standing_lock: Vec<i64>,
     operation: Vec<Option<Uuid>>,
     operation_lock: Vec<Option<i64>>,
     idempotency_key: Vec<Option<String>>,
@@ -208,6 +212,7 @@ impl LogsToLock {
     ) {
         self.codes.push(Key::of(code));
         self.organization.push(organization.0);
+        self.standing_lock.push(standing::lock_of(organization));
         self.operation.push(operation.map(|(id, _)| id.0));
         self.operation_lock.push(operation.map(|(_, lock)| lock));
         self.idempotency_key.push(idempotency_key.map(|(key, _)| key.to_owned()));
@@ -222,7 +227,8 @@ impl LogsToLock {
 /// Locks the logs that no other transaction has locked, for requests with an unused operation id and
 /// idempotency key. Returns each row with its index in `logs`, from 0, in no order. Never waits.
 ///
-/// Skips a log that does not exist or that another transaction has locked. Skips all logs of a request that
+/// Skips a log that does not exist or that another transaction has locked, and those of a caller with a standing
+/// ([`standing`]) that is being changed; the standing of the others is locked, shared. Skips all logs of a request that
 /// another transaction is processing or has recorded. If another transaction commits the same request while
 /// this statement starts, the statement may not see it; the primary keys of `operation` and `idempotency`
 /// then reject the duplicate.
@@ -237,13 +243,14 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, logs: LogsToLock) -> Result<Vec<(
     }
     let rows = locked!(
         "asked.place",
-        "FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::bigint[])
+        "FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[])
               WITH ORDINALITY AS asked (id, number, identification, organization, operation, operation_lock,
-                                        idempotency_key, idempotency_lock, place)
+                                        idempotency_key, idempotency_lock, standing_lock, place)
          LEFT JOIN seal named ON named.identification = asked.identification
          LEFT JOIN log_seal ON log_seal.seal_number = COALESCE(asked.number, named.number)
          JOIN log ON log.id = COALESCE(asked.id, log_seal.log_id)
-         WHERE (asked.operation_lock IS NULL OR pg_try_advisory_xact_lock(asked.operation_lock))
+         WHERE pg_try_advisory_xact_lock_shared(asked.standing_lock)
+           AND (asked.operation_lock IS NULL OR pg_try_advisory_xact_lock(asked.operation_lock))
            AND (asked.idempotency_lock IS NULL OR pg_try_advisory_xact_lock(asked.idempotency_lock))
            AND NOT EXISTS (SELECT FROM operation
                            WHERE operation.organization_id = asked.organization AND operation.operation_id = asked.operation)
@@ -258,6 +265,7 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, logs: LogsToLock) -> Result<Vec<(
         &logs.operation_lock as &[Option<i64>],
         &logs.idempotency_key as &[Option<String>],
         &logs.idempotency_lock as &[Option<i64>],
+        &logs.standing_lock,
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -299,20 +307,20 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
         "INSERT INTO log (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
                           length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
                           harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
-                          last_type, last_on, last_region, last_occurred_at)
+                          last_type, last_on, last_region, last_occurred_at, own_use)
          SELECT id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
                 length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
                 harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
-                last_type, last_on, last_region, last_occurred_at
+                last_type, last_on, last_region, last_occurred_at, own_use
          FROM UNNEST($1::uuid[], $2::bytea[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[], $7::text[],
                      $8::text[], $9::text[], $10::smallint[], $11::numeric[], $12::numeric[], $13::int[],
                      $14::numeric[], $15::numeric[], $16::text[], $17::date[], $18::uuid[], $19::uuid[], $20::uuid[],
                      $21::uuid[], $22::text[], $23::text[], $24::uuid[], $25::uuid[], $26::text[], $27::date[], $28::text[],
-                     $29::timestamptz[])
+                     $29::timestamptz[], $30::boolean[])
               AS new (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
                       length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
                       harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
-                      last_type, last_on, last_region, last_occurred_at)",
+                      last_type, last_on, last_region, last_occurred_at, own_use)",
         &columns.id,
         &salts,
         &columns.head_seq,
@@ -342,6 +350,7 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
         &columns.last_on,
         &columns.last_region as &[Option<Region>],
         &columns.last_occurred_at,
+        &columns.own_use,
     )
     .execute(&mut **tx)
     .await?;
@@ -371,16 +380,16 @@ pub async fn save(
                 pending_from = new.pending_from, pending_to = new.pending_to, pending_of = new.pending_of,
                 carrier_id = new.carrier_id, vehicle = new.vehicle, last_type = new.last_type, last_on = new.last_on,
                 last_region = new.last_region, last_occurred_at = new.last_occurred_at, held_since = new.held_since,
-                held_reason = new.held_reason, reseal = new.reseal
+                held_reason = new.held_reason, reseal = new.reseal, own_use = new.own_use
          FROM UNNEST($1::uuid[], $2::int[], $3::bytea[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                      $8::smallint[], $9::numeric[], $10::numeric[], $11::int[], $12::numeric[], $13::numeric[],
                      $14::date[], $15::uuid[], $16::text[], $17::boolean[], $18::text[], $19::uuid[], $20::uuid[], $21::uuid[],
                      $22::uuid[], $23::text[], $24::uuid[], $25::text[], $26::text[], $27::date[], $28::text[],
-                     $29::timestamptz[], $30::timestamptz[], $31::text[], $32::boolean[])
+                     $29::timestamptz[], $30::timestamptz[], $31::text[], $32::boolean[], $33::boolean[])
               AS new (id, head_seq, head_hash, head_received_at, species, wood, assortment, grade, length_m,
                       top_diameter_cm, pieces, volume_m3, table_volume_m3, felled_on, line_id, seal_number, seal_void,
                       status, holder_id, owner_id, pending_from, pending_to, pending_of, carrier_id, vehicle,
-                      last_type, last_on, last_region, last_occurred_at, held_since, held_reason, reseal)
+                      last_type, last_on, last_region, last_occurred_at, held_since, held_reason, reseal, own_use)
          WHERE log.id = new.id",
         &columns.id,
         &columns.head_seq,
@@ -414,6 +423,7 @@ pub async fn save(
         &columns.held_since as &[Option<DateTime<Utc>>],
         &columns.held_reason as &[Option<String>],
         &columns.reseal,
+        &columns.own_use,
     )
     .execute(&mut **tx)
     .await?
@@ -481,6 +491,7 @@ pub(crate) struct Columns {
     pub(crate) held_since: Vec<Option<DateTime<Utc>>>,
     pub(crate) held_reason: Vec<Option<String>>,
     pub(crate) reseal: Vec<bool>,
+    pub(crate) own_use: Vec<bool>,
 }
 
 impl Columns {
@@ -517,5 +528,6 @@ impl Columns {
         self.held_since.push(state.hold.as_ref().map(|hold| hold.since));
         self.held_reason.push(state.hold.as_ref().map(|hold| hold.reason.clone()));
         self.reseal.push(state.reseal);
+        self.own_use.push(state.keeper.is_some());
     }
 }
