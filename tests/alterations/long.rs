@@ -64,7 +64,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     event(world, enterprise, "lost", logs, json!({})).await; // 19
     seen(1).await;
     undo(enterprise, 19).await; // 21, the last of its page
-    undo(enterprise, 9).await; // 22, the first of its page
+    undo(inspector, 9).await; // 22, the first of its page
     let right = json!({"corrects": 1, "reason": "Қабықсыз өлшенді", "set": {"volume_m3": 0.3}});
     event(world, inspector, "corrected", logs, right).await;
     event(world, enterprise, "transferred", logs, json!({"to_bin": sawmill.bin})).await; // 24
