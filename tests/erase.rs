@@ -178,7 +178,7 @@ async fn an_erased_name_is_in_no_file() {
     let mut owner_role = task.owner().await.expect("connects");
     let target = ErasureTarget::Harvest(first.id);
     let preview = erase::preview(&mut owner_role, &target, &clock).await.expect("listed");
-    assert_eq!(preview.erased, Erased { parts: 1, organizations: 0, responses: 1, left: None });
+    assert_eq!(preview.erased, Erased { parts: 1, organizations: 0, responses: 1, ..Erased::default() });
     let (part, harvest) = (first.personal.id, first.id);
     let list = [
         format!("personal part {part}: the responsible person of harvest {harvest}, in 1 events"),
@@ -187,18 +187,18 @@ async fn an_erased_name_is_in_no_file() {
     assert_eq!(preview.lines, list);
     drop(owner_role);
     let erased = erase::erase(&task, &ErasureTarget::Harvest(first.id), &clock).await.expect("erased");
-    assert_eq!(erased, Erased { parts: 1, organizations: 0, responses: 1, left: None });
+    assert_eq!(erased, Erased { parts: 1, organizations: 0, responses: 1, ..Erased::default() });
     assert!(dump(data.path()).contains(NAME), "the other harvest still has the name");
     let person = ErasureTarget::Iin(Bin::parse(&person_iin).expect("valid"));
     let erased = erase::erase(&task, &person, &clock).await.expect("erased");
-    assert_eq!(erased, Erased { parts: 1, organizations: 0, responses: 1, left: None });
+    assert_eq!(erased, Erased { parts: 1, organizations: 0, responses: 1, ..Erased::default() });
     let whose = ErasureTarget::Iin(Bin::parse(&trader_iin).expect("valid"));
     let erased = erase::erase(&task, &whose, &clock).await.expect("erased");
-    assert_eq!(erased, Erased { parts: 0, organizations: 1, responses: 1, left: None });
+    assert_eq!(erased, Erased { parts: 0, organizations: 1, responses: 1, ..Erased::default() });
     assert_eq!(erase::erase(&task, &whose, &clock).await.expect("again"), Erased::default());
     let registered = ErasureTarget::Iin(Bin::parse(&entity_iin).expect("valid"));
     let erased = erase::erase(&task, &registered, &clock).await.expect("erased");
-    assert_eq!(erased, Erased { parts: 0, organizations: 1, responses: 0, left: None });
+    assert_eq!(erased, Erased { parts: 0, organizations: 1, responses: 0, ..Erased::default() });
     let owned = ErasureTarget::Iin(Bin::parse(&number("04064000200")).expect("valid"));
     assert_eq!(
         erase::erase(&task, &owned, &clock).await.expect("kept"),

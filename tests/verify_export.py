@@ -25,8 +25,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PARTS = ("public", "business", "personal")
-KINDS = {"log": 1, "felling_ticket": 2, "seal_batch": 3, "organization": 4}
-RESERVED = {5: "finding", 6: "waybill"}
+KINDS = {"log": 1, "felling_ticket": 2, "seal_batch": 3, "organization": 4, "finding": 5}
+RESERVED = {6: "waybill"}
 ZERO = bytes(32)
 LARGEST = 2**63 - 1
 OK, FAILED, UNCHECKED, INCOMPLETE = "ok", "failed", "unchecked", "incomplete"

@@ -76,6 +76,23 @@ checked-at = Checked { $when }
 checked-again = The result is valid for that moment only. Check again before you pay.
 code = Code
 
+report-title = Report this seal
+report-lead = Tell the inspectors what is wrong. You need no account.
+report-what = What is wrong?
+report-wrong-species = It is another species
+report-wrong-size = The size does not match
+report-no-seal = There is no seal
+report-broken-seal = The seal is broken or loose
+report-other = Something else
+report-text = What did you see? (optional)
+report-contact = How can an inspector reach you? (optional)
+report-private = Only inspectors read this. The seller never learns when, where or in which words you reported. It is deleted after 180 days if no inspector takes it up.
+report-button = Send to the inspectors
+report-sent = Thank you. The inspectors have your report.
+report-too-many = Too many reports came from your network or about this seal. Please try again later, or call the inspectorate.
+report-iin = Please leave personal numbers (IIN) out of the text.
+report-invalid = The report cannot be read. Please shorten the text or write it anew.
+
 start-title = The path of every log, from the forest to the buyer
 start-lead = Every registered log carries a seal with its own number. Enter the number to see whether this log is registered and may be offered for sale, what it must look like and where it was felled.
 start-how = How it works

@@ -100,8 +100,19 @@ ids! {
     OperationId read by chosen_by_client,
     /// A finding.
     FindingId,
+    /// A buyer's report.
+    ReportId,
     /// A ban on felling or export.
     BanId,
     /// An annual allowable cut.
     CutId,
+}
+
+impl FindingId {
+    /// A new id from which nothing can be concluded, neither the time at which it was made.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
 }

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod input;
 mod number_text;
 pub mod percent;
+pub mod personal_number;
 pub mod region;
 pub mod shares;
 pub mod telemetry;

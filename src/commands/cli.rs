@@ -25,7 +25,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::ids::HarvestId;
+use crate::base::ids::{FindingId, HarvestId};
 use crate::evidence::register::publish::PublishError;
 use crate::evidence::register::witness::WitnessError;
 use crate::evidence::tlog::VerifierKey;
@@ -34,6 +34,7 @@ use crate::http::core::address::Network;
 mod backup;
 mod check;
 mod register;
+mod surveillance;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -97,6 +98,8 @@ enum Command {
     /// Check the entire database against its evidence and the register; exit code 0 if there are no errors,
     /// 1 with one line per error, 2 if the check could not be completed
     Fsck(check::FsckArgs),
+    /// Replay the rules of surveillance over all recorded events, and print what changes
+    Surveillance(surveillance::SurveillanceArgs),
 }
 
 /// Settings of `serve` and `demo`.
@@ -238,6 +241,10 @@ struct EraseTargetArgs {
     #[arg(long, value_name = "ID")]
     harvest: Option<HarvestId>,
 
+    /// Everything personal in one finding, by its id: texts, officials, contacts, photos
+    #[arg(long, value_name = "ID")]
+    finding: Option<FindingId>,
+
     /// A person by IIN: in every harvest, and as a sole trader or farm
     #[arg(long, value_name = "IIN", value_parser = Bin::parse)]
     iin: Option<Bin>,
@@ -363,10 +370,11 @@ impl Command {
             Self::Witness(args) => args.run().await,
             Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
-                let target = match (args.target.harvest, args.target.iin) {
-                    (Some(harvest), _) => ErasureTarget::Harvest(harvest),
-                    (None, Some(iin)) => ErasureTarget::Iin(iin),
-                    (None, None) => return Ok(()),
+                let target = match (args.target.harvest, args.target.finding, args.target.iin) {
+                    (Some(harvest), ..) => ErasureTarget::Harvest(harvest),
+                    (None, Some(finding), _) => ErasureTarget::Finding(finding),
+                    (None, None, Some(iin)) => ErasureTarget::Iin(iin),
+                    (None, None, None) => return Ok(()),
                 };
                 let database = db::open_existing(&args.database).await?;
                 let report = erase_or_preview(&database, &target, args.dry_run).await;
@@ -374,6 +382,7 @@ impl Command {
                 Ok(writeln!(std::io::stdout(), "{}", report?)?)
             }
             Self::Fsck(args) => args.run().await,
+            Self::Surveillance(args) => args.run().await,
             Self::Backup(args) => args.run().await,
             Self::Restore(args) => args.run().await,
         }
@@ -498,9 +507,10 @@ mod tests {
     }
 
     #[test]
-    fn one_is_erased_by_harvest_or_by_iin() {
+    fn one_is_erased_by_harvest_finding_or_iin() {
         let harvest = HarvestId::new();
         assert!(parse(&format!("erase --harvest {harvest}")).is_ok());
+        assert!(parse(&format!("erase --finding {harvest}")).is_ok());
         for line in ["erase", "erase --iin 12", &format!("erase --harvest {harvest} --iin 850101300007")] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -10,7 +10,7 @@
 
 use crate::base::clock::Clock;
 use crate::base::error::Error;
-use crate::base::ids::HarvestId;
+use crate::base::ids::{FindingId, HarvestId};
 use crate::db::Database;
 use crate::evidence::chain::Salt;
 use crate::evidence::chain::Tx;
@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Tables that hold data to be erased. Each is rewritten, and can be neither read nor written meanwhile.
-const REWRITTEN: [&str; 4] = ["personal", "idempotency", "organization", "operation"];
+const REWRITTEN: [&str; 7] =
+    ["personal", "idempotency", "organization", "operation", "finding_text", "citizen_report", "photo"];
 /// How long one attempt may wait for the lock of a table, because all other statements queue behind it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 /// How long to wait for locks, and for transactions that may still see deleted rows.
@@ -44,6 +45,9 @@ pub enum ErasureTarget {
     /// The person with this IIN (personal number): as the responsible person of harvests, and as a sole
     /// trader or farm.
     Iin(Bin),
+    /// Everything personal in one finding: the texts of explanations, decisions, observations and buyers' reports,
+    /// officials, contacts, positions of buyers, and photos.
+    Finding(FindingId),
 }
 
 /// Why the erasure failed or is incomplete.
@@ -52,6 +56,9 @@ pub enum Failure {
     /// No such harvest.
     #[error("There is no harvest {0}.")]
     NoHarvest(HarvestId),
+    /// No such finding.
+    #[error("There is no finding {0}.")]
+    NoFinding(FindingId),
     /// An error from the database.
     #[error("The erasure is not complete, run it again: {0}.")]
     Database(#[from] sqlx::Error),
@@ -84,6 +91,10 @@ pub struct Erased {
     pub organizations: u64,
     /// Stored responses.
     pub responses: u64,
+    /// Buyers' reports.
+    pub reports: u64,
+    /// Photos.
+    pub photos: u64,
     /// What the administrator of the database server (`DATABASE_URL`) still has to do.
     pub left: Option<String>,
 }
@@ -92,9 +103,9 @@ impl fmt::Display for Erased {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Erased: {} personal parts, {} organisations' names and numbers, {} stored responses. Every \
-             chain still verifies. Backups contain the data until they are removed.",
-            self.parts, self.organizations, self.responses
+            "Erased: {} personal parts, {} organisations' names and numbers, {} stored responses, {} buyers' \
+             reports, {} photos. Every chain still verifies. Backups contain the data until they are removed.",
+            self.parts, self.organizations, self.responses, self.reports, self.photos
         )?;
         if let Some(left) = &self.left {
             write!(f, " {left}")?;
@@ -158,9 +169,13 @@ impl fmt::Display for Preview {
         }
         write!(
             f,
-            "Would be erased: {} personal parts, {} organisations' names and numbers, {} stored responses. Nothing \
-             was changed.",
-            self.erased.parts, self.erased.organizations, self.erased.responses
+            "Would be erased: {} personal parts, {} organisations' names and numbers, {} stored responses, {} buyers' \
+             reports, {} photos. Nothing was changed.",
+            self.erased.parts,
+            self.erased.organizations,
+            self.erased.responses,
+            self.erased.reports,
+            self.erased.photos
         )
     }
 }
@@ -198,9 +213,10 @@ impl Removed {
     /// exist, so the lines can name them.
     async fn lines(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<String>> {
         let mut lines = Vec::new();
-        let parts: Vec<(Uuid, Option<Uuid>, i64, Vec<String>)> = sqlx::query_as(
+        let parts: Vec<(Uuid, Option<Uuid>, i64, Vec<String>, Option<String>)> = sqlx::query_as(
             "SELECT p.id, COALESCE(h.id, (array_agg(l.harvest_id) FILTER (WHERE e.type = 'corrected'))[1]),
-                    count(e.seq), coalesce(array_agg(DISTINCT l.seal_number) FILTER (WHERE l.id IS NOT NULL), '{}')
+                    count(e.seq), coalesce(array_agg(DISTINCT l.seal_number) FILTER (WHERE l.id IS NOT NULL), '{}'),
+                    min(e.subject_id::text) FILTER (WHERE e.subject_kind = 5)
              FROM UNNEST($1::uuid[]) WITH ORDINALITY AS p (id, place)
              LEFT JOIN harvest h ON h.personal_id = p.id
              LEFT JOIN event e ON e.personal_id = p.id
@@ -210,10 +226,11 @@ impl Removed {
         .bind(&self.personal)
         .fetch_all(&mut *tx)
         .await?;
-        for (id, harvest, events, seals) in parts {
-            let of = match harvest {
-                Some(harvest) => format!("the responsible person of harvest {harvest}"),
-                None => "a person or sole trader".to_owned(),
+        for (id, harvest, events, seals, finding) in parts {
+            let of = match (harvest, finding) {
+                (Some(harvest), _) => format!("the responsible person of harvest {harvest}"),
+                (None, Some(finding)) => format!("a text about finding {finding}"),
+                (None, None) => "a person or sole trader".to_owned(),
             };
             let on = if seals.is_empty() { String::new() } else { format!(", on {}", seals.join(" ")) };
             lines.push(format!("personal part {id}: {of}, in {events} events{on}"));
@@ -253,6 +270,31 @@ async fn delete_rows(
                 LogEventType::Corrected.as_str()
             );
             personal.extend(corrected.fetch_all(&mut **tx).await?);
+        }
+        ErasureTarget::Finding(finding) => {
+            let known = sqlx::query_scalar!("SELECT id FROM finding WHERE id = $1 FOR UPDATE", finding.0);
+            known.fetch_optional(&mut **tx).await?.ok_or(Failure::NoFinding(*finding))?;
+            let parts = sqlx::query_scalar!(
+                r#"SELECT personal_id AS "id!" FROM event WHERE subject_id = $1 AND personal_id IS NOT NULL"#,
+                finding.0
+            );
+            personal = parts.fetch_all(&mut **tx).await?;
+            // A photo is erased whoever uploaded it, and also if another observation names it.
+            let photos = sqlx::query!(
+                r#"DELETE FROM photo USING personal p, jsonb_array_elements(p.text::jsonb -> 'photos') AS named
+                   WHERE p.id = ANY ($1) AND photo.sha256 = decode(named ->> 'sha256', 'hex')"#,
+                &personal
+            );
+            erased.photos = photos.execute(&mut **tx).await?.rows_affected();
+            sqlx::query!("DELETE FROM finding_text WHERE finding_id = $1", finding.0)
+                .execute(&mut **tx)
+                .await?;
+            let reports = sqlx::query!(
+                "UPDATE citizen_report SET text = NULL, lat = NULL, lon = NULL, contact = NULL WHERE finding_id = $1",
+                finding.0
+            );
+            erased.reports = reports.execute(&mut **tx).await?.rows_affected();
+            made.push(finding.0);
         }
         ErasureTarget::Iin(iin) => {
             let quoted = format!("\"{}\"", iin.as_str());
@@ -303,6 +345,7 @@ async fn delete_rows(
     let command = match target {
         ErasureTarget::Harvest(_) => "erase --harvest",
         ErasureTarget::Iin(_) => "erase --iin",
+        ErasureTarget::Finding(_) => "erase --finding",
     };
     erasure::record(tx, &deleted, command, clock.now()).await?;
     // A fingerprint is a hash under a key that is stored in the same database. With both, erased data could

@@ -4,8 +4,11 @@
 //! requests in progress within the drain timeout, closes its connections and stops a private PostgreSQL
 //! cleanly. Nothing that it started is left running.
 
+mod hourly;
+
+pub use hourly::keep_house;
 use super::configuration::{demonstration_codes, operator, warn_about_organizations};
-use crate::base::clock::{Clock, ClockWatch};
+use crate::base::clock::Clock;
 use crate::base::config::{OperatorToken, ServeSettings, Settings, shown};
 use crate::base::error::{Error, Invalid};
 use crate::commands::demo_keys;
@@ -13,7 +16,7 @@ use crate::commands::fsck::guards::{self, Guards};
 use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
 use crate::commands::rulebook;
 use crate::db::{self, Database, Mode, OpenError};
-use crate::evidence::idempotency::{secret, stored};
+use crate::evidence::idempotency::secret;
 use crate::evidence::register::published::Published;
 use crate::evidence::register::{Queue, Sequencer};
 use crate::evidence::tlog::note::{Kind, Signer, VerifierKey};
@@ -29,13 +32,14 @@ use crate::http::router::{self, HEALTH_PATHS, METRICS_PATH, OpsEndpoints};
 use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
+use crate::services::surveillance::checks::Checks;
+use crate::services::surveillance::runner;
 use crate::timber::parameter::Rulebook;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
 use crate::timber::seal::signing::SigningKey;
 use crate::timber::seal::stock::load_key_ring;
-use chrono::TimeDelta;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
 use std::future::Future;
@@ -47,11 +51,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// Interval at which expired stored responses are deleted.
-const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 
-/// How far the system clock may deviate from the monotonic clock before housekeeping is skipped.
-const MAX_CLOCK_JUMP: TimeDelta = TimeDelta::hours(1);
 
 /// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
 /// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.
@@ -359,6 +359,7 @@ async fn make_app(
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
+        checks: Checks::default(),
         register: Published::new(register.clone()),
         queue: Queue::after(receipt_key, operation.former_receipt_keys.clone()),
         fingerprint_key: secret::shared(pool, "fingerprint").await?,
@@ -499,7 +500,10 @@ impl Ready {
                 None
             }
         };
-        tasks.spawn(delete_expired_responses(app.clone()));
+        tasks.spawn(hourly::run(app.clone()));
+        tasks.spawn(app.checks.clone().write_every_minute(app.pool.clone()));
+        let (rulebook, clock) = (app.rulebook.clone(), app.clock.clone());
+        tasks.spawn(runner::serve(app.pool.clone(), rulebook, clock, database.service_options()));
         tasks.spawn(rulebook::read_again(app.clone()));
         let health = router::health(&app);
         if let Some(probe_server) = probe_server {
@@ -579,42 +583,6 @@ fn exposition(app: &App, register: &Folder, guard_errors: u64) -> Exposition {
 fn published_size(register: &Folder) -> Option<f64> {
     let note = Note::parse(&register.published().ok()??).ok()?;
     Some(Checkpoint::parse(note.text()).ok()?.size as f64)
-}
-
-async fn delete_expired_responses(app: App) {
-    let watch = ClockWatch::new(app.clock.clone());
-    let mut hours = tokio::time::interval(EXPIRY_INTERVAL);
-    hours.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        hours.tick().await;
-        keep_house(&app.pool, &watch).await;
-    }
-}
-
-/// Deletes expired stored responses once, and returns the number of rows deleted. If the clock has jumped,
-/// nothing is deleted, because responses that clients still rely on would look expired. Without such a
-/// response, a request that a client sends again would be recorded twice.
-pub async fn keep_house(pool: &PgPool, watch: &ClockWatch) -> u64 {
-    let jump = watch.jump();
-    if jump.abs() > MAX_CLOCK_JUMP {
-        tracing::warn!(
-            seconds = jump.num_seconds(),
-            "the clock was changed since this server started: no expired response is deleted until it is set \
-             back, or the server is restarted"
-        );
-        return 0;
-    }
-    match stored::forget_old(pool, watch.now()).await {
-        Ok(0) => 0,
-        Ok(rows) => {
-            tracing::info!(rows, "expired stored responses deleted");
-            rows
-        }
-        Err(error) => {
-            tracing::warn!(%error, "expired stored responses cannot be deleted now");
-            0
-        }
-    }
 }
 
 #[cfg(test)]

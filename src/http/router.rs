@@ -3,9 +3,9 @@
 
 use super::api::register::RegisterFiles;
 use super::api::{
-    allowable_cuts, bans, custody_events, events, felling_tickets, findings, harvests, keys, logs,
-    organization_changes, organizations, parameters, proofs, reference, seal_batches, seal_moves, seals,
-    ticket_changes, verify,
+    allowable_cuts, bans, custody_events, events, felling_tickets, finding_decisions, findings, harvests,
+    keys, logs, observations, organization_changes, organizations, parameters, photos, proofs, reference,
+    reports, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems};
@@ -157,9 +157,21 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
         routes!(logs::list_logs),
         routes!(proofs::get_log_proof),
         routes!(events::list_events),
-        routes!(findings::list_findings),
+        // findings
+        routes!(findings::list_findings, observations::create_observation),
+        routes!(findings::get_finding),
+        routes!(findings::list_rules),
+        routes!(finding_decisions::explain_finding),
+        routes!(finding_decisions::decide_finding),
+        routes!(observations::open_report),
+        routes!(photos::upload_photo).layer(batch_body()),
+        routes!(photos::get_photo),
+        routes!(finding_decisions::get_finding_history),
+        routes!(finding_decisions::get_finding_proof),
+        routes!(finding_decisions::export_finding),
         // verification
         routes!(verify::verify_codes).layer(batch_body()),
+        routes!(reports::report_code),
     ]
 }
 
@@ -169,6 +181,7 @@ fn public_pages() -> Router<App> {
         .route("/", get(pages::start))
         .route("/verify", get(pages::form))
         .route("/verify/{code}", get(pages::verification_page))
+        .route("/verify/{code}/report", axum::routing::post(pages::report_form))
         .route("/01/{*path}", get(pages::digital_link))
         .route("/register", get(pages::register))
         .route("/problems", get(problems::list_problems))

@@ -23,7 +23,7 @@ pub struct Export {
     #[schema(value_type = String, example = "ormantrace/export/2")]
     pub format: &'static str,
     /// The kind of the chain's subject, as the number that is hashed into the ref: 1 log or stack, 2 felling
-    /// ticket, 3 seal batch, 4 organisation; 5 to 7 are reserved.
+    /// ticket, 3 seal batch, 4 organisation, 5 finding; 6 and 7 are reserved.
     #[schema(minimum = 1, maximum = 7)]
     pub kind: u8,
     /// The seq of the last of `events`, if the reader's access ended with that event; absent if the reader
@@ -49,7 +49,7 @@ pub struct Export {
 /// The subject of the chain.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExportSubject {
-    /// `log` (for a stack too), `felling_ticket`, `seal_batch` or `organization`.
+    /// `log` (for a stack too), `felling_ticket`, `seal_batch`, `organization` or `finding`.
     #[schema(value_type = String)]
     pub kind: &'static str,
     /// Its id.

@@ -260,8 +260,9 @@ async fn findings_are_visible_to_their_organisation_and_to_inspectors() {
         (world.enterprise().await, world.sawmill().await, world.inspector().await);
     for org in [&holder, &other] {
         sqlx::query(
-            "INSERT INTO finding (id, rule, version, severity, organization_id, detail, created_at)
-             VALUES ($1, 'L6', 1, 'warning', $2, 'Marked 101 % of the line.', $3)",
+            "INSERT INTO finding (id, rule, version, severity, organization_id, subject_kind, subject_id, key, salt, detail,
+                                  created_at)
+             VALUES ($1, 'L6', 1, 'warning', $2, 4, $2, '1', sha256('salt'), 'Marked 101 % of the line.', $3)",
         )
         .bind(ormantrace::base::ids::FindingId::new())
         .bind(org.id)

@@ -12,6 +12,7 @@ mod departures;
 mod errors;
 mod exports;
 mod felling_tickets;
+mod findings;
 mod harvests;
 mod histories;
 mod holds;
@@ -32,12 +33,14 @@ mod publish;
 mod random;
 mod real;
 mod register;
+mod reports;
 mod rights;
 mod seal_replacement;
 mod seals;
 mod slips;
 #[path = "../support/stored_logs.rs"]
 mod stored_logs;
+mod surveillance;
 mod verify;
 mod volumes;
 #[path = "../support/wired.rs"]

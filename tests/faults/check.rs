@@ -179,7 +179,7 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
             rows.iter().map(|row| (row.get(0), Salt(row.get::<&[u8], _>(1).try_into().expect("32 bytes")))),
         );
         let heads = format!(
-            "SELECT count(*) FROM {table} t WHERE NOT EXISTS (
+            "SELECT count(*) FROM {table} t WHERE t.head_seq > 0 AND NOT EXISTS (
                  SELECT FROM event e WHERE e.subject_id = t.id AND e.seq = t.head_seq AND e.hash = t.head_hash
                      AND NOT EXISTS (SELECT FROM event n WHERE n.subject_id = t.id AND n.seq > e.seq))"
         );

@@ -148,6 +148,7 @@ impl World {
             signing_key,
             register: Published::new(Folder::new(register_dir)),
             fingerprint_key: [1; 32],
+            checks: ormantrace::services::surveillance::checks::Checks::default(),
             // The age of the queue is counted from a time one day in the future, so the queue never counts as
             // too old, however long a test takes. These tests run no sequencer.
             queue: Queue::begun_at(

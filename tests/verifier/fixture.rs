@@ -33,7 +33,7 @@ pub struct Story {
 /// One history per kind of subject: a log as its holder sees it; a ticket; a batch as the holder of some of
 /// its seals sees it; and an organisation as an inspector sees it, without its keys, and with the personal
 /// part of its registration erased.
-pub const STORIES: [Story; 4] = [
+pub const STORIES: [Story; 5] = [
     Story {
         kind: SubjectKind::Log,
         types: &["harvested", "stored", "loaded", "departed", "arrived", "received"],
@@ -71,6 +71,13 @@ pub const STORIES: [Story; 4] = [
         person: None,
         erased: Some(1),
         closed: Some(2),
+    },
+    Story {
+        kind: SubjectKind::Finding,
+        types: &["opened", "explained", "evidence_added", "decided", "superseded"],
+        person: Some(2),
+        erased: Some(4),
+        closed: None,
     },
 ];
 

@@ -100,6 +100,12 @@ impl Lang {
         query.and_then(Self::from_tag).or_else(|| accept_language.and_then(preferred)).unwrap_or_default()
     }
 
+    /// The language that an `Accept-Language` header prefers; `None` if it names none of the three.
+    #[must_use]
+    pub fn accepted(accept_language: Option<&str>) -> Option<Self> {
+        accept_language.and_then(preferred)
+    }
+
     /// A decimal as the language writes it, without trailing zeros: `0,33` in Kazakh and Russian, `0.33` in
     /// English.
     #[must_use]

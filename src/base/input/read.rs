@@ -2,6 +2,7 @@
 
 use super::{Errors, Node, whole};
 use crate::base::error::Invalid;
+use crate::base::personal_number;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SubsecRound, Timelike};
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -289,7 +290,14 @@ impl<'d, const N: usize> Fields<'d, N> {
         let index = self.next;
         self.next += 1;
         match self.values[index] {
-            Some(node) => read(node, errors),
+            Some(node) => {
+                // Reasons and notes are hashed and stay readable, so no person's number may be in them.
+                let is_kept = matches!(self.names[index], "reason" | "note");
+                if is_kept && node.text().is_ok_and(personal_number::is_in) {
+                    errors.refuse(node, personal_number::refusal());
+                }
+                read(node, errors)
+            }
             None => T::absent(self.object, self.names[index], errors),
         }
     }

@@ -27,16 +27,36 @@ pub const NO_EVIDENCE: &[NoEvidence] = &[
     no("api_key", "last_used_at", "information for the key's owner"),
     no("device_record", "*", "prevents a device from using a number twice; the number is in the event"),
     no("erasure_epoch", "*", "only changes ETags; the erasures themselves are events"),
-    no("finding", "*", "what a rule concluded from an event; nothing depends on it"),
+    no(
+        "finding",
+        "*",
+        "what a rule concluded from events; once it has a chain, its row is compared with that",
+    ),
+    no(
+        "finding_evidence",
+        "*",
+        "the events from which a finding was concluded; compared with the finding's chain",
+    ),
+    no(
+        "finding_text",
+        "*",
+        "long texts beside a finding's chain; compared with the digests in its personal parts",
+    ),
+    no("citizen_report", "*", "what buyers report; no event is about it, and it is deleted after some time"),
     no("idempotency", "*", "stored responses for repeated requests, for some days"),
     no("leaf", "sequenced_at", "when the sequencer added it; receipts are checked with the published files"),
     no("leaf_queue", "id", "only the order of processing"),
     no("leaf_queue", "queued_at", "only the lag of the register"),
     no("operation", "fingerprint", "prevents recording a write request twice; of a body that is not stored"),
+    no("photo", "*", "photos beside the chains; a constraint compares each with its hash"),
     no("register", "one", "the table has one row"),
     no("register", "floor", "a hint for the sequencer"),
     no("register", "sequenced_at", "when the sequencer last worked"),
     no("server_secret", "*", "secrets of the server; no record depends on them"),
+    no("seal_check", "*", "counts of buyers' checks; no event says them"),
+    no("surveillance", "*", "how far the engine is; a replay makes it again"),
+    no("surveillance_finding", "*", "figures of findings; their pass recomputes rule, subject, key and severity"),
+    no("surveillance_state", "*", "windows of the engine; a replay makes them again"),
 ];
 
 /// Whether no event gives evidence for a column.

@@ -159,20 +159,28 @@ static NEXT_SUBJECT: LazyLock<String> = LazyLock::new(|| least(">", "LIMIT 1"));
 static SUBJECTS: LazyLock<String> = LazyLock::new(|| {
     let tables = EventType::KINDS.iter().map(|kind| {
         let (byte, table) = (kind.byte(), kind.name());
+        let with_chain = with_chain(*kind);
         format!(
-            "SELECT id, {byte}::smallint, salt, row_to_json(t)::text FROM {table} t WHERE id BETWEEN $1 AND $2"
+            "SELECT id, {byte}::smallint, salt, row_to_json(t)::text FROM {table} t \
+             WHERE {with_chain}id BETWEEN $1 AND $2"
         )
     });
     tables.collect::<Vec<_>>().join(" UNION ALL ")
 });
 
+/// The condition that leaves out the subjects without a chain. Only findings may have none: those that were neither
+/// explained nor decided.
+fn with_chain(kind: SubjectKind) -> &'static str {
+    if kind == SubjectKind::Finding { "head_seq > 0 AND " } else { "" }
+}
+
 /// The least of the subjects that each table has at a position. `compared` is the operator between a row's
 /// subject and the subject $1; `rest` selects one of the resulting rows, in their order.
 fn least(compared: &str, rest: &str) -> String {
-    let tables = ["event", "leaf"].map(|table| (table, "subject_id", "subject_id, seq"));
-    let subjects = EventType::KINDS.iter().map(|kind| (kind.name(), "id", "id"));
-    let each = tables.into_iter().chain(subjects).map(|(table, id, order)| {
-        format!("(SELECT {id} FROM {table} WHERE {id} {compared} $1 ORDER BY {order} {rest})")
+    let tables = ["event", "leaf"].map(|table| (table, "", "subject_id", "subject_id, seq"));
+    let subjects = EventType::KINDS.iter().map(|kind| (kind.name(), with_chain(*kind), "id", "id"));
+    let each = tables.into_iter().chain(subjects).map(|(table, with_chain, id, order)| {
+        format!("(SELECT {id} FROM {table} WHERE {with_chain}{id} {compared} $1 ORDER BY {order} {rest})")
     });
     format!("SELECT LEAST({})", each.collect::<Vec<_>>().join(", "))
 }
@@ -336,7 +344,8 @@ mod tests {
              (SELECT id FROM log WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1), \
              (SELECT id FROM felling_ticket WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1), \
              (SELECT id FROM seal_batch WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1), \
-             (SELECT id FROM organization WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1))"
+             (SELECT id FROM organization WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1), \
+             (SELECT id FROM finding WHERE head_seq > 0 AND id >= $1 ORDER BY id OFFSET $2 LIMIT 1))"
         );
         assert_eq!(
             NEXT_SUBJECT.as_str(),
@@ -346,7 +355,8 @@ mod tests {
              (SELECT id FROM log WHERE id > $1 ORDER BY id LIMIT 1), \
              (SELECT id FROM felling_ticket WHERE id > $1 ORDER BY id LIMIT 1), \
              (SELECT id FROM seal_batch WHERE id > $1 ORDER BY id LIMIT 1), \
-             (SELECT id FROM organization WHERE id > $1 ORDER BY id LIMIT 1))"
+             (SELECT id FROM organization WHERE id > $1 ORDER BY id LIMIT 1), \
+             (SELECT id FROM finding WHERE head_seq > 0 AND id > $1 ORDER BY id LIMIT 1))"
         );
         assert_eq!(
             SUBJECTS.as_str(),
@@ -354,7 +364,9 @@ mod tests {
              SELECT id, 2::smallint, salt, row_to_json(t)::text FROM felling_ticket t WHERE id BETWEEN $1 AND $2 \
              UNION ALL \
              SELECT id, 3::smallint, salt, row_to_json(t)::text FROM seal_batch t WHERE id BETWEEN $1 AND $2 UNION ALL \
-             SELECT id, 4::smallint, salt, row_to_json(t)::text FROM organization t WHERE id BETWEEN $1 AND $2"
+             SELECT id, 4::smallint, salt, row_to_json(t)::text FROM organization t WHERE id BETWEEN $1 AND $2 UNION ALL \
+             SELECT id, 5::smallint, salt, row_to_json(t)::text FROM finding t \
+             WHERE head_seq > 0 AND id BETWEEN $1 AND $2"
         );
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Passes: the catalogue (`guards`), subjects in the order of their ids (`sweep`), the search columns of
 //! `event` in the order of the table's pages (`search_columns`), harvests, ticket lines, seals, write
-//! requests, erasures, leaves.
+//! requests, erasures, leaves, the findings of surveillance.
 
 mod ban;
 mod batch;
@@ -20,6 +20,7 @@ pub mod console;
 pub mod coverage;
 mod cut;
 mod erasure;
+mod finding;
 mod foreign;
 pub mod guards;
 mod harvest;
@@ -38,6 +39,7 @@ mod seal;
 mod search_columns;
 mod snapshot;
 mod subject;
+mod surveillance;
 mod sweep;
 mod ticket;
 mod unique;
@@ -101,6 +103,7 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     operation::check(&mut reader, &mut report).await?;
     erasure::check(&mut reader, &mut report, missing).await?;
     register::check(&mut reader, &mut report, scope.published.as_ref()).await?;
+    surveillance::check(&mut reader, &mut report).await?;
     Ok(report.finish())
 }
 

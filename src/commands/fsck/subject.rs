@@ -6,6 +6,7 @@
 //! chain, in the same snapshot, and compared then.
 
 use super::chain::Chain;
+use super::finding::Decisions;
 use super::load::{EventRow, SubjectRow};
 use super::log::Fold;
 use super::organization::OrganizationCheck;
@@ -76,7 +77,8 @@ impl KindChecks {
             SubjectKind::FellingTicket => Self::with::<Changes>(),
             SubjectKind::SealBatch => Self::with::<BatchCheck>(),
             SubjectKind::Organization => Self::with::<OrganizationCheck>(),
-            SubjectKind::Finding | SubjectKind::Waybill => return None,
+            SubjectKind::Finding => Self::with::<Decisions>(),
+            SubjectKind::Waybill => return None,
         })
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Names {
     pub past: RowsBySubject,
     /// Rows of `api_key`, by organisation.
     pub keys_of: RowsBySubject,
+    /// Rows of `finding_evidence`, by finding.
+    pub evidence_of: RowsBySubject,
     /// The harvest of each write request: its id, and the id of its personal part.
     pub harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
     /// Issuers by ticket.
@@ -139,6 +141,7 @@ async fn names(
         seals: RowsBySubject::new(),
         past: RowsBySubject::new(),
         keys_of: RowsBySubject::new(),
+        evidence_of: RowsBySubject::new(),
         harvests: harvests
             .into_iter()
             .map(|row| ((row.organization, row.operation), (row.id, row.personal)))
@@ -183,6 +186,15 @@ impl Names {
         )
         .fetch_all(&mut *db)
         .await?;
+        let evidence_of = sqlx::query!(
+            r#"SELECT t.finding_id AS "finding!", row_to_json(t)::text AS "row!"
+               FROM finding_evidence t JOIN finding f ON f.id = t.finding_id AND f.head_seq > 0
+               WHERE f.id BETWEEN $1 AND $2"#,
+            range.low,
+            range.high
+        )
+        .fetch_all(&mut *db)
+        .await?;
         let by_subject = |rows: Vec<(Uuid, String)>| {
             let mut by_subject = RowsBySubject::new();
             for (subject, row) in rows {
@@ -192,6 +204,7 @@ impl Names {
         };
         self.seals = by_subject(seals.into_iter().map(|row| (row.log, row.row)).collect());
         self.past = by_subject(past.into_iter().map(|row| (row.log, row.row)).collect());
+        self.evidence_of = by_subject(evidence_of.into_iter().map(|row| (row.finding, row.row)).collect());
         self.keys_of = by_subject(keys_of.into_iter().map(|row| (row.organization, row.row)).collect());
         Ok(())
     }

@@ -398,10 +398,10 @@ fn has_bounds(row: &Row) -> bool {
     let plot = row.text("plot").map(Plot::from_stored);
     let bounds = plot.and_then(|plot| plot.ok()?.bounds());
     let columns = ["plot_west", "plot_south", "plot_east", "plot_north"];
-    columns
-        .into_iter()
-        .enumerate()
-        .all(|(index, column)| row.decimal(column) == bounds.map(|bounds| bounds[index]))
+    columns.into_iter().enumerate().all(|(index, column)| {
+        // NaN is a text in JSON.
+        row.text(column).is_none() && row.decimal(column) == bounds.map(|bounds| bounds[index])
+    })
 }
 
 /// The digest of the lines in their order; `None` if a value cannot be read.

@@ -114,7 +114,7 @@ kinds! {
     SealBatch = 3, "seal_batch";
     /// An organisation.
     Organization = 4, "organization";
-    /// Reserved: a finding.
+    /// A finding.
     Finding = 5, "finding";
     /// Reserved: a waybill.
     Waybill = 6, "waybill";

@@ -167,6 +167,7 @@ async fn salts(tx: &mut PgConnection, subjects: &[Uuid]) -> Result<HashMap<Uuid,
         r#"SELECT id AS "id!", salt AS "salt!" FROM log WHERE id = ANY($1)
            UNION ALL SELECT id, salt FROM felling_ticket WHERE id = ANY($1)
            UNION ALL SELECT id, salt FROM seal_batch WHERE id = ANY($1)
+           UNION ALL SELECT id, salt FROM finding WHERE id = ANY($1) AND head_seq > 0
            UNION ALL SELECT id, salt FROM organization WHERE id = ANY($1)"#,
         subjects
     )

@@ -139,6 +139,12 @@ pub(in crate::http) async fn check_one(
         permit.miss();
     }
     count(&verification);
+    // Checks with a token are those of enterprises and inspectors.
+    if unresolved.token().is_none()
+        && let Some(seal) = &verification.seal_number
+    {
+        app.checks.note(seal, client.0, app.clock.now());
+    }
     Ok(verification)
 }
 

@@ -7,7 +7,7 @@ use crate::http::core::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The client's address, resolved by the layers; an extractor. Never logged.
@@ -151,6 +151,16 @@ pub fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The block of addresses from which one person can easily send: an IPv4 /24, or an IPv6 /48, which is what a site gets
+/// (RFC 6177).
+#[must_use]
+pub fn block(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80)),
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() >> 8 << 8)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +258,12 @@ mod tests {
     fn a_subscriber_is_an_address_or_a_64() {
         assert_eq!(subscriber(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
         assert_eq!(subscriber(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_block_is_a_24_or_a_48() {
+        assert_eq!(block(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1::"));
+        assert_eq!(block(ip("::ffff:192.0.2.77")), ip("192.0.2.0"));
     }
 
     proptest! {

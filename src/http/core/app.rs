@@ -10,6 +10,7 @@ use crate::http::core::problem::{PROBLEM_JSON, Problem};
 use crate::http::core::write_queue::Writes;
 use crate::net::server::{Refusal, ServerSettings};
 use crate::services::reads::Reads;
+use crate::services::surveillance::checks::Checks;
 use crate::timber::parameter::Rulebook;
 use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::signing::{KeyRing, SigningKey};
@@ -54,6 +55,8 @@ pub struct Inner {
     pub key_ring: KeyRing,
     /// Limits the guessing of codes, by client address.
     pub limiter: PublicLimiter,
+    /// Counters of checks by buyers.
+    pub checks: Checks,
     /// How far the published register is behind, and the keys of receipts.
     pub queue: Queue,
     /// The published register, if there is one.

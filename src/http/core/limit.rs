@@ -17,6 +17,7 @@ use crate::base::ids::KeyId;
 use crate::http::core::address::subscriber;
 use crate::http::core::daily::{DailyBudgets, per_day};
 use crate::http::core::problem::Problem;
+use crate::http::core::report_limit::ReportLimiter;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -80,6 +81,10 @@ pub struct LimitSettings {
     pub hits_per_key_and_day: u32,
     /// Unknown BINs that a key names in a day; 0: no bound. Default 200.
     pub unknown_bins_per_key_and_day: u32,
+    /// Photos that a key uploads in a day; 0: no bound. Default 500.
+    pub photos_per_key_and_day: u32,
+    /// Buyers' reports that a block of addresses sends in an hour. Default 3.
+    pub reports_per_block_and_hour: u32,
     /// How many subscribers have meters of their own; further subscribers share meters. Default
     /// 262,144, which is about 20 MB.
     pub tracked: usize,
@@ -94,6 +99,8 @@ impl Default for LimitSettings {
             hits_per_day: 2_000,
             hits_per_key_and_day: 20_000,
             unknown_bins_per_key_and_day: 200,
+            photos_per_key_and_day: 500,
+            reports_per_block_and_hour: 3,
             tracked: 1 << 18,
         }
     }
@@ -111,6 +118,8 @@ struct Inner {
     shards: [Mutex<Shard>; SHARDS],
     key_hits: DailyBudgets<[u8; 32]>,
     unknown_bins: DailyBudgets<KeyId>,
+    photos: DailyBudgets<KeyId>,
+    reports: ReportLimiter,
 }
 
 const SHARDS: usize = 16;
@@ -153,7 +162,7 @@ pub struct RetryAfter {
 }
 
 impl RetryAfter {
-    pub(super) fn from_wait(wait: Duration) -> Self {
+    pub(in crate::http) fn from_wait(wait: Duration) -> Self {
         Self { seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
     }
 }
@@ -177,6 +186,8 @@ impl PublicLimiter {
             shards: std::array::from_fn(|_| Mutex::new(shard())),
             key_hits: DailyBudgets::new(settings.hits_per_key_and_day),
             unknown_bins: DailyBudgets::new(settings.unknown_bins_per_key_and_day),
+            photos: DailyBudgets::new(settings.photos_per_key_and_day),
+            reports: ReportLimiter::new(settings.reports_per_block_and_hour, settings.tracked),
         }))
     }
 
@@ -190,6 +201,18 @@ impl PublicLimiter {
     #[must_use]
     pub fn unknown_bins(&self) -> &DailyBudgets<KeyId> {
         &self.0.unknown_bins
+    }
+
+    /// The photos that a key uploads in a day.
+    #[must_use]
+    pub fn photos(&self) -> &DailyBudgets<KeyId> {
+        &self.0.photos
+    }
+
+    /// The buyers' reports of a block of addresses in an hour.
+    #[must_use]
+    pub fn reports(&self) -> &ReportLimiter {
+        &self.0.reports
     }
 
     /// Takes one check from the subscriber's budget. If the subscriber's hits or misses are used up, calls

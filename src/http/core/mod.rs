@@ -21,6 +21,7 @@ pub mod problem;
 pub mod problem_type;
 pub mod query;
 pub mod rejection;
+pub mod report_limit;
 pub mod response;
 mod response_memory;
 pub mod share;

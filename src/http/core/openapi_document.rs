@@ -22,13 +22,17 @@ const ERROR_CODES: &str = include_str!("error_codes.txt");
 const SCHEMAS: &str = "#/components/schemas/";
 
 /// The groups of operations.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("organizations", "Organisations, their roles and their API keys."),
     ("felling tickets", "Felling tickets: what may be felled where, when, by which enterprise and how much."),
     ("seals", "Seals with marking codes: registration, stock, transfer, labels, voiding."),
     ("harvests", "Harvests: felled and sealed timber, recorded against a ticket, as JSON or as a table."),
     ("custody", "What happens to timber after the harvest: storage, transport, transfer, inspection, sale."),
-    ("logs", "Logs in their present state, their histories, and the findings about them."),
+    ("logs", "Logs in their present state, and their histories."),
+    (
+        "findings",
+        "Findings: records that look suspicious, what the parties say to them, and what inspectors decide.",
+    ),
     ("verification", "The public check of a code, before buying."),
     ("register", "Proofs and exports: evidence that anyone can check without trusting this server."),
     ("rules", "What the operator decides: the thresholds of the rules, bans, and allowable cuts."),

@@ -407,8 +407,8 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound => Self::not_found(),
             Error::Forbidden(detail) => Self::forbidden(detail),
-            Error::Suspended => Self::suspended(),
             Error::OwnCase(detail) => Self::own_case(detail),
+            Error::Suspended => Self::suspended(),
             Error::Invalid(errors) => Self::wrong(errors),
             Error::Conflict(errors) => Self::conflict(errors),
             Error::InProgress => Self::new(

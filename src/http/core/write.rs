@@ -295,6 +295,24 @@ impl Envelope {
         use_it(&table.document(layout, &[(parameter, value)]))
     }
 
+    /// A request of which the body is a file.
+    pub fn file(&self, app: &App) -> Result<WriteRequest, Problem> {
+        let mut errors = Errors::new();
+        let idempotency_key = self.idempotency_key.clone().map_err(|error| errors.push(error)).ok().flatten();
+        let no_parameters = self.query()?.read_into::<NoQuery>(&mut errors);
+        errors.finish(no_parameters).map_err(Problem::wrong)?;
+        let fingerprint = self.fingerprint(app, &self.body);
+        Ok(WriteRequest { idempotency_key, fingerprint, while_suspended: false })
+    }
+
+    fn fingerprint(&self, app: &App, content: &[u8]) -> [u8; 32] {
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
+        mac.update(&self.scope);
+        mac.update(content);
+        mac.finalize().into_bytes().into()
+    }
+
     fn query(&self) -> Result<Document<'static>, Problem> {
         Document::query(self.query.as_deref()).map_err(|error| Problem::malformed_at(error.into()))
     }
@@ -317,12 +335,9 @@ impl Envelope {
         };
         let parameters = query.read_into::<Q>(&mut errors);
         let partial = document.read_partial_into::<T>(&mut errors);
-        let mut mac =
-            <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
-        let mut content = self.scope.clone();
+        let mut content = Vec::new();
         document.write_canonical(&mut content);
-        mac.update(&content);
-        let fingerprint = mac.finalize().into_bytes().into();
+        let fingerprint = self.fingerprint(app, &content);
         if !errors.is_empty() {
             let errors = RequestErrors::after(errors);
             return Ok(Parsed::Partial(PartialWrite { input: partial, errors, fingerprint }));

@@ -12,5 +12,6 @@ mod view;
 
 pub use docs::{Reference, render_reference, render_reference_tag};
 pub use view::{
-    FormProblem, error_page, render_form, render_register, render_start, render_verification, verify_path,
+    FormProblem, ReportForm, error_page, render_form, render_register, render_reported, render_start,
+    render_verification, verify_path,
 };

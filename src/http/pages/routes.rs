@@ -3,16 +3,19 @@
 use crate::base::i18n::Lang;
 use crate::base::input::Document;
 use crate::http::api::proofs::published_state;
-use crate::http::api::verify::{check_one, last_segment, with_register};
+use crate::http::api::reports;
+use crate::http::api::verify::{check_one, last_segment, segment_before, with_register};
 use crate::http::core::accept::{Preference, refuses_html};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::layers::PAGE_HEADERS;
 use crate::http::core::problem::{PROBLEM_JSON, Problem};
+use crate::http::core::problem_type::ProblemType;
+use crate::http::core::write::Envelope;
 use crate::http::pages::{
-    FormProblem, Reference, error_page, render_form, render_reference, render_reference_tag, render_register,
-    render_start, render_verification, verify_path,
+    FormProblem, Reference, ReportForm, error_page, render_form, render_reference, render_reference_tag,
+    render_register, render_reported, render_start, verify_path,
 };
 use crate::timber::seal::Identification;
 use axum::Json;
@@ -126,7 +129,61 @@ pub(in crate::http) async fn verification_page(
         }
     };
     let (lang, contact) = (language(&uri, &headers), app.inspectorate_contact.as_deref());
-    Ok(html(render_verification(&verification, lang, app.clock.now(), contact)))
+    let report = ReportForm { sent: parameter(&uri, "reported").is_some(), ..ReportForm::default() };
+    Ok(html(render_reported(&verification, lang, app.clock.now(), contact, report)))
+}
+
+/// The form for reporting a seal. A report that was taken leads back to the page of the seal, so that a reload sends
+/// nothing again; else the page is shown with what was entered.
+pub(in crate::http) async fn report_form(
+    State(app): State<App>,
+    unresolved: UnresolvedCaller,
+    client: ClientAddr,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    envelope: Envelope,
+) -> Result<Response, Problem> {
+    let lang = language(&uri, &headers);
+    let code = segment_before(&uri, "/report");
+    let taken = match reports::read_form(&envelope.body) {
+        Ok(report) => reports::take(&app, client, &code, &report).await,
+        Err(problem) => Err(problem),
+    };
+    let problem = match taken {
+        Ok(()) => {
+            let path = verify_path(&code, Some(lang)).map_err(|_| Problem::not_found())?;
+            return Ok(see_other(&format!("{path}&reported=1#report")));
+        }
+        Err(problem) => problem,
+    };
+    let sentence = match problem.kind() {
+        ProblemType::TooManyRequests => "report-too-many",
+        ProblemType::Wrong if problem.errors().iter().any(|error| error.code == "looks-like-iin") => {
+            "report-iin"
+        }
+        ProblemType::Wrong => "report-invalid",
+        _ => return Err(problem),
+    };
+    let verification = check_one(&app, &unresolved, client, &code).await?;
+    let entered = |name| form_field(&envelope.body, name);
+    let (what, text, contact) = (entered("what"), entered("text"), entered("contact"));
+    let form = ReportForm {
+        problem: Some(sentence),
+        what: &what,
+        text: &text,
+        contact: &contact,
+        ..ReportForm::default()
+    };
+    let inspectorate = app.inspectorate_contact.as_deref();
+    let page = render_reported(&verification, lang, app.clock.now(), inspectorate, form);
+    Ok((problem.status(), html(page)).into_response())
+}
+
+/// A field of a form as entered; empty if it is absent.
+fn form_field(body: &[u8], name: &str) -> String {
+    let form = std::str::from_utf8(body).ok().and_then(|text| Document::query(Some(text)).ok());
+    let text = form.and_then(|form| form.root().get(name)?.text().ok().map(str::to_owned));
+    text.unwrap_or_default()
 }
 
 pub(in crate::http) async fn register(

@@ -7,6 +7,7 @@ use crate::base::percent;
 use crate::evidence::register::published::PublishedState;
 use crate::evidence::tlog::VerifierKey;
 use crate::services::verification::answer::{Outcome, Verdict, Verification, VerifiedLog};
+use crate::timber::finding::report::Reported;
 use askama::Template;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -25,6 +26,11 @@ impl Frame {
 
     pub(super) fn say(&self, key: &str) -> String {
         say(self.lang, key)
+    }
+
+    /// What a choice of the form for reports says.
+    fn report_choice(&self, what: &str) -> String {
+        self.say(&format!("report-{}", what.replace('_', "-")))
     }
 
     pub(super) fn code(&self) -> &'static str {
@@ -109,9 +115,35 @@ struct VerificationPage<'a> {
     /// Whether the advice to try again comes first.
     again_first: bool,
     checked_at: String,
+    /// The form for reporting the seal. `None` if the input is not a code.
+    report: Option<ReportForm<'a>>,
     code: String,
     /// The seal's number. Set if the page shows no log and the checked code is not the number itself.
     seal_number: Option<&'a str>,
+}
+
+/// The form for reporting a seal: what was entered, and what became of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReportForm<'a> {
+    /// URL to which the form is sent; the page sets it.
+    pub action: &'a str,
+    /// Whether the report was taken.
+    pub sent: bool,
+    /// Key of the sentence on why it was not taken.
+    pub problem: Option<&'static str>,
+    /// What was chosen.
+    pub what: &'a str,
+    /// The text that was entered.
+    pub text: &'a str,
+    /// The contact that was entered.
+    pub contact: &'a str,
+}
+
+impl ReportForm<'_> {
+    /// The choices, in the order in which they are shown.
+    fn choices() -> impl Iterator<Item = &'static str> {
+        Reported::ALL.iter().map(|what| what.as_str())
+    }
 }
 
 /// The log's newest event in the public register.
@@ -317,6 +349,20 @@ pub fn render_verification(
     now: DateTime<Utc>,
     contact: Option<&str>,
 ) -> String {
+    render_reported(verification, lang, now, contact, ReportForm::default())
+}
+
+/// As [`render_verification`], with what became of a report about the seal.
+#[must_use]
+pub fn render_reported(
+    verification: &Verification,
+    lang: Lang,
+    now: DateTime<Utc>,
+    contact: Option<&str>,
+    report: ReportForm<'_>,
+) -> String {
+    let action =
+        format!("/verify/{}/report?lang={}", percent::encode_segment(&verification.code), lang.code());
     let word = verification.verdict.word(lang);
     let code = shown(&verification.code);
     // Green and a tick mean: this may be bought. Timber in circulation that is not on offer may not.
@@ -362,6 +408,7 @@ pub fn render_verification(
         contact,
         again_first,
         register: in_register(verification, lang),
+        report: readable.then_some(ReportForm { action: &action, ..report }),
         doubt_title: readable.then(|| say(lang, doubt)),
         checked_at: say_with(lang, "checked-at", &[("when", lang.moment(now).into())]),
         seal_number: verification

@@ -9,7 +9,7 @@ use crate::base::units::Volume;
 use crate::evidence::chain::Tx;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
-use crate::timber::finding::rules::{self, Draft, ReturnLimits};
+use crate::timber::finding::rules::{self, Draft, ReturnCause, ReturnLimits};
 use crate::timber::parameter::Parameters;
 use crate::timber::parameter::name::ParameterName;
 use crate::timber::ticket::TicketForHarvest;
@@ -99,11 +99,11 @@ impl Returned {
             serious: parameters.on(ParameterName::ReturnedSerious, day),
         };
         let how = match (after.status, moved) {
-            (Status::Annulled, _) => "by an annulment".to_owned(),
-            (_, true) => format!("to the line {} {}", after.species, after.wood),
-            (_, false) => "by a correction".to_owned(),
+            (Status::Annulled, _) => ReturnCause::ByAnnulment,
+            (_, true) => ReturnCause::ToLine(after.species, after.wood),
+            (_, false) => ReturnCause::ByCorrection,
         };
-        Some(rules::returned_volume(volume, permitted, &how, self.times, &limits))
+        Some(rules::returned_volume(volume, permitted, how, self.times, &limits))
     }
 }
 

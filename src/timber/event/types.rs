@@ -125,6 +125,23 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// What can happen to a finding.
+    pub enum FindingEventType: "unknown-event-type" {
+        /// Explained or decided for the first time, or observed by an inspector: the first event of every finding's
+        /// chain.
+        Opened = "opened",
+        /// The questioned organisation has explained it, or appealed.
+        Explained = "explained",
+        /// An inspector has decided.
+        Decided = "decided",
+        /// A newer version of the rule does not make it.
+        Superseded = "superseded",
+        /// More events show it.
+        EvidenceAdded = "evidence_added",
+    }
+}
+
 /// One line for each kind of subject that has chains: the variant of [`EventType`] with the enum of its types, the
 /// kind, and the type that the first event of a chain has. The reserved kinds have no chains yet.
 macro_rules! subjects {
@@ -184,7 +201,7 @@ macro_rules! subjects {
 }
 
 subjects! {
-    reserved [Finding, Waybill];
+    reserved [Waybill];
     /// Of a log or a stack.
     Log(LogEventType) = Log, first Harvested;
     /// Of a felling ticket.
@@ -193,6 +210,8 @@ subjects! {
     SealBatch(SealBatchEventType) = SealBatch, first Registered;
     /// Of an organisation.
     Organization(OrganizationEventType) = Organization, first Registered;
+    /// Of a finding.
+    Finding(FindingEventType) = Finding, first Opened;
 }
 
 impl EventType {

@@ -6,9 +6,12 @@
 //! laundering. If the meaning or threshold of a rule changes, the rule gets a new version; each finding
 //! states the version that produced it.
 
+
 pub mod departure;
+pub mod surveillance;
 pub mod ticket;
 
+pub use super::draft::Draft;
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
@@ -53,26 +56,6 @@ pub struct Rule {
     pub legal_basis: Option<&'static str>,
     /// What it detects, in one sentence.
     pub about: &'static str,
-}
-
-impl Rule {
-    fn draft(&self, severity: Severity, detail: String) -> Draft {
-        debug_assert!(severity <= self.severity);
-        Draft { rule: self.id, version: self.version, severity, detail }
-    }
-}
-
-/// A finding before it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// The rule's id.
-    pub rule: &'static str,
-    /// The rule's version.
-    pub version: u16,
-    /// How much attention it needs.
-    pub severity: Severity,
-    /// One English sentence with the figures.
-    pub detail: String,
 }
 
 /// The law on a breach of a ticket's terms. Art. 4(4) of the Forest Code is not cited here, because it is
@@ -169,6 +152,42 @@ pub const LOST_WHILE_HELD: Rule = Rule {
     about: "A log was recorded as lost or destroyed while it was held.",
 };
 
+/// An inspector changed a decision that had confirmed a finding.
+pub const DECISION_REVERSED: Rule = Rule {
+    id: "decision-reversed",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "A decision that had confirmed a finding was changed.",
+};
+
+/// What an inspector observed outside the records.
+pub const OBSERVATION: Rule = Rule {
+    id: "observation",
+    version: 1,
+    severity: Severity::Serious,
+    legal_basis: None,
+    about: "An inspector observed wood without marks, an unknown seal, a load without papers, or something else.",
+};
+
+/// Buyers' reports about one code.
+pub const CITIZEN_REPORT: Rule = Rule {
+    id: "citizen-report",
+    version: 1,
+    severity: Severity::Notice,
+    legal_basis: None,
+    about: "A buyer reported that wood or its seal is not as the record says.",
+};
+
+/// Nobody decided upon an appeal.
+pub const APPEAL_UNANSWERED: Rule = Rule {
+    id: "appeal-unanswered",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "An appeal against a decision on a finding was not answered for 15 days.",
+};
+
 /// Timber came from an organisation that is suspended.
 pub const FROM_SUSPENDED: Rule = Rule {
     id: "from-suspended",
@@ -180,12 +199,12 @@ pub const FROM_SUSPENDED: Rule = Rule {
 
 mod custody;
 pub use custody::{
-    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnLimits, SEAL_OF_NO_LOG, closing_reversed, no_papers,
-    returned_volume, seal_of_no_log,
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG,
+    closing_reversed, no_papers, returned_volume, seal_of_no_log,
 };
 
 /// Every rule.
-pub static RULES: [Rule; 18 + ticket::ALL.len() + departure::ALL.len()] = [
+pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
@@ -199,6 +218,10 @@ pub static RULES: [Rule; 18 + ticket::ALL.len() + departure::ALL.len()] = [
     SEAL_MISSING,
     SEAL_DAMAGED,
     LOST_WHILE_HELD,
+    DECISION_REVERSED,
+    OBSERVATION,
+    CITIZEN_REPORT,
+    APPEAL_UNANSWERED,
     FROM_SUSPENDED,
     NO_PAPERS,
     CLOSING_REVERSED,
@@ -213,6 +236,17 @@ pub static RULES: [Rule; 18 + ticket::ALL.len() + departure::ALL.len()] = [
     LATE_ENTRY,
     SMALL_PIECE,
     OUT_OF_ORDER,
+    surveillance::SEAL_SEEN_AGAIN,
+    surveillance::CODE_CLONED,
+    surveillance::REMOVED_LATE,
+    surveillance::FELLED_OUTSIDE_TERM,
+    surveillance::TICKET_CANCELLED,
+    surveillance::IMPOSSIBLE_JOURNEY,
+    surveillance::COPIED_MEASURES,
+    surveillance::MARKED_TOO_FAST,
+    surveillance::WITHOUT_STOCK,
+    surveillance::VOLUME_GIVEN_BACK,
+    surveillance::HOLD_OVERDUE,
 ];
 
 /// L6: a harvest or correction changes a line's marked volume from `before` to `after`.
@@ -233,13 +267,16 @@ pub fn over_permitted(
     }
     if standing(after, permitted, on) != Standing::Within {
         let allowed = tolerance(permitted, on);
-        return Some(OVER_PERMITTED.draft(
-            Severity::Warning,
-            format!(
-                "{after} m³ are marked on a line of {permitted} m³; the tolerance is {} % ({}).",
-                allowed.percent, allowed.table_version
-            ),
-        ));
+        let draft = OVER_PERMITTED.found(Severity::Warning).key("over").about_ticket();
+        return Some(
+            draft
+                .at_stake(after)
+                .input("case", "over")
+                .input("marked_m3", after)
+                .input("permitted_m3", permitted)
+                .input("tolerance_percent", allowed.percent)
+                .input("tolerance_table", allowed.table_version),
+        );
     }
     let reached = |marked: Volume, percent: Decimal| {
         marked.decimal() * Decimal::ONE_HUNDRED >= permitted.decimal() * percent
@@ -247,12 +284,17 @@ pub fn over_permitted(
     let shares = [ParameterName::LineSecondPercent, ParameterName::LineFirstPercent];
     let percent = shares
         .into_iter()
-        .map(|share| parameters.on(share, on))
+        .map(|share| parameters.on(share, on).normalize())
         .find(|percent| reached(after, *percent) && !reached(before, *percent))?;
-    Some(OVER_PERMITTED.draft(
-        Severity::Notice,
-        format!("{after} m³ are marked on a line of {permitted} m³: {percent} % is reached."),
-    ))
+    let draft = OVER_PERMITTED.found(Severity::Notice).key(percent).about_ticket();
+    Some(
+        draft
+            .at_stake(after)
+            .input("case", "reached")
+            .input("marked_m3", after)
+            .input("permitted_m3", permitted)
+            .input("reached_percent", percent),
+    )
 }
 
 /// L13: a log declared as firewood could be sawn.
@@ -266,8 +308,8 @@ pub fn commercial_as_firewood(
     let (diameter, length) = (top_diameter?, length?);
     let commercial = diameter.decimal() >= Decimal::from(14) && length.decimal() > Decimal::from(3);
     (kind == LogKind::Log && wood == Wood::Firewood && commercial).then(|| {
-        COMMERCIAL_AS_FIREWOOD
-            .draft(Severity::Warning, format!("A log of {diameter} cm and {length} m is declared firewood."))
+        let draft = COMMERCIAL_AS_FIREWOOD.found(Severity::Warning);
+        draft.input("diameter_cm", diameter).input("length_m", length)
     })
 }
 
@@ -276,16 +318,15 @@ pub fn commercial_as_firewood(
 pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option<Length>) -> Option<Draft> {
     let thin = top_diameter.filter(|diameter| diameter.decimal() < Decimal::from(14));
     let short = length.filter(|length| length.decimal() < Decimal::TWO);
-    let problem = match (kind, thin, short) {
-        (LogKind::Stack, ..) | (_, None, None) => return None,
-        (_, Some(diameter), Some(length)) => format!("{diameter} cm thin and {length} m short"),
-        (_, Some(diameter), None) => format!("{diameter} cm thin"),
-        (_, None, Some(length)) => format!("{length} m short"),
-    };
-    Some(SMALL_PIECE.draft(
-        Severity::Notice,
-        format!("A single piece is {problem}; below 14 cm or 2 m it goes in a stack."),
-    ))
+    let draft = SMALL_PIECE.found(Severity::Notice);
+    match (kind, thin, short) {
+        (LogKind::Stack, ..) | (_, None, None) => None,
+        (_, Some(diameter), Some(length)) => {
+            Some(draft.input("case", "both").input("diameter_cm", diameter).input("length_m", length))
+        }
+        (_, Some(diameter), None) => Some(draft.input("case", "thin").input("diameter_cm", diameter)),
+        (_, None, Some(length)) => Some(draft.input("case", "short").input("length_m", length)),
+    }
 }
 
 /// By how many metres, in addition to its own accuracy, a position may be outside the plot.
@@ -299,19 +340,20 @@ pub const PLOT_MARGIN_M: f64 = 30.0;
 #[must_use]
 pub fn outside(position: Position, plot: Option<&Plot>) -> Option<Draft> {
     if !within_kazakhstan(position) {
-        return Some(OUTSIDE.draft(
-            Severity::Serious,
-            format!("{position} lies outside Kazakhstan by more than {} km.", OUTLINE_MARGIN_M / 1_000.0),
-        ));
+        let draft =
+            OUTSIDE.found(Severity::Serious).input("case", "country").input("position", place(position));
+        return Some(draft.input("margin_km", OUTLINE_MARGIN_M / 1_000.0));
     }
     let away = plot?.distance_outside_m(position);
     let accuracy = position.accuracy().map_or(0.0, crate::base::geo::Accuracy::metres);
     (away > accuracy + PLOT_MARGIN_M).then(|| {
-        OUTSIDE.draft(
-            Severity::Warning,
-            format!("{position} lies {away:.0} m outside the ticket's plot; its accuracy is {accuracy} m."),
-        )
+        let draft = OUTSIDE.found(Severity::Warning).input("case", "plot").input("position", place(position));
+        draft.input("distance_m", format_args!("{away:.0}")).input("accuracy_m", accuracy)
     })
+}
+
+fn place(position: Position) -> String {
+    format!("{}, {}", position.lat(), position.lon())
 }
 
 /// L23: an event was received long after it happened. By default 72 hours are not late: a crew comes back from a
@@ -324,51 +366,42 @@ pub fn late_entry(occurred: Moment, received: DateTime<Utc>, parameters: &Parame
         // A missing network does not explain a delay of thirty days.
         let warning = lag.num_days() >= whole(ParameterName::LateEntryWarningDays);
         let severity = if warning { Severity::Warning } else { Severity::Notice };
-        LATE_ENTRY.draft(
-            severity,
-            format!("It was recorded {} days after it happened ({occurred}).", lag.num_days()),
-        )
+        LATE_ENTRY.found(severity).number("days", lag.num_days()).input("occurred_at", occurred)
     })
 }
 
 /// The finding for the outcome of an inspection; `None` for the outcome `match`.
 #[must_use]
 pub fn inspection(outcome: Outcome) -> Option<Draft> {
-    let (rule, detail) = match outcome {
+    let rule = match outcome {
         Outcome::Match => return None,
-        Outcome::Mismatch => (&INSPECTION_MISMATCH, "An inspector found another log than the one recorded."),
-        Outcome::SealMissing => (&SEAL_MISSING, "An inspector found no seal on the log."),
-        Outcome::SealDamaged => (&SEAL_DAMAGED, "An inspector found the seal damaged."),
+        Outcome::Mismatch => &INSPECTION_MISMATCH,
+        Outcome::SealMissing => &SEAL_MISSING,
+        Outcome::SealDamaged => &SEAL_DAMAGED,
     };
-    Some(rule.draft(rule.severity, detail.to_owned()))
+    Some(rule.found(rule.severity))
 }
 
 /// A finding if a log that is held is recorded as lost or destroyed.
 #[must_use]
 pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
     let gone = matches!(event, LogEventType::Lost | LogEventType::Destroyed);
-    (gone && held).then(|| {
-        LOST_WHILE_HELD.draft(Severity::Serious, format!("`{event}` was recorded while the log was held."))
-    })
+    (gone && held).then(|| LOST_WHILE_HELD.found(Severity::Serious).input("event", event))
 }
 
 /// A finding if an offer of a suspended organisation is accepted.
 #[must_use]
 pub fn from_suspended(suspended: bool) -> Option<Draft> {
-    let detail = "Timber was accepted from an organisation that is suspended.";
-    suspended.then(|| FROM_SUSPENDED.draft(Severity::Warning, detail.to_owned()))
+    suspended.then(|| FROM_SUSPENDED.found(Severity::Warning))
 }
 
 /// The finding for an event that happened before an event that is already recorded of the same log.
 #[must_use]
 pub fn out_of_order(occurred: Moment, last_recorded: Moment) -> Option<Draft> {
     (occurred.instant() < last_recorded.instant()).then(|| {
-        OUT_OF_ORDER.draft(
-            Severity::Notice,
-            // The text does not contain the time of the last event: a past party may learn that its own event
-            // was late, but nothing about later events.
-            format!("It happened {occurred}, before the last event recorded of this log."),
-        )
+        // The figures do not contain the time of the last event: a past party may learn that its own event was
+        // late, but nothing about later events.
+        OUT_OF_ORDER.found(Severity::Notice).input("occurred_at", occurred)
     })
 }
 

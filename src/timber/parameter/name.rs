@@ -74,6 +74,60 @@ vocabulary! {
         StackPieceMaxM3 = "stack-piece-max-m3",
         /// Volume of a piece above which a stack of commercial wood is a finding.
         CommercialPieceMaxM3 = "commercial-piece-max-m3",
+        /// For how many days buyers' reports are kept that no inspector has opened.
+        CitizenReportDays = "citizen-report-days",
+        /// How many buyers' reports about one code are stored in 24 hours.
+        CitizenReportsPerCode = "citizen-reports-per-code",
+        /// In how many days an appeal against a decision on a finding must be answered.
+        AppealAnswerDays = "appeal-answer-days",
+        /// The fastest that a lorry travels from place to place.
+        JourneyKmh = "journey-kmh",
+        /// Distance that two positions may be apart although the log did not move.
+        JourneySlackKm = "journey-slack-km",
+        /// Distance across each region between the regions of two events.
+        JourneyRegionKm = "journey-region-km",
+        /// Minutes by which a device's clock may be wrong.
+        ClockDriftMinutes = "clock-drift-minutes",
+        /// A claimed time is confirmed if the record was received within this many minutes.
+        ClockConfirmedMinutes = "clock-confirmed-minutes",
+        /// Difference of diameter from which a seal seen again is on another log.
+        SeenAgainDiameterCm = "seen-again-diameter-cm",
+        /// Difference of length from which a seal seen again is on another log.
+        SeenAgainLengthM = "seen-again-length-m",
+        /// Hours after a log was used up in which its code may still be checked.
+        ClosedSeenHours = "closed-seen-hours",
+        /// Days after the term from which a removal or felling is serious.
+        RemovalSeriousDays = "removal-serious-days",
+        /// Number of logs of a person and month from which measures are judged.
+        DigitsMinLogs = "digits-min-logs",
+        /// Share of logs with a round diameter, beyond that of the diameters beside it, that is a preference.
+        DigitsExcess = "digits-excess",
+        /// Share of logs that repeat series of five logs, from which measures are copied.
+        RepeatsShare = "repeats-share",
+        /// Seals that a crew under one responsible person can hammer in an hour.
+        SealsPerHour = "seals-per-hour",
+        /// Logs marked between 22:00 and 04:00 that make a night of marking.
+        NightSeals = "night-seals",
+        /// Nights of marking of a person and month from which there is a finding.
+        NightsAMonth = "nights-a-month",
+        /// Distance to the middle of a yard within which a log is marked at the yard.
+        YardMetres = "yard-metres",
+        /// Logs of a person and month marked at a yard from which there is a finding.
+        YardSeals = "yard-seals",
+        /// Volume below zero from which a stock is judged.
+        StockBelowM3 = "stock-below-m3",
+        /// Hours for which a stock may be below zero, because acceptances are recorded late.
+        StockGraceHours = "stock-grace-hours",
+        /// Corrections of a month that give volume back, from which they are judged.
+        GivenBackCount = "given-back-count",
+        /// Checks of a closed or void code on one day from which there is a notice.
+        ChecksClosed = "checks-closed",
+        /// Checks of any code on one day from which there is a notice.
+        ChecksBurst = "checks-burst",
+        /// Blocks of addresses from which a code with so many checks must be checked.
+        ChecksBlocks = "checks-blocks",
+        /// Share of a month's harvested volume that corrections give back on balance, from which there is a finding.
+        GivenBackShare = "given-back-share",
     }
 }
 
@@ -251,9 +305,117 @@ impl ParameterName {
                 let about = "Highest volume of a piece of a stack";
                 definition((about, "m³"), 4, 2000, (1, 100_000))
             }
+            Self::CitizenReportDays => {
+                let about = "Days for which buyers' reports are kept that no inspector has opened";
+                definition((about, "days"), 0, 180, (1, 180))
+            }
+            Self::CitizenReportsPerCode => {
+                let about = "Buyers' reports about one code that are stored in 24 hours";
+                definition((about, "reports"), 0, 10, (1, 100))
+            }
+            Self::AppealAnswerDays => {
+                let about = "Days in which an appeal against a decision on a finding must be answered";
+                definition((about, "days"), 0, 15, (1, 60))
+            }
             Self::CommercialPieceMaxM3 => {
                 let about = "Volume of a piece above which a stack of commercial wood is a finding";
                 definition((about, "m³"), 4, 1200, (1, 100_000))
+            }
+            Self::JourneyKmh => {
+                let about = "The fastest that a lorry travels from place to place";
+                definition((about, "km/h"), 0, 120, (60, 200))
+            }
+            Self::JourneySlackKm => {
+                let about = "Distance that two positions may be apart although the log did not move";
+                definition((about, "km"), 0, 5, (0, 100))
+            }
+            Self::JourneyRegionKm => {
+                let about = "Distance across each region between the regions of two events";
+                definition((about, "km"), 0, 150, (10, 500))
+            }
+            Self::ClockDriftMinutes => {
+                let about = "Minutes by which a device's clock may be wrong";
+                definition((about, "min"), 0, 180, (0, 1440))
+            }
+            Self::ClockConfirmedMinutes => {
+                let about = "A claimed time is confirmed if the record was received within this many minutes";
+                definition((about, "min"), 0, 10, (1, 120))
+            }
+            Self::SeenAgainDiameterCm => {
+                let about = "Difference of diameter from which a seal seen again is on another log";
+                definition((about, "cm"), 1, 30, (10, 200))
+            }
+            Self::SeenAgainLengthM => {
+                let about = "Difference of length from which a seal seen again is on another log";
+                definition((about, "m"), 2, 30, (5, 200))
+            }
+            Self::ClosedSeenHours => {
+                let about = "Hours after a log was used up in which its code may still be checked";
+                definition((about, "h"), 0, 24, (0, 240))
+            }
+            Self::RemovalSeriousDays => {
+                let about = "Days after the term from which a removal or felling is serious";
+                definition((about, "days"), 0, 3, (0, 60))
+            }
+            Self::DigitsMinLogs => {
+                let about = "Number of logs of a person and month from which measures are judged";
+                definition((about, "logs"), 0, 100, (30, 10000))
+            }
+            Self::DigitsExcess => {
+                let about = "Share of logs with a round diameter, beyond that of the diameters beside it, that is a preference";
+                definition((about, ""), 2, 15, (5, 90))
+            }
+            Self::RepeatsShare => {
+                let about = "Share of logs that repeat series of five logs, from which measures are copied";
+                definition((about, ""), 2, 15, (2, 90))
+            }
+            Self::SealsPerHour => {
+                let about = "Seals that a crew under one responsible person can hammer in an hour";
+                definition((about, "seals"), 0, 200, (20, 2000))
+            }
+            Self::NightSeals => {
+                let about = "Logs marked between 22:00 and 04:00 that make a night of marking";
+                definition((about, "logs"), 0, 10, (1, 1000))
+            }
+            Self::NightsAMonth => {
+                let about = "Nights of marking of a person and month from which there is a finding";
+                definition((about, "nights"), 0, 3, (1, 31))
+            }
+            Self::YardMetres => {
+                let about = "Distance to the middle of a yard within which a log is marked at the yard";
+                definition((about, "m"), 0, 500, (50, 5000))
+            }
+            Self::YardSeals => {
+                let about = "Logs of a person and month marked at a yard from which there is a finding";
+                definition((about, "logs"), 0, 5, (1, 1000))
+            }
+            Self::StockBelowM3 => {
+                let about = "Volume below zero from which a stock is judged";
+                definition((about, "m³"), 1, 10, (1, 1000))
+            }
+            Self::StockGraceHours => {
+                let about = "Hours for which a stock may be below zero, because acceptances are recorded late";
+                definition((about, "h"), 0, 72, (0, 720))
+            }
+            Self::GivenBackCount => {
+                let about = "Corrections of a month that give volume back, from which they are judged";
+                definition((about, ""), 0, 8, (2, 1000))
+            }
+            Self::ChecksClosed => {
+                let about = "Checks of a closed or void code on one day from which there is a notice";
+                definition((about, "checks"), 0, 3, (2, 1000))
+            }
+            Self::ChecksBurst => {
+                let about = "Checks of any code on one day from which there is a notice";
+                definition((about, "checks"), 0, 50, (5, 100_000))
+            }
+            Self::ChecksBlocks => {
+                let about = "Blocks of addresses from which a code with so many checks must be checked";
+                definition((about, "blocks"), 0, 5, (2, 1000))
+            }
+            Self::GivenBackShare => {
+                let about = "Share of a month's harvested volume that corrections give back on balance, from which there is a finding";
+                definition((about, ""), 3, 10, (1, 500))
             }
         }
     }

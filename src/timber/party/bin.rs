@@ -1,6 +1,7 @@
 //! The 12-digit numbers of Kazakhstan: BIN of an organisation, IIN of a person.
 
 use crate::base::error::Invalid;
+use crate::base::personal_number::check_digit;
 use crate::base::vocabulary::sqlx_as_text;
 
 /// A BIN or IIN: 12 digits, the last of which is a check digit. [`Bin::is_person`] distinguishes the two; no
@@ -12,9 +13,6 @@ use crate::base::vocabulary::sqlx_as_text;
 /// An IIN is personal data: `Debug` shows its last four digits only, so that no error or trace contains it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bin([u8; 12]);
-
-const FIRST: [u32; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-const SECOND: [u32; 11] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2];
 
 impl Bin {
     /// Reads 12 digits. Errors: `bin-malformed`, `bin-check-digit`.
@@ -47,14 +45,6 @@ impl Bin {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
-}
-
-/// The correct twelfth digit; `None` if no valid number begins with the first eleven digits.
-fn check_digit(digits: &[u8; 12]) -> Option<u32> {
-    let sum = |weights: [u32; 11]| {
-        digits.iter().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum::<u32>() % 11
-    };
-    [sum(FIRST), sum(SECOND)].into_iter().find(|check| *check < 10)
 }
 
 impl std::fmt::Display for Bin {

@@ -97,7 +97,7 @@ impl Walk {
             _ if path.starts_with("/v1/felling-tickets") && *method == Method::POST => {
                 &self.felled.forest_owner
             }
-            "/v1/events" | "/v1/findings" => &self.felled.inspector,
+            "/v1/events" | "/v1/findings" | "/v1/findings/{id}/decision" => &self.felled.inspector,
             "/v1/harvests" | "/v1/custody-events" | "/v1/logs" | "/v1/seals/transfer" => {
                 &self.felled.enterprise
             }

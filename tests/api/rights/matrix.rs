@@ -31,11 +31,14 @@ const OPERATOR: Statuses = [422, 403, 403, 403, 403, 401];
 const FOREST_OWNER: Statuses = [403, 422, 403, 403, 403, 401];
 const STOPPER: Statuses = [403, 422, 403, 403, 422, 401];
 const SEAL_HOLDER: Statuses = [422, 422, 422, 403, 403, 401];
+/// A finding questions the enterprise.
+const QUESTIONED: Statuses = [404, 404, 200, 404, 200, 401];
+const INSPECTOR_ONLY: Statuses = [404, 404, 404, 404, 200, 401];
 const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
 
 /// A route without an object in its path, and the statuses of a request with the body `{}` (GET: without a
 /// body).
-const PLAIN: [(&str, &str, Statuses); 24] = [
+const PLAIN: [(&str, &str, Statuses); 27] = [
     ("GET", "/v1/organizations", TOKEN),
     ("POST", "/v1/organizations", OPERATOR),
     ("GET", "/v1/me", TOKEN),
@@ -59,6 +62,9 @@ const PLAIN: [(&str, &str, Statuses); 24] = [
     ("GET", "/v1/logs", [403, 200, 200, 200, 200, 401]),
     ("GET", "/v1/events", [403, 403, 403, 403, 200, 401]),
     ("GET", "/v1/findings", TOKEN),
+    ("POST", "/v1/findings", [403, 403, 403, 403, 422, 401]),
+    ("POST", "/v1/photos", [415, 415, 415, 415, 415, 401]),
+    ("GET", "/v1/rules", TOKEN),
     ("POST", "/v1/verify", ANY_ROLE),
 ];
 
@@ -83,6 +89,10 @@ enum Object {
     Harvest,
     /// The log of the enterprise's harvest, loaded on the carrier's lorry.
     Log,
+    /// A finding about that log, which an inspector has decided.
+    Finding,
+    /// A photo that the inspector has uploaded.
+    Photo,
 }
 
 /// A route with an object in its path.
@@ -102,7 +112,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// The rows are ordered so that no request uses up an object that a later request needs.
-const NAMED: [Named; 33] = [
+const NAMED: [Named; 42] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -307,15 +317,66 @@ const NAMED: [Named; 33] = [
             [403, 404, 404, 404, 200, 401],
         )
     },
+    get("/v1/findings/{id}", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    get("/v1/findings/{id}/history", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    get("/v1/findings/{id}/proof", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    get("/v1/findings/{id}/export", Object::Finding, QUESTIONED, INSPECTOR_ONLY),
+    Named {
+        method: "POST",
+        path: "/v1/findings/{id}/explanation",
+        object: Object::Finding,
+        empty: Some(ANY_ROLE),
+        own: [404, 404, 200, 404, 403, 401],
+        foreign: [404, 404, 404, 404, 403, 401],
+        absent: ABSENT,
+    },
+    Named {
+        method: "POST",
+        path: "/v1/findings/{id}/decision",
+        object: Object::Finding,
+        empty: Some([403, 403, 403, 403, 422, 401]),
+        own: [403, 403, 403, 403, 200, 401],
+        foreign: [403, 403, 403, 403, 200, 401],
+        absent: [403, 403, 403, 403, 404, 401],
+    },
+    // The finding is not one of buyers' reports.
+    Named {
+        method: "POST",
+        path: "/v1/findings/{id}/open",
+        object: Object::Finding,
+        empty: None,
+        own: [403, 403, 403, 403, 409, 401],
+        foreign: [403, 403, 403, 403, 409, 401],
+        absent: [403, 403, 403, 403, 404, 401],
+    },
+    // The inspector has uploaded it, so it is foreign to all others.
+    Named {
+        absent: ABSENT,
+        ..get("/v1/photos/{sha256}", Object::Photo, [404, 404, 404, 404, 200, 401], INSPECTOR_ONLY)
+    },
     // Public: the seal's code is enough.
     Named { absent: [404; 6], ..get("/v1/logs/{code}/proof", Object::Log, ANYONE, ANYONE) },
     // The check is public for any seal. An absent seal gets a verdict too, so the status is 200.
     Named { absent: ANYONE, ..get("/v1/verify/{code}", Object::Seal, ANYONE, ANYONE) },
+    // Public; the first three are taken, then the limit of the address is reached. It comes after the check of the body.
+    Named {
+        method: "POST",
+        path: "/v1/verify/{code}/report",
+        object: Object::Seal,
+        empty: Some([422; 6]),
+        own: [202, 202, 202, 429, 429, 429],
+        foreign: [429; 6],
+        absent: [429; 6],
+    },
 ];
 
 /// A valid body for a route, for a caller with this role.
 fn body(path: &str, role: &str) -> Value {
     match path.rsplit('/').next() {
+        Some("explanation") => json!({"text": "Қабығы түсіп қалған"}),
+        Some("decision") => json!({"state": "explained", "reason": "Өлшенді"}),
+        Some("open") => json!({}),
+        Some("report") => json!({"what": "other"}),
         Some("{id}") => json!({"name": "ТОО «Жаңа ат»", "reason": "Қайта тіркелді"}),
         Some("suspend" | "resume") => json!({"reason": "Сот шешімі"}),
         Some("{name}") => json!({
@@ -339,6 +400,10 @@ struct Cast {
     callers: [Option<Org>; 6],
     ours: Felled,
     theirs: Felled,
+    /// A finding about our log, and one about theirs.
+    findings: [String; 2],
+    /// SHA-256 of a photo of the inspector.
+    photo: String,
 }
 
 impl Cast {
@@ -360,6 +425,10 @@ impl Cast {
         let harvest = world.post("/v1/harvests", &enterprise, harvest).await.expect(201);
         let theirs = Felled { enterprise, ticket, seals, logs, harvest, ..copy(&ours) };
 
+        let findings = [
+            decided(&world, &ours.inspector, &ours.logs).await,
+            decided(&world, &ours.inspector, &theirs.logs).await,
+        ];
         crate::proofs::publish(&world).await;
         let callers = [
             Some(ours.operator.clone()),
@@ -369,7 +438,9 @@ impl Cast {
             Some(ours.inspector.clone()),
             None,
         ];
-        Self { world, callers, ours, theirs }
+        let photo = crate::reports::photo(&world, &ours.inspector, b"matrix").await.expect(201);
+        let photo = photo["sha256"].as_str().unwrap().to_owned();
+        Self { world, callers, ours, theirs, findings, photo }
     }
 
     /// The id or code to put into a path: of an object of the caller's side if `own`, otherwise of a foreign
@@ -399,6 +470,8 @@ impl Cast {
             }
             Object::Harvest => of.harvest["id"].as_str().unwrap().to_owned(),
             Object::Log => of.logs[0].clone(),
+            Object::Photo => self.photo.clone(),
+            Object::Finding => self.findings[usize::from(!own)].clone(),
         }
     }
 
@@ -406,6 +479,16 @@ impl Cast {
         let token = self.callers[role].as_ref().map(|org| org.token.as_str());
         self.world.call(method.parse::<Method>().unwrap(), path, token, body).await
     }
+}
+
+/// Inspects a log and decides on the finding; returns the finding's id.
+async fn decided(world: &World, inspector: &Org, logs: &[String]) -> String {
+    let details = json!({"details": {"outcome": "mismatch", "hold": false}});
+    let made = world.event(inspector, "inspected", &logs[..1], details).await.expect(201);
+    let id = made["findings"][0]["id"].as_str().unwrap().to_owned();
+    let decision = json!({"state": "confirmed", "reason": "Өлшенді"});
+    world.post(&format!("/v1/findings/{id}/decision"), inspector, decision).await.expect(200);
+    id
 }
 
 fn copy(felled: &Felled) -> Felled {
@@ -438,6 +521,7 @@ async fn forest_owner(world: &World) -> Org {
 fn absent(object: Object) -> &'static str {
     match object {
         Object::Seal | Object::Log => "KZ999999999",
+        Object::Photo => "00000000000000000000000000000000000000000000000000000000000000aa",
         Object::Parameter => "no-such-parameter",
         _ => "01999999-9999-7999-8999-999999999999",
     }

@@ -50,6 +50,16 @@ impl Call {
         self.with("TICKET", "/v1/felling-tickets", ".items[] | select(.number == \"0001245\").id")
     }
 
+    /// With the first finding that questions the harvester or anyone else.
+    const fn with_finding(self) -> Self {
+        self.with("FINDING", "/v1/findings", ".items[0].id")
+    }
+
+    /// With the first finding that was explained or decided.
+    const fn with_decided_finding(self) -> Self {
+        self.with("FINDING", "/v1/findings", "[.items[] | select(.events > 0).id][0]")
+    }
+
     const fn with_organization(self) -> Self {
         self.with("ORGANIZATION", "/v1/me", ".organization.id")
     }
@@ -97,6 +107,22 @@ fn call(operation_id: &str) -> Option<Call> {
         "end_ban" => by(OPERATOR, "/v1/bans/$BAN/end").with("BAN", "/v1/bans", ".items[-1].id"),
         "list_allowable_cuts" | "set_allowable_cut" => by(OPERATOR, "/v1/allowable-cuts"),
         "list_findings" => by(INSPECTOR, "/v1/findings?limit=5"),
+        "get_finding" => by(INSPECTOR, "/v1/findings/$FINDING").with_finding(),
+        "get_finding_history" => by(INSPECTOR, "/v1/findings/$FINDING/history").with_finding(),
+        "get_finding_proof" => by(INSPECTOR, "/v1/findings/$FINDING/proof").with_decided_finding(),
+        "export_finding" => by(INSPECTOR, "/v1/findings/$FINDING/export").with_decided_finding(),
+        "explain_finding" => by(HARVESTER, "/v1/findings/$FINDING/explanation").with_finding(),
+        "decide_finding" => by(INSPECTOR, "/v1/findings/$FINDING/decision").with_finding(),
+        "create_observation" => by(INSPECTOR, "/v1/findings"),
+        "open_report" => by(INSPECTOR, "/v1/findings/$FINDING/open").with(
+            "FINDING",
+            "/v1/findings?rule=citizen-report",
+            ".items[0].id",
+        ),
+        "upload_photo" => by(INSPECTOR, "/v1/photos"),
+        "get_photo" => by(INSPECTOR, "/v1/photos/$PHOTO").options("-o photo.jpg "),
+        "report_code" => public("/v1/verify/DEMO-000041/report"),
+        "list_rules" => by(INSPECTOR, "/v1/rules"),
         "create_harvest" => by(HARVESTER, "/v1/harvests").with_ticket(),
         "get_harvest_template" => by(HARVESTER, "/v1/harvests/template.csv?lang=en"),
         "get_harvest" => {

@@ -105,7 +105,8 @@ impl<'t> Balance<'t> {
             }
             marked.changes.push(LineChange { id: line.id, marked: change, by_table });
             let (before, permitted) = (line.marked, line.permitted);
-            marked.findings.extend(rules::over_permitted(before, after, permitted, self.on, self.parameters));
+            let found = rules::over_permitted(before, after, permitted, self.on, self.parameters);
+            marked.findings.extend(found.map(|draft| draft.key_within(line.id)));
         }
         let low =
             before.zip(after).and_then(|(before, after)| rules::sums_below_table(before, after, bounds));

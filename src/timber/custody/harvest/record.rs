@@ -25,6 +25,7 @@ use crate::timber::custody::state::LogState;
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
+use crate::timber::finding::draft::{self, EvidenceEvent};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
 use crate::timber::parameter::{Parameters, Rulebook, VolumeBounds};
@@ -156,8 +157,9 @@ pub async fn record(
         device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
     let mut findings = maker.findings(&logs, now, &rulebook.parameters());
+    let last = logs.last().map(|log| EvidenceEvent::of(log.id, 1));
     findings.extend(marked.findings.into_iter().map(|draft| NewFinding {
-        draft,
+        draft: last.into_iter().fold(draft, draft::Draft::shown_by),
         log: None,
         ticket: Some(ticket.row.id),
         party: None,

@@ -4,6 +4,8 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, TicketId};
 use crate::base::units::serialize_utc;
 use crate::evidence::chain::{Hash, Tx};
+use crate::timber::finding::message::FindingMessage;
+use crate::timber::finding::rules::Severity;
 use crate::timber::finding::write::Finding;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -84,13 +86,15 @@ pub struct RehearsedFinding {
     pub rule: String,
     /// The rule's version.
     pub version: i16,
-    /// `notice`, `warning` or `serious`.
-    pub severity: String,
+    /// How much attention it needs.
+    pub severity: Severity,
     /// The seal of the log that the finding is about; null if the finding is about the ticket.
     #[schema(value_type = Option<String>)]
     pub seal_number: Option<SealNumber>,
-    /// One sentence with the figures.
+    /// One English sentence with the figures.
     pub detail: String,
+    /// The sentence in each language.
+    pub message: FindingMessage,
 }
 
 impl From<Harvest> for Rehearsal {
@@ -100,9 +104,10 @@ impl From<Harvest> for Rehearsal {
         let findings = harvest.findings.iter().map(|finding| RehearsedFinding {
             rule: finding.rule.clone(),
             version: finding.version,
-            severity: finding.severity.clone(),
+            severity: finding.severity,
             seal_number: finding.log.and_then(seal_of),
             detail: finding.detail.clone(),
+            message: finding.message.clone(),
         });
         let findings = findings.collect();
         let logs = harvest

@@ -4,6 +4,7 @@ use super::{Draft, Rule, Severity};
 use crate::base::units::Volume;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
+use crate::timber::wood::species::{Species, Wood};
 use rust_decimal::Decimal;
 
 /// L18.
@@ -24,13 +25,13 @@ pub const CLOSING_REVERSED: Rule = Rule {
     about: "A correction reversed an event by which a log had left circulation.",
 };
 
-/// L4, as far as one event and its log decide it.
+/// L4. One event and its log decide it for annulled entries; surveillance judges the rest.
 pub const SEAL_OF_NO_LOG: Rule = Rule {
     id: "L4",
     version: 1,
     severity: Severity::Serious,
     legal_basis: None,
-    about: "A log was checked or moved under the seal of an entry that is annulled.",
+    about: "A seal is used or checked that is of another organisation's stock, void, of an annulled entry, or on another log.",
 };
 
 /// Timber on a vehicle without papers.
@@ -41,6 +42,17 @@ pub const NO_PAPERS: Rule = Rule {
     legal_basis: None,
     about: "A log was loaded without carrier or vehicle, or departed without a document.",
 };
+
+/// How a volume left its line.
+#[derive(Clone, Copy, Debug)]
+pub enum ReturnCause {
+    /// The entry was annulled.
+    ByAnnulment,
+    /// The corrected volume is smaller.
+    ByCorrection,
+    /// The log is of another line.
+    ToLine(Species, Wood),
+}
 
 /// From which volume, share and number on a returned volume is more than a notice.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +74,7 @@ pub struct ReturnLimits {
 pub fn returned_volume(
     volume: Volume,
     permitted: Volume,
-    how: &str,
+    how: ReturnCause,
     earlier: i64,
     limits: &ReturnLimits,
 ) -> Draft {
@@ -78,43 +90,45 @@ pub fn returned_volume(
     } else {
         Severity::Notice
     };
-    let detail = format!(
-        "{volume} m³ left a line of {permitted} m³ {how}; corrections of this ticket did so {earlier} times before."
-    );
-    RETURNED_VOLUME.draft(severity, detail)
+    let draft = RETURNED_VOLUME
+        .found(severity)
+        .at_stake(volume)
+        .input("returned_m3", volume)
+        .input("permitted_m3", permitted)
+        .number("earlier", earlier);
+    match how {
+        ReturnCause::ByAnnulment => draft.input("case", "annulled"),
+        ReturnCause::ByCorrection => draft.input("case", "corrected"),
+        ReturnCause::ToLine(species, wood) => {
+            draft.input("case", "moved").input("species", species).input("wood", wood)
+        }
+    }
 }
 
 /// The finding for the reversal of `event`, which had closed the log.
 #[must_use]
 pub fn closing_reversed(event: LogEventType) -> Draft {
-    CLOSING_REVERSED
-        .draft(Severity::Warning, format!("`{event}` was reversed: the log is in circulation again."))
+    CLOSING_REVERSED.found(Severity::Warning).input("event", event)
 }
 
 /// L4 for an event of a log with this status.
 #[must_use]
 pub fn seal_of_no_log(event: LogEventType, status: Status) -> Option<Draft> {
-    (status == Status::Annulled).then(|| {
-        let detail = format!("`{event}` was recorded of an entry that is annulled: its seal is in use.");
-        SEAL_OF_NO_LOG.draft(Severity::Serious, detail)
-    })
+    let draft = SEAL_OF_NO_LOG.found(Severity::Serious).input("case", "annulled").input("event", event);
+    (status == Status::Annulled).then_some(draft)
 }
 
 /// A finding if a log is loaded without carrier or vehicle, or departs without a document.
 #[must_use]
 pub fn no_papers(event: LogEventType, carrier: bool, vehicle: bool, document: bool) -> Option<Draft> {
-    let (severity, detail) = match (event, carrier, vehicle) {
-        (LogEventType::Loaded, false, false) => {
-            (Severity::Warning, "It was loaded, and neither carrier nor vehicle is named.")
-        }
-        (LogEventType::Loaded, true, false) => (Severity::Notice, "It was loaded, and no vehicle is named."),
-        (LogEventType::Loaded, false, true) => (Severity::Notice, "It was loaded, and no carrier is named."),
-        (LogEventType::Departed, ..) if !document => {
-            (Severity::Warning, "It departed, and no document is named.")
-        }
+    let (severity, lacks) = match (event, carrier, vehicle) {
+        (LogEventType::Loaded, false, false) => (Severity::Warning, "carrier_and_vehicle"),
+        (LogEventType::Loaded, true, false) => (Severity::Notice, "vehicle"),
+        (LogEventType::Loaded, false, true) => (Severity::Notice, "carrier"),
+        (LogEventType::Departed, ..) if !document => (Severity::Warning, "document"),
         _ => return None,
     };
-    Some(NO_PAPERS.draft(severity, detail.to_owned()))
+    Some(NO_PAPERS.found(severity).input("lacks", lacks))
 }
 
 #[cfg(test)]
@@ -134,7 +148,8 @@ mod tests {
             serious: Decimal::from(5),
         };
         let grade = |of: &str, permitted: &str, earlier| {
-            returned_volume(volume(of), volume(permitted), "by a correction", earlier, &limits).severity
+            returned_volume(volume(of), volume(permitted), ReturnCause::ByCorrection, earlier, &limits)
+                .severity
         };
         assert_eq!(grade("0.9999", "100", 0), Severity::Notice);
         assert_eq!(grade("1", "100", 0), Severity::Warning, "size");

@@ -47,33 +47,27 @@ pub const ALL: [Rule; 4] = [EXPORT_UNSPECIFIED, EXPORT_PERMIT, EXPORT_BEFORE_BAN
 pub fn export_unspecified(has_country: bool, has_hs: bool) -> Option<Draft> {
     let lacks = match (has_country, has_hs) {
         (true, true) => return None,
-        (false, true) => "no country",
-        (true, false) => "no HS code",
-        (false, false) => "neither country nor HS code",
+        (false, true) => "country",
+        (true, false) => "hs",
+        (false, false) => "country_and_hs",
     };
-    let detail = format!("The export states {lacks}.");
-    Some(EXPORT_UNSPECIFIED.draft(EXPORT_UNSPECIFIED.severity, detail))
+    Some(EXPORT_UNSPECIFIED.found(EXPORT_UNSPECIFIED.severity).input("lacks", lacks))
 }
 
 /// The finding for an export on a day of a ban (`document` decided it), with a permit.
 #[must_use]
 pub fn export_permit(permit: &str, document: &str) -> Draft {
-    let detail = format!("It was exported by permit {permit} while export is banned (document {document}).");
-    EXPORT_PERMIT.draft(EXPORT_PERMIT.severity, detail)
+    EXPORT_PERMIT.found(EXPORT_PERMIT.severity).input("permit", permit).input("document", document)
 }
 
 /// The finding for an export that is said to have happened before a ban, and is recorded in it.
 #[must_use]
 pub fn export_before_ban(on: NaiveDate, document: &str) -> Draft {
-    let detail = format!("An export of {on} was recorded after it was banned (document {document}).");
-    EXPORT_BEFORE_BAN.draft(EXPORT_BEFORE_BAN.severity, detail)
+    EXPORT_BEFORE_BAN.found(EXPORT_BEFORE_BAN.severity).input("exported_on", on).input("document", document)
 }
 
 /// A finding if a sale names neither buyer nor document.
 #[must_use]
 pub fn sale_without_buyer(has_buyer: bool, has_document: bool) -> Option<Draft> {
-    (!has_buyer && !has_document).then(|| {
-        let detail = "The sale names neither a buyer nor a document.".to_owned();
-        SALE_WITHOUT_BUYER.draft(SALE_WITHOUT_BUYER.severity, detail)
-    })
+    (!has_buyer && !has_document).then(|| SALE_WITHOUT_BUYER.found(SALE_WITHOUT_BUYER.severity))
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::geo::position;
+use crate::base::i18n::Lang;
 use crate::base::units::Pieces;
 use crate::timber::parameter::Parameters;
 use crate::timber::wood::bounds::{Bounds, Measures, TableSums};
@@ -43,7 +44,7 @@ fn a_line_that_fills_is_told_once_per_mark() {
     let finding = |before: &str, after: &str| {
         let before = if before == "0" { Volume::ZERO } else { volume(before) };
         over_permitted(before, volume(after), volume("100"), on(), &Parameters::default())
-            .map(|draft| (draft.severity, draft.detail))
+            .map(|draft| (draft.severity, draft.sentence(Lang::En)))
     };
     assert_eq!(finding("0", "79.9999"), None);
     assert_eq!(
@@ -97,7 +98,7 @@ fn bounds() -> Bounds {
 fn a_volume_is_compared_with_the_table() {
     let found = |method, declared| {
         volume_unlike_table(&measures(LogKind::Log, method, ("24", "6"), declared), &bounds())
-            .map(|draft| (draft.severity, draft.detail))
+            .map(|draft| (draft.severity, draft.sentence(Lang::En)))
     };
     for method in MeasurementMethod::ALL {
         assert_eq!(found(*method, "0.33"), None);
@@ -135,7 +136,7 @@ fn sums_are_compared_from_a_hundred_logs_on() {
     let draft = found(sums(99, "90", "99"), sums(100, "96.9999", "100")).unwrap();
     assert_eq!((draft.rule, draft.version, draft.severity), ("L14", 2, Severity::Warning));
     assert_eq!(
-        draft.detail,
+        draft.sentence(Lang::En),
         "100 logs of this ticket have 96.9999 m³, declared to be from the table; gost-2708-75/1 has 100 m³ for them (-3 %)."
     );
     assert_eq!(found(sums(100, "96", "100"), sums(150, "140", "150")), None, "once, while they stay low");
@@ -145,7 +146,7 @@ fn sums_are_compared_from_a_hundred_logs_on() {
 fn a_log_outside_the_table_is_noticed_if_its_volume_is_from_the_table() {
     let found = |kind, method, size| table_not_covered(&measures(kind, method, size, "0.7"));
     assert_eq!(
-        found(LogKind::Log, Gost2708_75, ("24", "12")).unwrap().detail,
+        found(LogKind::Log, Gost2708_75, ("24", "12")).unwrap().sentence(Lang::En),
         "0.7 m³ are declared by gost_2708_75; gost-2708-75/1 has no value for 24 cm and 12 m."
     );
     assert!(found(LogKind::Log, Gost2708_75, ("18", "5.3")).is_some(), "a cell that is not established");
@@ -161,7 +162,7 @@ fn a_stack_of_logs_is_found() {
             pieces: Pieces::new(10).ok(),
             ..measures(LogKind::Stack, MeasurementMethod::StackGeometric, ("16", "6"), declared)
         };
-        logs_as_stack(&stack, wood, &bounds()).map(|draft| draft.detail)
+        logs_as_stack(&stack, wood, &bounds()).map(|draft| draft.sentence(Lang::En))
     };
     assert_eq!(found(Wood::Commercial, "1.2"), None);
     assert_eq!(
@@ -176,8 +177,9 @@ fn a_stack_of_logs_is_found() {
 
 #[test]
 fn small_pieces_go_in_stacks() {
-    let detail =
-        |kind, diameter, length| small_piece(kind, cm(diameter), m(length)).map(|draft| draft.detail);
+    let detail = |kind, diameter, length| {
+        small_piece(kind, cm(diameter), m(length)).map(|draft| draft.sentence(Lang::En))
+    };
     assert_eq!(detail(LogKind::Log, "14", "2"), None);
     assert_eq!(
         detail(LogKind::Log, "13.9", "4").as_deref(),
@@ -210,7 +212,10 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
     );
     let norway = outside(position("60.92401", "9.30683", Some("5")), Some(&plot)).unwrap();
     assert_eq!(norway.severity, Severity::Serious);
-    assert_eq!(norway.detail, "60.92401,9.30683,5 lies outside Kazakhstan by more than 12 km.");
+    assert_eq!(
+        norway.sentence(Lang::En),
+        "The position 60.92401, 9.30683 lies outside Kazakhstan by more than 12 km."
+    );
 }
 
 #[test]

@@ -60,24 +60,21 @@ pub const ALL: [Rule; 5] = [NO_ALLOWABLE_CUT, HARVEST_IN_BAN, AREA_UNLIKE_PLOT, 
 #[must_use]
 pub fn plot_replaced(before: Option<&Plot>, after: &Plot, harvested: bool) -> Draft {
     let severity = if harvested { Severity::Warning } else { Severity::Notice };
-    let had =
-        before.map_or_else(|| "no plot".to_owned(), |plot| format!("a plot of {:.2} ha", plot.area_ha()));
-    let when = if harvested { "after" } else { "before" };
-    let area = after.area_ha();
-    PLOT_REPLACED.draft(
-        severity,
-        format!("The ticket had {had}; {when} the first harvest it got one of {area:.2} ha."),
-    )
+    let had = before.map_or(0.0, Plot::area_ha);
+    PLOT_REPLACED
+        .found(severity)
+        .input("case", if harvested { "after" } else { "before" })
+        .input("had_ha", format_args!("{had:.2}"))
+        .input("has_ha", format_args!("{:.2}", after.area_ha()))
 }
 
 /// A finding if the stated area differs from that of the plot.
 #[must_use]
 pub fn area_unlike_plot(stated: Area, plot: &Plot, percent: Decimal) -> Option<Draft> {
     let area = plot.area_ha();
-    let stated = stated.decimal().to_f64()?;
-    let differs = (stated - area).abs() * 100.0 > area * percent.to_f64()?;
-    let detail = || format!("The ticket states {stated} ha; its plot has {area:.2} ha.");
-    differs.then(|| AREA_UNLIKE_PLOT.draft(AREA_UNLIKE_PLOT.severity, detail()))
+    let differs = (stated.decimal().to_f64()? - area).abs() * 100.0 > area * percent.to_f64()?;
+    let draft = AREA_UNLIKE_PLOT.found(AREA_UNLIKE_PLOT.severity);
+    differs.then(|| draft.input("stated_ha", stated).input("plot_ha", format_args!("{area:.2}")))
 }
 
 /// A finding if a plot shares more than `percent` of the smaller one with the plot of another ticket, which has the id
@@ -87,10 +84,11 @@ pub fn plots_overlap(plot: &Plot, other: &Plot, id: TicketId, percent: Decimal) 
     let shared = plot.shared_ha(other);
     let share = shared * 100.0 / plot.area_ha().min(other.area_ha());
     (share > percent.to_f64()?).then(|| {
-        let detail = format!(
-            "Its plot shares {shared:.2} ha ({share:.0} % of the smaller one) with that of ticket {id}."
-        );
-        PLOTS_OVERLAP.draft(PLOTS_OVERLAP.severity, detail)
+        PLOTS_OVERLAP
+            .found(PLOTS_OVERLAP.severity)
+            .input("shared_ha", format_args!("{shared:.2}"))
+            .input("share_percent", format_args!("{share:.0}"))
+            .input("ticket", id)
     })
 }
 
@@ -98,12 +96,12 @@ pub fn plots_overlap(plot: &Plot, other: &Plot, id: TicketId, percent: Decimal) 
 #[must_use]
 pub fn no_allowable_cut(years: &[i32]) -> Option<Draft> {
     let years: Vec<_> = years.iter().map(ToString::to_string).collect();
-    let detail = || format!("The issuer has no allowable cut for {}.", years.join(", "));
-    (!years.is_empty()).then(|| NO_ALLOWABLE_CUT.draft(NO_ALLOWABLE_CUT.severity, detail()))
+    let draft = NO_ALLOWABLE_CUT.found(NO_ALLOWABLE_CUT.severity);
+    (!years.is_empty()).then(|| draft.input("years", years.join(", ")))
 }
 
 /// The finding for timber that was felled on a day of a ban; `ban` is the sentence about it.
 #[must_use]
 pub fn harvest_in_ban(felled: NaiveDate, ban: &str) -> Draft {
-    HARVEST_IN_BAN.draft(HARVEST_IN_BAN.severity, format!("It was felled on {felled}. {ban}"))
+    HARVEST_IN_BAN.found(HARVEST_IN_BAN.severity).input("felled_on", felled).input("ban", ban)
 }

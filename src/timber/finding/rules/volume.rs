@@ -46,15 +46,16 @@ pub fn volume_unlike_table(measures: &Measures, bounds: &Bounds) -> Option<Draft
         return None;
     };
     let deviation = deviation_percent(measures.volume, table)?;
-    Some(VOLUME_UNLIKE_TABLE.draft(
-        severity,
-        format!(
-            "{} m³ are declared by {}; {} has {table} m³ ({deviation:+} %).",
-            measures.volume,
-            measures.method,
-            volume_table::VERSION
-        ),
-    ))
+    let draft = VOLUME_UNLIKE_TABLE.found(severity);
+    Some(
+        draft
+            .input("case", "log")
+            .input("declared_m3", measures.volume)
+            .input("method", measures.method)
+            .input("table", volume_table::VERSION)
+            .input("table_m3", table)
+            .input("deviation", format_args!("{deviation:+}")),
+    )
 }
 
 /// L14: with a harvest or correction, the logs of a ticket become lower in sum than the table gives.
@@ -64,17 +65,17 @@ pub fn sums_below_table(before: TableSums, after: TableSums, bounds: &Bounds) ->
         return None;
     }
     let deviation = deviation_percent(after.declared, after.table)?;
-    Some(VOLUME_UNLIKE_TABLE.draft(
-        Severity::Warning,
-        format!(
-            "{} logs of this ticket have {} m³, declared to be from the table; {} has {} m³ for them \
-             ({deviation:+} %).",
-            after.logs,
-            after.declared,
-            volume_table::VERSION,
-            after.table
-        ),
-    ))
+    let draft = VOLUME_UNLIKE_TABLE.found(Severity::Warning).about_ticket().key("sum");
+    Some(
+        draft
+            .at_stake(after.declared)
+            .input("case", "sum")
+            .number("logs", after.logs)
+            .input("declared_m3", after.declared)
+            .input("table", volume_table::VERSION)
+            .input("table_m3", after.table)
+            .input("deviation", format_args!("{deviation:+}")),
+    )
 }
 
 /// A volume declared to be from the table for a log that the table does not cover.
@@ -82,15 +83,13 @@ pub fn sums_below_table(before: TableSums, after: TableSums, bounds: &Bounds) ->
 pub fn table_not_covered(measures: &Measures) -> Option<Draft> {
     let (diameter, length) = (measures.top_diameter?, measures.length?);
     measures.lacks_table().then(|| {
-        TABLE_NOT_COVERED.draft(
-            Severity::Notice,
-            format!(
-                "{} m³ are declared by {}; {} has no value for {diameter} cm and {length} m.",
-                measures.volume,
-                measures.method,
-                volume_table::VERSION
-            ),
-        )
+        let draft = TABLE_NOT_COVERED.found(Severity::Notice);
+        draft
+            .input("declared_m3", measures.volume)
+            .input("method", measures.method)
+            .input("table", volume_table::VERSION)
+            .input("diameter_cm", diameter)
+            .input("length_m", length)
     })
 }
 
@@ -99,12 +98,10 @@ pub fn table_not_covered(measures: &Measures) -> Option<Draft> {
 pub fn logs_as_stack(measures: &Measures, wood: Wood, bounds: &Bounds) -> Option<Draft> {
     let pieces = measures.pieces?;
     measures.are_logs_as_stack(wood, bounds).then(|| {
-        LOGS_AS_STACK.draft(
-            Severity::Warning,
-            format!(
-                "{} m³ of commercial wood in {pieces} pieces are more than {} m³ a piece.",
-                measures.volume, bounds.commercial_piece_max_m3
-            ),
-        )
+        let draft = LOGS_AS_STACK.found(Severity::Warning);
+        draft
+            .input("declared_m3", measures.volume)
+            .number("pieces", pieces.get())
+            .input("limit_m3", bounds.commercial_piece_max_m3)
     })
 }
