@@ -84,10 +84,13 @@ pub fn text(url: &str, program: &str) -> String {
     );
     line(
         &mut out,
-        "What the rules found; the volume that corrections took off a ticket line.",
+        "What asks most for an inspector, first; a log of which a correction gave volume back.",
         &authorized(
             Participant::Inspector,
-            &format!("'{url}/v1/findings?limit=5' {url}/v1/logs/{}/history", seal(*REMEASURED.end())),
+            &format!(
+                "'{url}/v1/findings?order=rank&limit=5' {url}/v1/logs/{}/history",
+                seal(*REMEASURED.end())
+            ),
         ),
     );
     let event = format!(

@@ -45,6 +45,7 @@ pub async fn make(script: &mut Script) -> Result<(), Failure> {
     losses(script).await?;
     offers(script).await?;
     inspections(script).await?;
+    reports(script).await?;
     corrections(script).await
 }
 
@@ -239,6 +240,19 @@ async fn inspections(script: &mut Script) -> Result<(), Failure> {
         "details": { "official": { "name": "Ермек Сейітов", "post": "Мемлекеттік орман инспекторы" } }
     });
     event(script, Participant::Inspector, "seized", SEIZED..=SEIZED, 12.5, seized).await
+}
+
+/// What buyers reported of sold timber.
+async fn reports(script: &mut Script) -> Result<(), Failure> {
+    let sold = seal(*SOLD.start());
+    for (what, text) in [("wrong_species", "Қарағай емес, қайың"), ("broken_seal", "Пломба сынған")]
+    {
+        let body = json!({ "what": what, "text": text });
+        // The trader's key is sent as with each call; the report does not need it, and does not keep it.
+        let path = format!("/v1/verify/{sold}/report");
+        script.post("report a seal", Participant::Trader, &path, body).await?;
+    }
+    Ok(())
 }
 
 fn checkpoint() -> Value {

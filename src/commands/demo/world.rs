@@ -25,8 +25,10 @@ pub const STACKS: RangeInclusive<u32> = 181..=185;
 pub const SPARE: RangeInclusive<u32> = 186..=200;
 /// Aspen logs of the trader.
 pub const ASPEN: RangeInclusive<u32> = 201..=280;
-/// Sanitary fellings of the forest owner.
-pub const SANITARY: RangeInclusive<u32> = 301..=330;
+/// Sanitary fellings of the forest owner: pines.
+pub const SANITARY: RangeInclusive<u32> = 301..=328;
+/// Spruces of the same ticket, which were felled while the felling of spruce was banned.
+pub const IN_BAN: RangeInclusive<u32> = 329..=330;
 /// The seals that each of these participants gets.
 const ALLOTTED: [(Participant, RangeInclusive<u32>); 3] = [
     (Participant::Harvester, 1..=200),
@@ -48,7 +50,9 @@ pub async fn is_complete(script: &Script) -> Result<bool, Failure> {
 pub async fn make(script: &mut Script) -> Result<(), Failure> {
     organizations(script).await?;
     seals(script).await?;
+    cuts(script).await?;
     let tickets = tickets(script).await?;
+    ban(script).await?;
     harvests(script, &tickets).await?;
     histories::make(script).await?;
     let path = format!("/v1/seals/{}/void", seal(*SPARE.end()));
@@ -89,6 +93,31 @@ async fn seals(script: &mut Script) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the forest owner may have felled in each year of its tickets' terms.
+async fn cuts(script: &mut Script) -> Result<(), Failure> {
+    let year = |days| script.date(days).chars().take(4).collect::<String>();
+    let mut years = vec![year(-45), year(120)];
+    years.dedup();
+    for year in years {
+        let body = json!({
+            "forest_owner_bin": Participant::ForestOwner.bin(), "year": number(&year), "volume_m3": 600,
+            "document": { "kind": "other", "number": "18-02/7" }
+        });
+        script.post("set an allowable cut", Participant::Operator, "/v1/allowable-cuts", body).await?;
+    }
+    Ok(())
+}
+
+/// A ban of a few days, recorded after the tickets were issued.
+async fn ban(script: &mut Script) -> Result<(), Failure> {
+    let body = json!({
+        "kind": "felling", "region": "KZ-10", "species": "picea_obovata",
+        "from": script.date(-12), "until": script.date(-7),
+        "document": { "kind": "other", "number": "18-02/9", "issued_on": script.date(-13) }
+    });
+    script.post("ban felling", Participant::Operator, "/v1/bans", body).await.map(drop)
+}
+
 /// Ids of the tickets with harvests.
 struct Tickets {
     harvester: String,
@@ -105,14 +134,16 @@ async fn tickets(script: &mut Script) -> Result<Tickets, Failure> {
     let firewood = line("betula_pendula", "firewood", json!(40));
     let aspen = line("populus_tremula", "commercial", share_of(ASPEN, "1.15"));
     let sanitary = line("pinus_sylvestris", "commercial", share_of(SANITARY, "2"));
+    let spruce = line("picea_obovata", "commercial", share_of(IN_BAN, "3"));
     let small = line("pinus_sylvestris", "commercial", json!(85.5));
 
     let harvester =
-        ticket(script, "000117", Participant::Harvester, "main", vec![pine, birch, firewood]).await?;
-    let trader = ticket(script, "000118", Participant::Trader, "intermediate", vec![aspen]).await?;
-    let owner = ticket(script, "000119", Participant::ForestOwner, "sanitary", vec![sanitary]).await?;
-    let cancelled = ticket(script, "000120", Participant::Trader, "main", vec![small.clone()]).await?;
-    let extended = ticket(script, "000121", Participant::Harvester, "main", vec![small]).await?;
+        ticket(script, &PLOTS[0], Participant::Harvester, "main", vec![pine, birch, firewood]).await?;
+    let trader = ticket(script, &PLOTS[1], Participant::Trader, "intermediate", vec![aspen]).await?;
+    let owner =
+        ticket(script, &PLOTS[2], Participant::ForestOwner, "sanitary", vec![sanitary, spruce]).await?;
+    let cancelled = ticket(script, &PLOTS[3], Participant::Trader, "main", vec![small.clone()]).await?;
+    let extended = ticket(script, &PLOTS[4], Participant::Harvester, "main", vec![small]).await?;
 
     let body = json!({ "reason": "Учаскеде құстар ұялайды" });
     let path = format!("/v1/felling-tickets/{cancelled}/cancel");
@@ -134,16 +165,49 @@ fn share_of(seals: RangeInclusive<u32>, factor: &str) -> Value {
     number(&(sum * factor).round_dp_with_strategy(1, RoundingStrategy::ToZero).normalize().to_string())
 }
 
+/// The place of a ticket's fellings: strips of two compartments.
+struct Cutting {
+    /// Number of the ticket.
+    ticket: &'static str,
+    compartment: &'static str,
+    /// West and east, in degrees of longitude.
+    longitudes: (&'static str, &'static str),
+    /// South and north, in degrees of latitude.
+    latitudes: (&'static str, &'static str),
+    area_ha: &'static str,
+}
+
+const fn cutting(
+    (ticket, compartment): (&'static str, &'static str),
+    longitudes: (&'static str, &'static str),
+    latitudes: (&'static str, &'static str),
+    area_ha: &'static str,
+) -> Cutting {
+    Cutting { ticket, compartment, longitudes, latitudes, area_ha }
+}
+
+/// The stumps of the logs are within them ([`saw_log`]).
+const PLOTS: [Cutting; 5] = [
+    cutting(("000117", "41"), ("80.9298", "80.9329"), ("50.6998", "50.7040"), "10.2"),
+    cutting(("000118", "41"), ("80.9329", "80.9344"), ("50.6998", "50.7040"), "4.9"),
+    cutting(("000119", "41"), ("80.9344", "80.9352"), ("50.6998", "50.7040"), "2.6"),
+    cutting(("000120", "42"), ("80.9298", "80.9329"), ("50.7060", "50.7102"), "10.2"),
+    cutting(("000121", "42"), ("80.9329", "80.9360"), ("50.7060", "50.7102"), "10.2"),
+];
+
 async fn ticket(
     script: &mut Script,
-    named: &str,
+    plot: &Cutting,
     holder: Participant,
     felling_kind: &str,
     lines: Vec<Value>,
 ) -> Result<String, Failure> {
+    let ((west, east), (south, north)) = (plot.longitudes, plot.latitudes);
+    let corners = [(west, south), (east, south), (east, north), (west, north), (west, south)];
+    let ring: Vec<Value> = corners.map(|(lon, lat)| json!([number(lon), number(lat)])).into();
     let body = json!({
         "series": "АБ",
-        "number": named,
+        "number": plot.ticket,
         "issued_on": script.date(-60),
         "holder_bin": holder.bin(),
         "felling_kind": felling_kind,
@@ -153,15 +217,12 @@ async fn ticket(
             "region": "KZ-10",
             "district": "Бородулиха ауданы",
             "forestry": "Бородулиха орманшылығы",
-            "compartment": "41",
+            "compartment": plot.compartment,
             "subcompartment": "7",
             "cutting_area": "2"
         },
-        "area_ha": 4.7,
-        "plot": {
-            "type": "Polygon",
-            "coordinates": [[[80.92, 50.69], [80.95, 50.69], [80.95, 50.71], [80.92, 50.71], [80.92, 50.69]]]
-        },
+        "area_ha": number(plot.area_ha),
+        "plot": { "type": "Polygon", "coordinates": [ring] },
         "felling_from": script.date(-45),
         "felling_until": script.date(60),
         "removal_until": script.date(90),
@@ -179,16 +240,15 @@ async fn harvests(script: &mut Script, tickets: &Tickets) -> Result<(), Failure>
     let stacks =
         STACKS.map(|n| stack(n, "betula_pendula", 60 + n % 7, 5.2, &script.hours_ago(59.0))).collect();
     let trader_logs = ASPEN.map(|n| saw_log(n, "populus_tremula", &at(n, 65.0))).collect();
-    let (early, late) = (*SANITARY.start()..=SANITARY.end() - 2, SANITARY.end() - 1..=*SANITARY.end());
-    let owner_logs = early.map(|n| saw_log(n, "pinus_sylvestris", &at(n, 62.0))).collect();
+    let owner_logs = SANITARY.map(|n| saw_log(n, "pinus_sylvestris", &at(n, 62.0))).collect();
     // Recorded nine days after the felling.
-    let entered_late = late.map(|n| saw_log(n, "pinus_sylvestris", &script.hours_ago(216.0))).collect();
+    let in_ban = IN_BAN.map(|n| saw_log(n, "picea_obovata", &script.hours_ago(216.0))).collect();
     let requests = [
         (Participant::Harvester, &tickets.harvester, "Ерлан Жүнісов", harvester_logs),
         (Participant::Harvester, &tickets.harvester, "Ерлан Жүнісов", stacks),
         (Participant::Trader, &tickets.trader, "Светлана Ким", trader_logs),
         (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", owner_logs),
-        (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", entered_late),
+        (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", in_ban),
     ];
     for (participant, ticket, person, logs) in requests {
         let logs: Vec<Value> = logs;
@@ -221,7 +281,7 @@ mod tests {
         for logs in [PINE, BIRCH, STACKS, SPARE] {
             assert!(within(&harvester, &logs));
         }
-        assert!(within(&trader, &ASPEN) && within(&owner, &SANITARY));
+        assert!(within(&trader, &ASPEN) && within(&owner, &SANITARY) && within(&owner, &IN_BAN));
         assert!(SealNumber::parse(&seal(1)).is_ok());
     }
 
