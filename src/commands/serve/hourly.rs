@@ -51,7 +51,7 @@ pub async fn keep_house(pool: &PgPool, watch: &ClockWatch) -> u64 {
     }
 }
 
-/// Deletes expired reports and photos, and finds appeals that nobody answers ([`reports::sweep`]). If the clock has
+/// Deletes expired reports and photos, and finds appeals that are not answered ([`reports::sweep`]). If the clock has
 /// jumped, nothing is done, because everything would look overdue.
 async fn sweep_findings(app: &App, watch: &ClockWatch) {
     if watch.jump().abs() > MAX_CLOCK_JUMP {
