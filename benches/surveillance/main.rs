@@ -2,7 +2,11 @@
 //! in memory, in one thread, and writes the windows of each batch as text and reads them again, as the engine does
 //! with the database. The database's own time is not in the figure.
 
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures are rounded anyway")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "figures are rounded anyway"
+)]
 #![allow(dead_code, reason = "the labels of the world are for the test")]
 
 #[path = "../../tests/surveillance/random.rs"]
@@ -30,7 +34,10 @@ fn main() {
             engine.step(leaf, &mut memory, &mut found);
         }
         let (there, _) = memory.changed();
-        let texts: Vec<_> = there.iter().map(|(key, window)| (*key, serde_json::to_vec(window).unwrap_or_default())).collect();
+        let texts: Vec<_> = there
+            .iter()
+            .map(|(key, window)| (*key, serde_json::to_vec(window).unwrap_or_default()))
+            .collect();
         for (key, text) in texts {
             bytes += text.len();
             if let Ok(window) = serde_json::from_slice(&text) {

@@ -279,7 +279,7 @@ async fn delete_rows(
                 finding.0
             );
             personal = parts.fetch_all(&mut **tx).await?;
-            // A photo is erased whoever uploaded it, and also if another observation names it.
+            // A photo is erased for all organisations that uploaded it, and also if another observation names it.
             let photos = sqlx::query!(
                 r#"DELETE FROM photo USING personal p, jsonb_array_elements(p.text::jsonb -> 'photos') AS named
                    WHERE p.id = ANY ($1) AND photo.sha256 = decode(named ->> 'sha256', 'hex')"#,

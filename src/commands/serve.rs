@@ -6,7 +6,6 @@
 
 mod hourly;
 
-pub use hourly::keep_house;
 use super::configuration::{demonstration_codes, operator, warn_about_organizations};
 use crate::base::clock::Clock;
 use crate::base::config::{OperatorToken, ServeSettings, Settings, shown};
@@ -40,6 +39,7 @@ use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
 use crate::timber::seal::signing::SigningKey;
 use crate::timber::seal::stock::load_key_ring;
+pub use hourly::keep_house;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
 use std::future::Future;
@@ -50,8 +50,6 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-
-
 
 /// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
 /// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.

@@ -126,12 +126,12 @@ pub struct Swept {
     pub reports: u64,
     /// Photos deleted.
     pub photos: u64,
-    /// Appeals found that nobody answers.
+    /// Unanswered appeals found.
     pub appeals: usize,
 }
 
-/// Deletes reports that no inspector opened in time and photos that no observation names, and finds appeals that nobody
-/// answers.
+/// Deletes reports that no inspector opened in time and photos that no observation names, and finds appeals that are
+/// not answered in time.
 ///
 /// # Errors
 /// From the database.

@@ -72,7 +72,7 @@ async fn unsound(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn an_inspector_observes_wood_that_nobody_recorded() {
     let world = World::new().await;
-    let felled = world.felled(0).await;
+    let felled = world.felled(1).await;
     let inspector = &felled.inspector;
     let photo = photo(&world, inspector, b"lorry").await.expect(201);
     let body = seen(&photo);
@@ -144,7 +144,7 @@ async fn an_observation_of_a_registered_log_questions_its_holder() {
 #[tokio::test]
 async fn all_errors_of_an_observation_are_reported_at_once() {
     let world = World::new().await;
-    let felled = world.felled(0).await;
+    let felled = world.felled(1).await;
     let inspector = &felled.inspector;
     let photo = photo(&world, &felled.enterprise, b"of others").await.expect(201);
     let mut body = seen(&photo);
@@ -173,7 +173,7 @@ async fn all_errors_of_an_observation_are_reported_at_once() {
 #[tokio::test]
 async fn photos_are_read_by_their_uploader_and_by_inspectors() {
     let world = World::new().await;
-    let felled = world.felled(0).await;
+    let felled = world.felled(1).await;
     let made = photo(&world, &felled.enterprise, b"bark").await.expect(201);
     let path = format!("/v1/photos/{}", made["sha256"].as_str().unwrap());
     for reader in [&felled.enterprise, &felled.inspector] {

@@ -49,7 +49,8 @@ async fn histories(world: &World) -> Felled {
     let felled = world.felled(4).await;
     let (enterprise, inspector) = (&felled.enterprise, &felled.inspector);
     world.later(60);
-    let other = json!({"details": {"outcome": "match", "observed": {"species": "larix_sibirica", "length_m": 4}}});
+    let other =
+        json!({"details": {"outcome": "match", "observed": {"species": "larix_sibirica", "length_m": 4}}});
     world.event(inspector, "inspected", &felled.logs[..1], other).await.expect(201);
     let at = |lat: f64, lon: f64| json!({"position": {"lat": lat, "lon": lon, "accuracy_m": 10}});
     let mut loaded = at(50.7, 79.6);
@@ -79,13 +80,11 @@ async fn findings(world: &World, trial: bool) -> Vec<(String, String, String, St
 }
 
 async fn windows(world: &World, trial: bool) -> Vec<(i16, String, Vec<u8>)> {
-    sqlx::query_as(
-        "SELECT kind, id::text, \"window\" FROM surveillance_state WHERE trial = $1 ORDER BY 1, 2",
-    )
-    .bind(trial)
-    .fetch_all(&world.app.pool)
-    .await
-    .unwrap()
+    sqlx::query_as("SELECT kind, id::text, \"window\" FROM surveillance_state WHERE trial = $1 ORDER BY 1, 2")
+        .bind(trial)
+        .fetch_all(&world.app.pool)
+        .await
+        .unwrap()
 }
 
 async fn to_the_end(runner: &Runner, db: &mut PgConnection, count: i64) {
@@ -130,10 +129,11 @@ async fn killed_at_any_step_the_engine_finds_the_same() {
     assert_eq!(findings(&world, false).await, expected);
     assert_eq!(windows(&world, false).await, state);
     assert_eq!(in_memory(&world).await, expected);
-    let made: Vec<(String,)> = sqlx::query_as("SELECT f.rule FROM finding f JOIN surveillance_finding s ON s.finding_id = f.id")
-        .fetch_all(&world.app.pool)
-        .await
-        .unwrap();
+    let made: Vec<(String,)> =
+        sqlx::query_as("SELECT f.rule FROM finding f JOIN surveillance_finding s ON s.finding_id = f.id")
+            .fetch_all(&world.app.pool)
+            .await
+            .unwrap();
     assert_eq!(made.len(), expected.len(), "one finding each");
     // The inspector sees them like others.
     let listed = world.get("/v1/findings", &felled.inspector).await.expect(200);
@@ -151,8 +151,10 @@ async fn one_engine_works_at_a_time() {
     assert!(held.is_ok());
     let (first, second) = tokio::join!(runner.batch(&mut one, 1_000), runner.batch(&mut other, 1_000));
     let folded = [first.unwrap(), second.unwrap()];
-    let total: usize = folded.iter().map(|batch| if let Batch::Folded(leaves) = batch { *leaves } else { 0 }).sum();
-    let leaves: i64 = sqlx::query_scalar("SELECT count(*) FROM leaf").fetch_one(&world.app.pool).await.unwrap();
+    let total: usize =
+        folded.iter().map(|batch| if let Batch::Folded(leaves) = batch { *leaves } else { 0 }).sum();
+    let leaves: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM leaf").fetch_one(&world.app.pool).await.unwrap();
     assert_eq!(i64::try_from(total).unwrap(), leaves, "{folded:?}");
 }
 
@@ -173,7 +175,10 @@ async fn a_new_version_is_replayed_before_it_is_in_force() {
     let change = |sql: &'static str| sqlx::query(sql);
     change("UPDATE surveillance SET version = 0").execute(&mut db).await.unwrap();
     change("DELETE FROM surveillance_finding WHERE rule = 'L3'").execute(&mut db).await.unwrap();
-    change("UPDATE surveillance_finding SET key = 'old' WHERE rule = 'impossible-journey'").execute(&mut db).await.unwrap();
+    change("UPDATE surveillance_finding SET key = 'old' WHERE rule = 'impossible-journey'")
+        .execute(&mut db)
+        .await
+        .unwrap();
     assert_eq!(live.batch(&mut db, 100).await.unwrap(), Batch::OtherVersion(0), "the engine waits");
     let clock = world.clock.clone();
     let report = replay::replay(&mut db, SECRET, Rulebook::new(clock.clone()), clock.clone()).await.unwrap();
@@ -247,7 +252,8 @@ async fn a_late_event_withdraws_and_adds_findings() {
     assert_eq!(first.len(), 1, "{first:?}");
     assert!(first[0].2.contains("left the forest on"), "{first:?}");
     // An inspector finds that the log was loaded before the ticket was cancelled.
-    let set = |hours: i64| json!({"corrects": 2, "reason": "Сағат қате", "set": {"occurred_at": time(hours)}});
+    let set =
+        |hours: i64| json!({"corrects": 2, "reason": "Сағат қате", "set": {"occurred_at": time(hours)}});
     world.event(inspector, "corrected", &felled.logs[..1], set(1)).await.expect(201);
     fold().await;
     assert_eq!(listed(&world, inspector, "ticket-cancelled").await, []);
@@ -273,7 +279,8 @@ async fn a_response_is_repeated_without_findings_that_came_later() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     world.later(60);
-    let other = json!({"details": {"outcome": "match", "observed": {"species": "larix_sibirica", "length_m": 4}}});
+    let other =
+        json!({"details": {"outcome": "match", "observed": {"species": "larix_sibirica", "length_m": 4}}});
     let body = json!({"type": "inspected", "logs": felled.logs, "occurred_at": utc_text(world.clock.now()),
         "details": other["details"]});
     let send = async || {
@@ -311,10 +318,8 @@ async fn buyers_checks_of_a_used_up_log_are_a_notice() {
     checks.write(&world.app.pool).await.unwrap();
     checks.note(seal, "192.0.2.1".parse().unwrap(), world.clock.now());
     checks.write(&world.app.pool).await.unwrap();
-    let counts: Vec<(i32,)> = sqlx::query_as("SELECT count FROM seal_check ORDER BY 1")
-        .fetch_all(&world.app.pool)
-        .await
-        .unwrap();
+    let counts: Vec<(i32,)> =
+        sqlx::query_as("SELECT count FROM seal_check ORDER BY 1").fetch_all(&world.app.pool).await.unwrap();
     assert_eq!(counts, [(1,), (3,)], "one row a block");
     for _ in 0..3 {
         world.later(70);
@@ -329,7 +334,8 @@ async fn buyers_checks_of_a_used_up_log_are_a_notice() {
     // After 90 days the counts are gone.
     world.clock.set(world.clock.now() + chrono::TimeDelta::days(91));
     to_the_end(&live, &mut db, 100).await;
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM seal_check").fetch_one(&world.app.pool).await.unwrap();
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM seal_check").fetch_one(&world.app.pool).await.unwrap();
     assert_eq!(left, 0);
     assert_eq!(world.unsound().await, [""; 0]);
 }

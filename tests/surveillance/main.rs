@@ -5,7 +5,11 @@
 //! seeds that the rules were not tuned on, and the false alarms of an honest year of 100,000 logs. Without it,
 //! smaller worlds are folded and the same goals are checked.
 
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures of a generated world")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "figures of a generated world"
+)]
 
 mod random;
 mod world;
@@ -53,12 +57,8 @@ fn fold(world: &World) -> Folded {
 
 /// The findings that stand after all changes.
 fn standing(changes: Vec<Change>) -> Folded {
-    let mut folded = Folded {
-        findings: BTreeMap::new(),
-        ever_serious: BTreeSet::new(),
-        micros_an_event: 0.0,
-        windows: 0,
-    };
+    let mut folded =
+        Folded { findings: BTreeMap::new(), ever_serious: BTreeSet::new(), micros_an_event: 0.0, windows: 0 };
     for change in changes {
         match change {
             Change::Found(finding) => {
@@ -121,7 +121,13 @@ fn score(world: &World, folded: &Folded, scores: &mut BTreeMap<&'static str, Sco
         } else {
             score.wrong += 1;
             if std::env::var_os("ORMANTRACE_SHOW").is_some() {
-                println!("wrong: {} {} {} {}", finding.at.rule, finding.at.key, finding.severity, finding.inputs.to_text());
+                println!(
+                    "wrong: {} {} {} {}",
+                    finding.at.rule,
+                    finding.at.key,
+                    finding.severity,
+                    finding.inputs.to_text()
+                );
             }
         }
         found.extend(labels);
@@ -154,7 +160,12 @@ fn dishonest_patterns_are_found_and_little_else() {
         score(&world, &folded, &mut scores);
         events += world.leaves.len();
         micros = f64::max(micros, folded.micros_an_event);
-        println!("seed {seed}: {} logs, {} events, {} windows", world.logs, world.leaves.len(), folded.windows);
+        println!(
+            "seed {seed}: {} logs, {} events, {} windows",
+            world.logs,
+            world.leaves.len(),
+            folded.windows
+        );
     }
     println!("{events} events, {micros:.1} us an event in this build");
     println!("| rule | patterns | recall | findings | precision |");
@@ -167,9 +178,19 @@ fn dishonest_patterns_are_found_and_little_else() {
             score.precision()
         );
     }
-    for rule in
-        ["L3", "L4", "L5", "L9", "L10", "ticket-cancelled", "impossible-journey", "L15", "L16", "L17", "L18-repeated"]
-    {
+    for rule in [
+        "L3",
+        "L4",
+        "L5",
+        "L9",
+        "L10",
+        "ticket-cancelled",
+        "impossible-journey",
+        "L15",
+        "L16",
+        "L17",
+        "L18-repeated",
+    ] {
         let score = scores.get(rule).copied().unwrap_or_default();
         let least = if matches!(rule, "L15" | "L16") { 0.8 } else { 0.95 };
         assert!(score.labels > 0, "{rule}: the world has no such pattern");
@@ -185,7 +206,12 @@ struct Kept(BTreeMap<Key, Window>);
 impl Kept {
     fn batch(&mut self, engine: &mut Engine, leaves: &[Leaf], until: DateTime<Utc>, out: &mut Vec<Change>) {
         let limit = until.timestamp_micros();
-        let mut keys: Vec<Key> = self.0.iter().filter(|(_, window)| window.due().is_some_and(|due| due < limit)).map(|(key, _)| *key).collect();
+        let mut keys: Vec<Key> = self
+            .0
+            .iter()
+            .filter(|(_, window)| window.due().is_some_and(|due| due < limit))
+            .map(|(key, _)| *key)
+            .collect();
         for leaf in leaves {
             named(leaf, &mut keys);
         }
@@ -199,7 +225,8 @@ impl Kept {
         }
         let mut looked_up: HashSet<Key> = keys.into_iter().chain(more).collect();
         loop {
-            let (mut trial, mut memory, mut found) = (engine.clone(), Memory::of_batch(looked_up.clone()), Vec::new());
+            let (mut trial, mut memory, mut found) =
+                (engine.clone(), Memory::of_batch(looked_up.clone()), Vec::new());
             for key in &looked_up {
                 if let Some(window) = self.0.get(key) {
                     // Through the text in which they are stored.
@@ -257,7 +284,13 @@ fn an_honest_year_has_no_serious_finding() {
     for finding in folded.findings.values() {
         *counts.entry((finding.at.rule, finding.severity)).or_default() += 1;
         if std::env::var_os("ORMANTRACE_SHOW").is_some() {
-            println!("{} {} {} {}", finding.at.rule, finding.at.key, finding.severity, finding.inputs.to_text());
+            println!(
+                "{} {} {} {}",
+                finding.at.rule,
+                finding.at.key,
+                finding.severity,
+                finding.inputs.to_text()
+            );
         }
     }
     println!("an honest year: {} logs, {} events: {counts:?}", world.logs, world.leaves.len());

@@ -234,7 +234,8 @@ impl Maker {
             })
             .collect();
         let (id, batch) = (self.random.uuid(), self.random.uuid());
-        let quantity = u64::try_from((self.plan.logs_a_day * self.plan.days * 2 + 2_000).min(900_000)).unwrap();
+        let quantity =
+            u64::try_from((self.plan.logs_a_day * self.plan.days * 2 + 2_000).min(900_000)).unwrap();
         let stock = self.next_seal..self.next_seal + quantity;
         self.next_seal = stock.end;
         let given = |event: &str, to: Uuid| {
@@ -246,8 +247,22 @@ impl Maker {
         };
         let registered = given("r", self.operator);
         let transferred = given("t", id);
-        self.plain(batch, SubjectKind::SealBatch, "seals_registered", self.operator, NEW_YEAR - 20 * DAY, &registered);
-        self.plain(batch, SubjectKind::SealBatch, "seals_transferred", self.operator, NEW_YEAR - 15 * DAY, &transferred);
+        self.plain(
+            batch,
+            SubjectKind::SealBatch,
+            "seals_registered",
+            self.operator,
+            NEW_YEAR - 20 * DAY,
+            &registered,
+        );
+        self.plain(
+            batch,
+            SubjectKind::SealBatch,
+            "seals_transferred",
+            self.operator,
+            NEW_YEAR - 15 * DAY,
+            &transferred,
+        );
         let yard = (at % 3 == 0).then(|| self.near(forest, 60.0));
         Enterprise { id, persons, forest, batch, stock, yard }
     }
@@ -275,7 +290,10 @@ impl Maker {
     fn fix(&mut self, spot: Spot) -> String {
         let spot = self.near(spot, 0.03);
         let accuracy = self.random.within(4, 40);
-        format!(r#","position":{{"lat":"{:.7}","lon":"{:.7}","accuracy_m":"{accuracy}"}}"#, spot.lat, spot.lon)
+        format!(
+            r#","position":{{"lat":"{:.7}","lon":"{:.7}","accuracy_m":"{accuracy}"}}"#,
+            spot.lat, spot.lon
+        )
     }
 
     /// An event of a log. `lag` is how much later it is received. Returns its index.
@@ -332,7 +350,10 @@ impl Maker {
             let from = day;
             let until = day + length;
             let removal = until + self.random.within(20, 40);
-            let spot = { let forest = enterprises[at].forest; self.near(forest, 40.0) };
+            let spot = {
+                let forest = enterprises[at].forest;
+                self.near(forest, 40.0)
+            };
             let ticket = Ticket {
                 id: self.random.uuid(),
                 from,
@@ -364,13 +385,31 @@ impl Maker {
             // Extended in time.
             removal += 20;
             let when = NEW_YEAR + (ticket.removal - 3) * DAY + 9 * HOUR;
-            let more = format!(r#","ticket_id":"{}","removal_until":"{}","reason":"Rain""#, ticket.id, date_text(removal));
-            self.plain(ticket.id, SubjectKind::FellingTicket, "ticket_extended", self.forest_owner, when, &more);
+            let more = format!(
+                r#","ticket_id":"{}","removal_until":"{}","reason":"Rain""#,
+                ticket.id,
+                date_text(removal)
+            );
+            self.plain(
+                ticket.id,
+                SubjectKind::FellingTicket,
+                "ticket_extended",
+                self.forest_owner,
+                when,
+                &more,
+            );
         }
         let cancelled = (bad && self.random.chance(0.1)).then(|| {
             let when = NEW_YEAR + (ticket.until + 1) * DAY + self.random.within(10, 16) * HOUR;
             let more = format!(r#","ticket_id":"{}","reason":"Fraud""#, ticket.id);
-            self.plain(ticket.id, SubjectKind::FellingTicket, "ticket_cancelled", self.forest_owner, when, &more);
+            self.plain(
+                ticket.id,
+                SubjectKind::FellingTicket,
+                "ticket_cancelled",
+                self.forest_owner,
+                when,
+                &more,
+            );
             when
         });
         let mut timbers = Vec::new();
@@ -393,13 +432,22 @@ impl Maker {
         if !self.plan.dishonest {
             return 99;
         }
-        let mut random = Random::new(self.plan.seed ^ u64::from(person[0]) << 20 ^ u64::from(person[1]) << 8 ^ month.unsigned_abs());
+        let mut random = Random::new(
+            self.plan.seed ^ u64::from(person[0]) << 20 ^ u64::from(person[1]) << 8 ^ month.unsigned_abs(),
+        );
         random.next();
         random.next() % 30
     }
 
     /// The logs that one enterprise marks on one day.
-    fn day(&mut self, at: usize, enterprises: &mut [Enterprise], ticket: &Ticket, day: i64, timbers: &mut Vec<Timber>) {
+    fn day(
+        &mut self,
+        at: usize,
+        enterprises: &mut [Enterprise],
+        ticket: &Ticket,
+        day: i64,
+        timbers: &mut Vec<Timber>,
+    ) {
         for who in 0..enterprises[at].persons.len() {
             if self.random.chance(0.15) {
                 continue;
@@ -515,12 +563,11 @@ impl Maker {
             decimal(log.volume, 4),
             log.seal
         );
-        let business = format!(
-            r#","ticket":{{"id":"{}","seq":1}},"device":{{"id":"{device}","seq":1}}"#,
-            ticket.id
-        );
+        let business =
+            format!(r#","ticket":{{"id":"{}","seq":1}},"device":{{"id":"{device}","seq":1}}"#, ticket.id);
         let lag = made.received - made.occurred;
-        log.first = self.event(&log, "harvested", by, made.occurred, lag, Some(made.spot), (&public, &business));
+        log.first =
+            self.event(&log, "harvested", by, made.occurred, lag, Some(made.spot), (&public, &business));
         let event = &mut self.events[log.first];
         event.received = made.received;
         event.person = Some(made.key);
@@ -571,7 +618,8 @@ impl Maker {
             }
             months.entry(month_of(log.received)).or_default().1 += log.volume;
         }
-        let strong = months.values().any(|(back, harvested, count)| *count >= 15 && *back * 100 >= *harvested * 2);
+        let strong =
+            months.values().any(|(back, harvested, count)| *count >= 15 && *back * 100 >= *harvested * 2);
         if strong {
             self.world.labels.insert(Label::Subject("L18-repeated", by));
         } else if gives_back {
@@ -608,7 +656,13 @@ impl Maker {
     }
 
     /// Wood leaves the forest in loads of about 40 logs.
-    fn loads(&mut self, at: usize, enterprises: &mut [Enterprise], mut timbers: Vec<Timber>, cancelled: Option<i64>) {
+    fn loads(
+        &mut self,
+        at: usize,
+        enterprises: &mut [Enterprise],
+        mut timbers: Vec<Timber>,
+        cancelled: Option<i64>,
+    ) {
         timbers.sort_by_key(|log| log.at);
         let mut load = Vec::new();
         for log in timbers {
@@ -623,7 +677,13 @@ impl Maker {
         }
     }
 
-    fn load(&mut self, at: usize, enterprises: &mut [Enterprise], mut load: Vec<Timber>, cancelled: Option<i64>) {
+    fn load(
+        &mut self,
+        at: usize,
+        enterprises: &mut [Enterprise],
+        mut load: Vec<Timber>,
+        cancelled: Option<i64>,
+    ) {
         let bad = self.plan.dishonest;
         let by = enterprises[at].id;
         let removal = load[0].removal;
@@ -631,7 +691,8 @@ impl Maker {
         let last = NEW_YEAR + (removal + 1) * DAY;
         let mut when = ready + self.random.within(HOUR, 14 * DAY);
         // By day, and in the term.
-        when = (when + 5 * HOUR).div_euclid(DAY) * DAY - 5 * HOUR + self.random.within(7 * 60, 15 * 60) * MINUTE;
+        when =
+            (when + 5 * HOUR).div_euclid(DAY) * DAY - 5 * HOUR + self.random.within(7 * 60, 15 * 60) * MINUTE;
         when = when.max(ready + HOUR);
         if when > last - 10 * HOUR {
             when = last - self.random.within(9, 20) * HOUR;
@@ -686,7 +747,15 @@ impl Maker {
             self.event(log, "loaded", by, when + minutes + wrong, lag, Some(log.spot), ("", ""));
             self.event(log, "departed", by, departs + wrong, lag, Some(log.spot), ("", ""));
             if sells {
-                self.event(log, "transferred", by, departs, 5, None, ("", &format!(r#","to":"{owner}","of":"both""#)));
+                self.event(
+                    log,
+                    "transferred",
+                    by,
+                    departs,
+                    5,
+                    None,
+                    ("", &format!(r#","to":"{owner}","of":"both""#)),
+                );
             }
             if fake_trip {
                 // A trip on paper: at the far end of the country an hour later.
@@ -724,7 +793,8 @@ impl Maker {
                 self.plain(log.batch, SubjectKind::SealBatch, "seals_voided", by, after, &void);
                 let number = self.seal(enterprises, log.enterprise);
                 let put = format!(r#","seal":"{number}""#);
-                let index = self.event(log, "seal_replaced", by, after + HOUR, 20, Some(log.spot), (&put, ""));
+                let index =
+                    self.event(log, "seal_replaced", by, after + HOUR, 20, Some(log.spot), (&put, ""));
                 self.events[index].batch = Some(log.batch);
                 log.seal = number;
             } else if bad && after + 22 * HOUR < when && self.random.chance(0.004) {
@@ -733,14 +803,23 @@ impl Maker {
                 let void = format!(r#","number":"{}","reason":"{reason}""#, log.seal);
                 self.plain(log.batch, SubjectKind::SealBatch, "seals_voided", by, after, &void);
                 let (spot, seen) = (log.spot, after + 20 * HOUR);
-                self.event(log, "inspected", self.inspector, seen, 60, Some(spot), ("", r#","details":{"outcome":"match"}"#));
+                self.event(
+                    log,
+                    "inspected",
+                    self.inspector,
+                    seen,
+                    60,
+                    Some(spot),
+                    ("", r#","details":{"outcome":"match"}"#),
+                );
                 self.world.labels.insert(Label::Subject("L4", log.id));
             } else if bad && self.random.chance(0.001) {
                 // The seal is one of another enterprise.
                 let other = (log.enterprise + 1) % enterprises.len();
                 let number = self.seal(enterprises, other);
                 let put = format!(r#","seal":"{number}""#);
-                let index = self.event(log, "seal_replaced", by, after + HOUR, 20, Some(log.spot), (&put, ""));
+                let index =
+                    self.event(log, "seal_replaced", by, after + HOUR, 20, Some(log.spot), (&put, ""));
                 self.events[index].batch = Some(enterprises[other].batch);
                 log.seal = number;
                 self.world.labels.insert(Label::Subject("L4", log.id));
@@ -750,7 +829,8 @@ impl Maker {
 
     /// An inspector on the road, half of the times with a tape.
     fn inspection(&mut self, log: &Timber, _by: Uuid, at: i64, from: Spot, to: Spot) {
-        let middle = Spot { lat: (from.lat + to.lat) / 2.0, lon: (from.lon + to.lon) / 2.0, region: from.region };
+        let middle =
+            Spot { lat: (from.lat + to.lat) / 2.0, lon: (from.lon + to.lon) / 2.0, region: from.region };
         let bad = self.plan.dishonest && self.random.chance(0.15);
         let measured = self.random.chance(0.5) || bad;
         let mut details = String::from(r#","details":{"outcome":"match""#);
@@ -790,7 +870,15 @@ impl Maker {
             // A clone of the code is found far away, within the hour of a true sighting.
             let far = FAR[usize::from(place.lat < 50.0)];
             let seen = received + self.random.within(5, 50) * MINUTE;
-            self.event(log, "inspected", self.inspector, seen, 60, Some(far), ("", r#","details":{"outcome":"match"}"#));
+            self.event(
+                log,
+                "inspected",
+                self.inspector,
+                seen,
+                60,
+                Some(far),
+                ("", r#","details":{"outcome":"match"}"#),
+            );
             self.world.labels.insert(Label::Subject("L5", log.id));
         }
         if bad && self.random.chance(0.003) {

@@ -55,7 +55,11 @@ pub const NO_EVIDENCE: &[NoEvidence] = &[
     no("server_secret", "*", "secrets of the server; no record depends on them"),
     no("seal_check", "*", "counts of buyers' checks; no event says them"),
     no("surveillance", "*", "how far the engine is; a replay makes it again"),
-    no("surveillance_finding", "*", "figures of findings; their pass recomputes rule, subject, key and severity"),
+    no(
+        "surveillance_finding",
+        "*",
+        "figures of findings; their pass recomputes rule, subject, key and severity",
+    ),
     no("surveillance_state", "*", "windows of the engine; a replay makes them again"),
 ];
 

@@ -41,7 +41,13 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     reader.end().await?;
     let Some(held) = held else {
         for (rule, _, subject, key) in stored.keys() {
-            report.find(Code::RowUnexplained, TABLE, format!("{rule}/{subject}/{key}"), None, "the engine never ran");
+            report.find(
+                Code::RowUnexplained,
+                TABLE,
+                format!("{rule}/{subject}/{key}"),
+                None,
+                "the engine never ran",
+            );
         }
         return Ok(());
     };
@@ -146,7 +152,9 @@ async fn stored(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<
     for row in rows {
         let key = format!("{}/{}/{}", row.rule, row.subject_id, row.key);
         match (row.finding, row.same) {
-            (None, _) => report.find(Code::RowMissing, "finding", key, None, "surveillance has made this finding"),
+            (None, _) => {
+                report.find(Code::RowMissing, "finding", key, None, "surveillance has made this finding")
+            }
             (Some(id), same) if same != Some(true) => {
                 let detail = format!("it differs from that of surveillance, {key}");
                 report.find(Code::StateDiffers, "finding", id, None, detail);

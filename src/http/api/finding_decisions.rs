@@ -84,7 +84,6 @@ input! {
         /// The official record (act, protocol).
         pub act: Option<Act>,
     }
-    => DecisionRequest::check;
 }
 
 fn check_text(text: &Text<5_000>, name: &'static str, node: Node<'_>, errors: &mut Errors) {
@@ -96,12 +95,6 @@ fn check_text(text: &Text<5_000>, name: &'static str, node: Node<'_>, errors: &m
 impl ExplanationRequest {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
         check_text(&self.text, "text", node, errors);
-    }
-}
-
-impl DecisionRequest {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        check_text(&self.reason, "reason", node, errors);
     }
 }
 

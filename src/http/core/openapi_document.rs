@@ -94,7 +94,7 @@ fn roles_of(operation_id: &str) -> &'static [Role] {
         "create_felling_ticket" | "extend_felling_ticket" | "cancel_felling_ticket" => ForestOwner::ROLES,
         "hold_felling_ticket" | "release_felling_ticket" | "replace_felling_ticket_plot" => Stopper::ROLES,
         "void_seal" => SealVoider::ROLES,
-        "list_events" => Inspector::ROLES,
+        "list_events" | "create_observation" | "open_report" | "decide_finding" => Inspector::ROLES,
         "create_harvest" => Harvester::ROLES,
         "create_custody_event" => Custodian::ROLES,
         "list_logs" | "get_log" | "get_log_history" | "export_log" => HistoryReader::ROLES,

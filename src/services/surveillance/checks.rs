@@ -183,7 +183,11 @@ struct Least {
 impl Least {
     fn on(parameters: &Parameters, day: NaiveDate) -> Self {
         let of = |name| parameters.on(name, day).to_i64().unwrap_or(i64::MAX);
-        Self { closed: of(Name::ChecksClosed), burst: of(Name::ChecksBurst), burst_blocks: of(Name::ChecksBlocks) }
+        Self {
+            closed: of(Name::ChecksClosed),
+            burst: of(Name::ChecksBurst),
+            burst_blocks: of(Name::ChecksBlocks),
+        }
     }
 }
 
@@ -235,7 +239,12 @@ impl CheckedDay {
 ///
 /// # Errors
 /// Database errors.
-pub async fn sweep(tx: &mut Tx<'_>, parameters: &Parameters, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
+pub async fn sweep(
+    tx: &mut Tx<'_>,
+    parameters: &Parameters,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let day = day_at(until - TimeDelta::hours(1));
     let begin = day.and_time(chrono::NaiveTime::MIN).and_utc() - TimeDelta::hours(5);
     let days = sqlx::query_as!(
@@ -269,7 +278,8 @@ pub async fn sweep(tx: &mut Tx<'_>, parameters: &Parameters, until: DateTime<Utc
         .fetch_one(&mut **tx)
         .await?;
         if !is_known {
-            write::store(tx, OrganizationId(checked.holder), vec![checked.finding((rule, &key, case))], now).await?;
+            write::store(tx, OrganizationId(checked.holder), vec![checked.finding((rule, &key, case))], now)
+                .await?;
         }
     }
     sqlx::query!("DELETE FROM seal_check WHERE hour < $1", until - TimeDelta::days(KEPT_DAYS))

@@ -267,7 +267,8 @@ impl<W: Windows> Fold<'_, W> {
                 moves.push((organization, log.volume));
             }
             "accepted" => {
-                let offer = log.events.iter().rev().find(|event| event.event == "transferred" && !event.undone);
+                let offer =
+                    log.events.iter().rev().find(|event| event.event == "transferred" && !event.undone);
                 if let Some(from) = log.counted.filter(|_| offer.is_some_and(|offer| offer.ownership)) {
                     moves.extend([(from, -log.volume), (organization, log.volume)]);
                     log.counted = Some(organization);
@@ -282,7 +283,8 @@ impl<W: Windows> Fold<'_, W> {
             }
             "confiscated" => moves.extend(log.counted.take().map(|from| (from, -log.volume))),
             "corrected" => {
-                let undone = facts.reverse.then(|| log.events.iter().find(|event| Some(event.seq) == facts.corrects));
+                let undone =
+                    facts.reverse.then(|| log.events.iter().find(|event| Some(event.seq) == facts.corrects));
                 match undone.flatten() {
                     Some(event) if is_end(&event.event) && log.counted.is_none() => {
                         log.counted = Some(event.organization);

@@ -1,7 +1,7 @@
 //! What the engine finds.
 
-use crate::evidence::chain::SubjectKind;
 use crate::base::error::{Error, Result};
+use crate::evidence::chain::SubjectKind;
 use crate::timber::finding::draft::{Draft, EvidenceEvent, FindingSubject};
 use crate::timber::finding::inputs::Inputs;
 use crate::timber::finding::rules::surveillance::SURVEILLANCE;
@@ -47,7 +47,8 @@ impl EngineFinding {
     /// # Errors
     /// [`Error::CorruptRow`] for a rule or kind of subject that surveillance does not have.
     pub(super) fn draft(&self, key: &str) -> Result<Draft> {
-        let corrupt = || Error::CorruptRow(format!("a finding of {} about kind {}", self.at.rule, self.at.kind));
+        let corrupt =
+            || Error::CorruptRow(format!("a finding of {} about kind {}", self.at.rule, self.at.kind));
         let rule = SURVEILLANCE.iter().find(|rule| rule.id == self.at.rule).ok_or_else(corrupt)?;
         let kinds = [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::Organization];
         let kind = kinds.into_iter().find(|kind| kind.byte() == self.at.kind).ok_or_else(corrupt)?;
@@ -55,7 +56,8 @@ impl EngineFinding {
         let mut draft = rule.found(self.severity).key(key).about(subject);
         draft.inputs.clone_from(&self.inputs);
         for (subject, seq) in &self.evidence {
-            let kind = if self.ticket == Some(*subject) { SubjectKind::FellingTicket } else { SubjectKind::Log };
+            let kind =
+                if self.ticket == Some(*subject) { SubjectKind::FellingTicket } else { SubjectKind::Log };
             draft = draft.shown_by(EvidenceEvent::of(FindingSubject { kind, id: *subject }, *seq));
         }
         Ok(draft)

@@ -56,18 +56,24 @@ pub(super) fn in_order(log: &LogWindow) -> Vec<&Past> {
 /// in the records would be a way round the term of removal.
 pub(super) fn removal<'a>(order: &[&'a Past]) -> Option<&'a Past> {
     let stump = order.iter().find(|event| event.event == "harvested").and_then(|event| event.fix);
-    order.iter().copied().enumerate().find(|(at, event)| match event.event.as_str() {
-        "departed" | "arrived" | "received" => true,
-        // What was unloaded again before it departed has not left.
-        "loaded" => order[at + 1..]
-            .iter()
-            .find(|next| matches!(next.event.as_str(), "loaded" | "unloaded" | "departed" | "arrived" | "received"))
-            .is_none_or(|next| next.event != "unloaded"),
-        "stored" => matches!((stump, event.fix), (Some(a), Some(b))
+    order
+        .iter()
+        .copied()
+        .enumerate()
+        .find(|(at, event)| match event.event.as_str() {
+            "departed" | "arrived" | "received" => true,
+            // What was unloaded again before it departed has not left.
+            "loaded" => order[at + 1..]
+                .iter()
+                .find(|next| {
+                    matches!(next.event.as_str(), "loaded" | "unloaded" | "departed" | "arrived" | "received")
+                })
+                .is_none_or(|next| next.event != "unloaded"),
+            "stored" => matches!((stump, event.fix), (Some(a), Some(b))
             if metres((a.0, a.1), (b.0, b.1)) - f64::from(a.2) - f64::from(b.2) > MOVED_M),
-        _ => false,
-    })
-    .map(|(_, event)| event)
+            _ => false,
+        })
+        .map(|(_, event)| event)
 }
 
 /// The last day of a term, as it was known at `at`.
@@ -154,9 +160,8 @@ impl Case<'_> {
 
     /// L5: a code is checked after its log was used up.
     fn seen_closed(&self, order: &[&Past], found: &mut Vec<EngineFinding>) {
-        let closed = order.iter().find(|event| {
-            matches!(event.event.as_str(), "processed" | "exported" | "destroyed")
-        });
+        let closed =
+            order.iter().find(|event| matches!(event.event.as_str(), "processed" | "exported" | "destroyed"));
         let Some(closed) = closed else { return };
         let t = self.on(closed);
         let seen = order.iter().find(|event| {
@@ -179,9 +184,7 @@ impl Case<'_> {
 
     /// L3: an inspector sees other wood under the seal.
     fn seen_again(&self, order: &[&Past], found: &mut Vec<EngineFinding>) {
-        let apart = |one: Option<i32>, other: Option<i32>, by: i32| {
-            matches!((one, other), (Some(one), Some(other)) if (one - other).abs() >= by)
-        };
+        let apart = |one: Option<i32>, other: Option<i32>, by: i32| matches!((one, other), (Some(one), Some(other)) if (one - other).abs() >= by);
         for event in order.iter().copied().filter(|event| event.event == "inspected") {
             let Some((species, length, diameter)) = &event.seen else { continue };
             let other_species =
@@ -348,16 +351,19 @@ impl Case<'_> {
                 misused(severity, "seen", &[put, seen]);
             }
         }
-        let elsewhere = seal.logs.iter().find(|(log, at, _)| {
-            *log != self.about.subject && (*at, *log) < (put.at, self.about.subject)
-        });
+        let elsewhere = seal
+            .logs
+            .iter()
+            .find(|(log, at, _)| *log != self.about.subject && (*at, *log) < (put.at, self.about.subject));
         if let Some((other, _, seq)) = elsewhere {
             misused(Severity::Serious, "twice", &[put]);
             if let Some(finding) = found.last_mut() {
                 finding.evidence.push((*other, *seq));
             }
         } else if let Some((owners, number)) = self.batch.zip(number)
-            && [put.at, put.received].iter().all(|at| !owners.may_use(number, put.organization, *at, slack_of_put))
+            && [put.at, put.received]
+                .iter()
+                .all(|at| !owners.may_use(number, put.organization, *at, slack_of_put))
         {
             found.push(self.about(put.organization).finding(
                 &rules::SEAL_MISUSED,

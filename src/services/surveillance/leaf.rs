@@ -269,8 +269,10 @@ fn micros(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<u32> { text.get(from..to)?.parse().ok() };
     if bytes.len() == 27 && bytes[19] == b'.' && bytes[26] == b'Z' {
-        let date = chrono::NaiveDate::from_ymd_opt(number(0, 4)?.try_into().ok()?, number(5, 7)?, number(8, 10)?)?;
-        let time = date.and_hms_micro_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 26)?)?;
+        let date =
+            chrono::NaiveDate::from_ymd_opt(number(0, 4)?.try_into().ok()?, number(5, 7)?, number(8, 10)?)?;
+        let time =
+            date.and_hms_micro_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 26)?)?;
         return Some(time.and_utc().timestamp_micros());
     }
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())

@@ -10,8 +10,8 @@
 pub mod checks;
 pub mod engine;
 pub mod finding;
-mod judge;
 mod journey;
+mod judge;
 pub mod leaf;
 mod organization;
 mod person;

@@ -49,9 +49,9 @@ impl Yards {
 
     /// Whether a place is at a yard.
     pub(super) fn has(&self, fix: Fix, t: &Thresholds) -> bool {
-        self.yards.iter().any(|yard| {
-            yard.2 >= YARD_LOGS && metres((yard.0, yard.1), (fix.0, fix.1)) <= t.yard_m
-        })
+        self.yards
+            .iter()
+            .any(|yard| yard.2 >= YARD_LOGS && metres((yard.0, yard.1), (fix.0, fix.1)) <= t.yard_m)
     }
 }
 
@@ -75,7 +75,9 @@ impl StockWindow {
 
     /// L17: the stock has been below zero for too long to be a late acceptance.
     pub(super) fn sweep(&mut self, until: i64, out: &mut Vec<Change>) {
-        let Some(since) = self.below_since.filter(|_| self.due.is_some_and(|due| due < until)) else { return };
+        let Some(since) = self.below_since.filter(|_| self.due.is_some_and(|due| due < until)) else {
+            return;
+        };
         self.due = None;
         let month = month_text(day_of(since));
         out.push(Change::Found(Box::new(about(self.organization).finding(

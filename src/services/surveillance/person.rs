@@ -160,18 +160,10 @@ impl PersonMonth {
         }
         let nights = self.nights.iter().filter(|(_, logs)| *logs >= t.night_seals).count();
         if u32::try_from(nights).is_ok_and(|nights| nights >= t.nights) {
-            find(
-                &rules::MARKED_TOO_FAST,
-                "night",
-                json!({"case": "night", "nights": nights}),
-            );
+            find(&rules::MARKED_TOO_FAST, "night", json!({"case": "night", "nights": nights}));
         }
         if self.at_yard >= t.yard_seals {
-            find(
-                &rules::MARKED_TOO_FAST,
-                "yard",
-                json!({"case": "yard", "logs": self.at_yard}),
-            );
+            find(&rules::MARKED_TOO_FAST, "yard", json!({"case": "yard", "logs": self.at_yard}));
         }
         let too_fast = format!("{month}-rate-{tag}");
         if let Some((day, rate)) = rate {
@@ -192,7 +184,9 @@ impl PersonMonth {
 
     /// The share of logs with a round diameter beyond that of the diameters beside it, if it is a preference.
     fn preference(&self, t: &Thresholds) -> Option<f64> {
-        let of = |cm: i32| self.diameters.iter().find(|(known, _)| *known == cm).map_or(0.0, |(_, n)| f64::from(*n));
+        let of = |cm: i32| {
+            self.diameters.iter().find(|(known, _)| *known == cm).map_or(0.0, |(_, n)| f64::from(*n))
+        };
         let all: f64 = self.diameters.iter().map(|(_, n)| f64::from(*n)).sum();
         if all < f64::from(t.digits_min) {
             return None;

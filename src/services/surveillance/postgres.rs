@@ -37,7 +37,8 @@ impl PersonSecret {
             iin: Option<String>,
         }
         let person: Person = serde_json::from_str(personal).ok()?;
-        let name = || person.name.map(|name| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase());
+        let name =
+            || person.name.map(|name| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase());
         let text = person.iin.or_else(name)?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(text.as_bytes());
@@ -50,7 +51,12 @@ impl PersonSecret {
 ///
 /// # Errors
 /// Database errors; [`Error::CorruptRow`] for a gap.
-pub async fn leaves(db: &mut PgConnection, secret: &PersonSecret, from: i64, count: i64) -> Result<Vec<Leaf>> {
+pub async fn leaves(
+    db: &mut PgConnection,
+    secret: &PersonSecret,
+    from: i64,
+    count: i64,
+) -> Result<Vec<Leaf>> {
     let rows = sqlx::query!(
         r#"SELECT l.index AS "index!", e.subject_kind AS "subject_kind!", e.subject_id AS "subject_id!", e.seq AS "seq!",
                   e.received_at AS "received_at!", e.organization_id AS "organization_id!", e.public AS "public!",
@@ -238,7 +244,12 @@ pub async fn write_windows(db: &mut PgConnection, trial: bool, memory: &mut Memo
 ///
 /// # Errors
 /// Database errors.
-pub async fn write_changes(tx: &mut Tx<'_>, trial: bool, changes: Vec<Change>, now: DateTime<Utc>) -> Result<()> {
+pub async fn write_changes(
+    tx: &mut Tx<'_>,
+    trial: bool,
+    changes: Vec<Change>,
+    now: DateTime<Utc>,
+) -> Result<()> {
     // The last change of each key counts. A finding that was withdrawn and found again is a new one.
     let mut found: BTreeMap<FindingKey, Box<EngineFinding>> = BTreeMap::new();
     let mut withdrawn: BTreeSet<FindingKey> = BTreeSet::new();
@@ -258,7 +269,8 @@ pub async fn write_changes(tx: &mut Tx<'_>, trial: bool, changes: Vec<Change>, n
         withdraw(tx, trial, &key, now).await?;
     }
     for finding in found.into_values() {
-        let evidence = serde_json::to_string(&finding.evidence).map_err(|error| Error::CorruptRow(error.to_string()))?;
+        let evidence =
+            serde_json::to_string(&finding.evidence).map_err(|error| Error::CorruptRow(error.to_string()))?;
         let added = sqlx::query!(
             "INSERT INTO surveillance_finding
                  (trial, rule, subject_kind, subject_id, key, version, severity, organization_id, ticket_id, inputs, evidence)

@@ -10,8 +10,8 @@ use super::postgres::{self, PersonSecret};
 use super::runner::{BATCH, Batch, Runner, lock};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
-use crate::evidence::chain::Tx;
 use crate::base::ids::FindingId;
+use crate::evidence::chain::Tx;
 use crate::timber::finding::inputs::Inputs;
 use crate::timber::finding::rules::Severity;
 use crate::timber::finding::rules::surveillance::SURVEILLANCE;
@@ -86,7 +86,8 @@ async fn forget(db: &mut PgConnection) -> Result<()> {
 }
 
 async fn report(db: &mut PgConnection) -> Result<Report> {
-    let leaves = sqlx::query_scalar!("SELECT cursor FROM surveillance WHERE trial").fetch_optional(&mut *db).await?;
+    let leaves =
+        sqlx::query_scalar!("SELECT cursor FROM surveillance WHERE trial").fetch_optional(&mut *db).await?;
     let rules = sqlx::query_as!(
         Difference,
         r#"WITH l AS (SELECT rule, subject_kind, subject_id, key FROM surveillance_finding WHERE NOT trial),

@@ -4,19 +4,19 @@
 //! One engine a database: it holds an advisory lock on its connection, and its row of table `surveillance` is
 //! locked in each transaction. Lock order: that row, then windows, then findings; no request locks these.
 
-use super::engine::{Engine, VERSION};
 use super::checks;
+use super::engine::{Engine, VERSION};
 use super::postgres::{self, Loaded, PersonSecret};
 use super::threshold::HOUR;
 use crate::base::clock::Clock;
 use crate::base::error::Result;
 use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::secret;
 use crate::timber::parameter::Rulebook;
 use chrono::{DateTime, TimeDelta};
-use crate::evidence::idempotency::secret;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{PgPool, ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -119,7 +119,11 @@ impl Runner {
         }
     }
 
-    async fn once(&self, options: &PgConnectOptions, connection: &mut Option<PgConnection>) -> Result<Batch, String> {
+    async fn once(
+        &self,
+        options: &PgConnectOptions,
+        connection: &mut Option<PgConnection>,
+    ) -> Result<Batch, String> {
         let work = async {
             let mut db = match connection.take() {
                 Some(db) => db,
@@ -241,6 +245,7 @@ pub async fn serve(pool: PgPool, rulebook: Rulebook, clock: Clock, options: PgCo
 /// # Errors
 /// Database errors.
 pub async fn lock(db: &mut PgConnection) -> sqlx::Result<bool> {
-    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, LOCK).fetch_one(db).await?;
+    let taken =
+        sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, LOCK).fetch_one(db).await?;
     Ok(taken)
 }

@@ -34,7 +34,13 @@ impl BatchWindow {
             // The registration stays, and the newest transfers.
             self.ranges.remove(1);
         }
-        self.ranges.push(Range { first: first.to_owned(), last: last.to_owned(), to, at: facts.occurred, full });
+        self.ranges.push(Range {
+            first: first.to_owned(),
+            last: last.to_owned(),
+            to,
+            at: facts.occurred,
+            full,
+        });
     }
 
     /// Whether `organization` may have had the seal at `at`, give or take `slack`. True if it is not known.

@@ -67,7 +67,9 @@ impl TicketWindow {
             ))));
         }
         let last = self.removal.last().map(|(_, day)| *day);
-        if let Some(day) = last.filter(|day| self.left > 0 && *day > self.swept && super::leaf::day_of(until) > *day) {
+        if let Some(day) =
+            last.filter(|day| self.left > 0 && *day > self.swept && super::leaf::day_of(until) > *day)
+        {
             self.swept = day;
             out.push(Change::Found(Box::new(about(self.holder).finding(
                 &rules::REMOVED_LATE,

@@ -1,4 +1,4 @@
-//! Appeals that nobody answers.
+//! Appeals that are not answered.
 
 use super::draft::{EvidenceEvent, FindingSubject};
 use super::rules::APPEAL_UNANSWERED;

@@ -6,7 +6,6 @@
 //! laundering. If the meaning or threshold of a rule changes, the rule gets a new version; each finding
 //! states the version that produced it.
 
-
 pub mod departure;
 pub mod surveillance;
 pub mod ticket;
@@ -179,7 +178,7 @@ pub const CITIZEN_REPORT: Rule = Rule {
     about: "A buyer reported that wood or its seal is not as the record says.",
 };
 
-/// Nobody decided upon an appeal.
+/// An appeal waits for an answer.
 pub const APPEAL_UNANSWERED: Rule = Rule {
     id: "appeal-unanswered",
     version: 1,

@@ -394,7 +394,8 @@ impl ParameterName {
                 definition((about, "m³"), 1, 10, (1, 1000))
             }
             Self::StockGraceHours => {
-                let about = "Hours for which a stock may be below zero, because acceptances are recorded late";
+                let about =
+                    "Hours for which a stock may be below zero, because acceptances are recorded late";
                 definition((about, "h"), 0, 72, (0, 720))
             }
             Self::GivenBackCount => {
