@@ -209,12 +209,18 @@ pub async fn refresh(rulebook: &Rulebook, db: impl PgExecutor<'_>) -> Result<()>
     Ok(())
 }
 
-/// The values of the table, without those of parameters that this program does not know.
+/// The values of the table, without those of parameters that this program does not know. A day or value that is not
+/// finite, which only an insider can have written, has no meaning here; `fsck` names its row.
 ///
 /// # Errors
 /// From the database.
 pub async fn load(db: impl PgExecutor<'_>) -> Result<Parameters> {
-    let rows = sqlx::query!("SELECT name, valid_from, value FROM parameter").fetch_all(db).await?;
+    let rows = sqlx::query!(
+        "SELECT name, valid_from, value FROM parameter
+         WHERE isfinite(valid_from) AND value NOT IN ('NaN', 'Infinity', '-Infinity')"
+    )
+    .fetch_all(db)
+    .await?;
     let known = |name: &str| ParameterName::parse(name).ok();
     Ok(Parameters::new(
         rows.into_iter().filter_map(|row| Some((known(&row.name)?, row.valid_from, row.value))),
