@@ -2,7 +2,14 @@
 
 use crate::support::pg::TestDb;
 use crate::support::process::{Running, TOKEN, data, post, program};
+use rustix::process::Signal;
 use serde_json::{Value, json};
+
+/// Ends a server.
+fn end(server: Running) {
+    server.signal(Signal::TERM);
+    server.end();
+}
 
 #[test]
 fn a_trial_is_announced_at_each_start_and_makes_no_seals() {
@@ -27,18 +34,18 @@ fn a_trial_is_announced_at_each_start_and_makes_no_seals() {
     let me: Value = serde_json::from_str(&me).expect("JSON");
     assert_eq!(me["organization"]["name"], "РМҚК «Орман таңбалау»");
     assert_eq!(me["organization"]["bin"], "040640000028");
-    server.end();
+    end(server);
     // A later start does not change the operator, and warns again.
     let server =
         start(&["--gtin", "04870000000012", "--operator-name", "Басқа", "--operator-bin", "140140001009"]);
     assert!(warned(&server), "{:?}", server.told);
     assert!(server.get("/v1/me", Some(TOKEN)).1.contains("РМҚК «Орман таңбалау»"));
-    server.end();
+    end(server);
     // With real settings the order fails for its holder alone: the operator holds no seals.
     let server = start(&["--gtin", "04870000000012", "--public-url", "https://wood.example", "--no-publish"]);
     assert!(!warned(&server), "{:?}", server.told);
     assert_eq!(code(&server), (422, "not-a-seal-holder".to_owned()));
-    server.end();
+    end(server);
     let server = start(&["--allow-demonstration-codes"]);
     assert!(!warned(&server), "{:?}", server.told);
     assert_eq!(code(&server), (422, "not-a-seal-holder".to_owned()));
@@ -55,7 +62,7 @@ async fn a_start_names_organisations_that_supervise_their_own_timber() {
             Running::start(data.path(), &["--operator-token", TOKEN, "--database-url", &url, "--no-publish"]);
         let me: Value = serde_json::from_str(&server.get("/v1/me", Some(TOKEN)).1).expect("JSON");
         let id = me["organization"]["id"].as_str().expect("an id").to_owned();
-        server.signal(rustix::process::Signal::TERM);
+        server.signal(Signal::TERM);
         (id, server.end().1)
     };
     let (id, told) = tokio::task::spawn_blocking(start.clone()).await.expect("no panic");
