@@ -6,6 +6,7 @@
 
 use crate::support::pg::TestDb;
 use crate::support::process::{Running, data, get, post, run, text};
+use ormantrace::base::clock::Clock;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ async fn a_database_without_holds_is_migrated_and_no_inspection_holds_a_log() {
         let verdict: Value = serde_json::from_str(&verdict).expect("JSON");
         assert_eq!((&verdict["verdict"], &verdict["for_sale"]), (&json!("valid"), &json!({"offered": true})));
         // From now on an inspection does.
-        let now = ormantrace::base::units::utc_text(chrono::Utc::now());
+        let now = ormantrace::base::units::utc_text(Clock::system().now());
         let event = json!({
             "type": "inspected", "logs": ["DEMO-000006"], "occurred_at": now,
             "details": {"outcome": "seal_missing"},

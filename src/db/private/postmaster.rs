@@ -299,7 +299,7 @@ mod tests {
             .expect("written");
         match check_pid_file(&cluster).expect("readable") {
             PidFileState::Live(server) => {
-                assert_eq!(server.socket_dir.as_os_str().as_bytes(), b"/run/\xcb\xe5\xf1")
+                assert_eq!(server.socket_dir.as_os_str().as_bytes(), b"/run/\xcb\xe5\xf1");
             }
             other => panic!("{other:?}"),
         }

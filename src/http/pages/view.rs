@@ -369,8 +369,7 @@ pub fn render_reported(
     let is_offered = verification.for_sale.as_ref().is_none_or(|for_sale| for_sale.offered);
     let symbol = match verification.verdict {
         Verdict::Valid if is_offered => Symbol::Tick,
-        Verdict::Valid => Symbol::Bar,
-        Verdict::Held | Verdict::Closed | Verdict::Unused => Symbol::Bar,
+        Verdict::Valid | Verdict::Held | Verdict::Closed | Verdict::Unused => Symbol::Bar,
         Verdict::Void => Symbol::Cross,
         Verdict::Unknown => Symbol::Question,
     };
