@@ -97,8 +97,8 @@ mod tests {
         ),
     ];
 
-    /// Collects the names of the values of a sentence, and the cases that it distinguishes (except plural
-    /// forms, which depend on the language).
+    /// Collects the names of the variables in a sentence, and the cases that the sentence distinguishes. Plural
+    /// forms are left out, because they depend on the language.
     fn inputs(pattern: &Pattern<&str>, into: &mut BTreeSet<String>) {
         for element in &pattern.elements {
             let PatternElement::Placeable { expression } = element else { continue };

@@ -33,8 +33,8 @@ pub const LOGS_AS_STACK: Rule = Rule {
     about: "The pieces of a stack of commercial wood have more than 0.12 m³ on average, which is the size of logs; by GOST 2292-88 each of these bears its own seal.",
 };
 
-/// L14: a volume that is possible, but far above the table's; or one declared to be from the table that is not
-/// of the log's own cell.
+/// L14: a volume that is possible but far above the table's volume; or a volume that is declared to be from the table
+/// but differs from the log's own cell.
 #[must_use]
 pub fn volume_unlike_table(measures: &Measures, bounds: &Bounds) -> Option<Draft> {
     let table = measures.table()?;
@@ -57,7 +57,8 @@ pub fn volume_unlike_table(measures: &Measures, bounds: &Bounds) -> Option<Draft
     ))
 }
 
-/// L14: with a harvest or correction, the logs of a ticket become lower in sum than the table gives.
+/// L14: because of a harvest or a correction, the total of a ticket's volumes that are declared to be from the table
+/// falls below the limit for the table's total.
 #[must_use]
 pub fn sums_below_table(before: TableSums, after: TableSums, bounds: &Bounds) -> Option<Draft> {
     if before.are_low(bounds) || !after.are_low(bounds) {
