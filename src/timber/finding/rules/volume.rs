@@ -12,7 +12,7 @@ pub const VOLUME_UNLIKE_TABLE: Rule = Rule {
     version: 2,
     severity: Severity::Warning,
     legal_basis: None,
-    about: "A log's declared volume is more than 1.5 times the volume that GOST 2708-75 gives for its diameter and length; or it is declared to be from that table and is that of a neighbouring cell; or the logs of a ticket, from 100 on, are declared to have less than 0.97 of the table's volume in sum.",
+    about: "A log's declared volume is more than 1.5 times the volume that GOST 2708-75 gives for its diameter and length; or it is declared to be from that table and fits only a neighbouring cell; or the logs of a ticket, from 100 on, are declared to have less than 0.97 of the table's volume in sum.",
 };
 
 /// A volume declared to be from a table that does not have it.
