@@ -46,8 +46,8 @@ pub struct Searches<'t> {
     pub from: DateTime<Utc>,
     /// Time of the last event.
     pub until: DateTime<Utc>,
-    next: Vec<String>,
-    last: String,
+    /// Cursors of next pages, each with the second after `from` at which its list begins.
+    next: Vec<(u64, String)>,
 }
 
 /// A holder's logs, page after page.
@@ -127,37 +127,35 @@ impl<'t> Searches<'t> {
     /// Searches for events received in a time span.
     #[must_use]
     pub fn new(token: &'t str, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        Self { token, from, until, next: Vec::new(), last: String::new() }
+        Self { token, from, until, next: Vec::new() }
     }
 }
 
 impl Plan for Searches<'_> {
     fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
-        if let Some(next) = self.next.pop() {
-            get(
-                out,
-                format_args!("/v1/events?region=KZ-10&type=stored&limit=50&cursor={next}"),
-                Some(self.token),
-            );
-            return 0;
+        let (second, next) = match self.next.pop() {
+            Some((second, next)) => (second, Some(next)),
+            None => {
+                let span = (self.until - self.from).num_seconds();
+                (dice.roll(u64::try_from(span).unwrap_or(1)), None)
+            }
+        };
+        let at = self.from + TimeDelta::seconds(i64::try_from(second).unwrap_or_default());
+        let at = at.format("%Y-%m-%dT%H:%M:%SZ");
+        let list = format_args!("/v1/events?region=KZ-10&type=stored&limit=50&from={at}");
+        match next {
+            // A cursor holds for the filters of its list.
+            Some(next) => get(out, format_args!("{list}&cursor={next}"), Some(self.token)),
+            None => get(out, list, Some(self.token)),
         }
-        let span = (self.until - self.from).num_seconds();
-        let at = dice.roll(u64::try_from(span).unwrap_or(1));
-        let at = self.from + TimeDelta::seconds(i64::try_from(at).unwrap_or_default());
-        self.last.clear();
-        let _ = write!(self.last, "{}", at.format("%Y-%m-%dT%H:%M:%SZ"));
-        let path = format_args!("/v1/events?region=KZ-10&type=stored&limit=50&from={}", self.last);
-        get(out, path, Some(self.token));
-        1
+        second
     }
 
-    fn answered(&mut self, body: &[u8]) {
-        // The next request continues at the end of this page. It does not need `from`, because the cursor
-        // contains the position.
+    fn answered(&mut self, second: u64, body: &[u8]) {
         if self.next.is_empty()
             && let Some(next) = next(body)
         {
-            self.next.push(next);
+            self.next.push((second, next));
         }
     }
 }
@@ -181,7 +179,7 @@ impl Plan for Holdings<'_> {
         0
     }
 
-    fn answered(&mut self, body: &[u8]) {
+    fn answered(&mut self, _item: u64, body: &[u8]) {
         self.next.extend(next(body));
     }
 }

@@ -37,8 +37,8 @@ pub trait Plan {
     /// Writes the next request; returns the number of the requested item, for checking the response.
     fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64;
 
-    /// Called with the response before the connection sends the next request.
-    fn answered(&mut self, _body: &[u8]) {}
+    /// Called with the number of the requested item and its response, before the connection sends the next request.
+    fn answered(&mut self, _item: u64, _body: &[u8]) {}
 }
 
 /// The results of a load.
@@ -191,7 +191,7 @@ impl Connection {
                 format!("{}: {}", answer.status, String::from_utf8_lossy(answer.body))
             });
         }
-        plan.answered(answer.body);
+        plan.answered(self.what, answer.body);
     }
 }
 

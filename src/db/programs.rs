@@ -87,7 +87,7 @@ impl ClientProgram {
     /// older `pg_restore` a newer dump.
     ///
     /// # Errors
-    /// [`NoClient`], one sentence.
+    /// [`NoClient`]; its message is one sentence.
     pub fn find(name: &'static str, least: u32) -> Result<Self, NoClient> {
         SearchPaths::of_this_machine().find_client(name, least)
     }

@@ -17,10 +17,9 @@ use uuid::Uuid;
 pub enum SubjectLeaf {
     /// No subject: there is no seal with this code, the seal was never on a log, or the code is forged.
     Unknown,
-    /// The subject is recorded, but none of its events is among the leaves of the register that were
-    /// searched.
+    /// The subject is recorded, but none of its events is in the searched part of the register.
     NotYet,
-    /// The newest of the subject's events that are among the leaves of the register that were searched.
+    /// The leaf of the subject's newest event in the searched part of the register.
     At {
         /// The leaf's index.
         index: u64,

@@ -59,8 +59,8 @@ step = "download a table and a label";
 const template = await getHarvestTemplate({ client: harvester, query: { lang: "en" }, parseAs: "text" });
 const table: string = present(step, template.data);
 expect(step, table.includes("seal_number,"), true);
-const picture = await getSealLabel({ client: harvester, path: { number: seal }, parseAs: "text" });
-const label: string = present(step, picture.data);
+const picture = await getSealLabel({ client: harvester, path: { number: seal }, parseAs: "blob" });
+const label: string = await present(step, picture.data).text();
 expect(step, label.trimEnd().endsWith("</svg>"), true);
 
 step = "read the codes of an error";

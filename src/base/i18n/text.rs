@@ -101,8 +101,8 @@ mod tests {
     const SOURCES: [(Lang, [&str; 3]); 3] =
         [(Lang::Kk, sources!("kk")), (Lang::Ru, sources!("ru")), (Lang::En, sources!("en"))];
 
-    /// Collects the names of the values of a sentence, and the cases that it distinguishes (except plural
-    /// forms, which depend on the language).
+    /// Collects the names of the variables in a sentence, and the cases that the sentence distinguishes. Plural
+    /// forms are left out, because they depend on the language.
     fn inputs(pattern: &Pattern<&str>, into: &mut BTreeSet<String>) {
         for element in &pattern.elements {
             let PatternElement::Placeable { expression } = element else { continue };

@@ -31,7 +31,7 @@ pub(super) enum Kind {
 pub(super) struct Item {
     pub kind: Kind,
     pub parent: u32,
-    /// Index of the value after this one and its contents.
+    /// Index of the item that follows this value and everything inside it.
     pub next: u32,
     pub start: u32,
     /// The number of bytes of a text or number; the number of items or members of a list or object.

@@ -1,4 +1,5 @@
-//! Histories of the logs, of every kind.
+//! The histories of the demonstration's logs: changed seals, storage, transport to the sawmill, sales, losses,
+//! offers, inspections and corrections.
 
 use super::Failure;
 use super::script::Script;

@@ -110,7 +110,7 @@ pub(super) struct LeafRow {
     pub queued: bool,
 }
 
-/// All rows of a page.
+/// All rows that were read for one range of chains.
 pub(super) struct Loaded {
     pub events: Vec<EventRow>,
     pub subjects: BTreeMap<Uuid, SubjectRow>,

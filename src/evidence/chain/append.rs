@@ -166,7 +166,7 @@ impl NewHead {
         i32::try_from(self.seq).unwrap_or(i32::MAX)
     }
 
-    /// The columns of the subject's row.
+    /// The new head as it is written into the subject's row.
     #[must_use]
     pub fn stored(&self) -> StoredHead {
         StoredHead { id: self.id, seq: self.seq_i32(), hash: self.hash, received_at: self.received_at }

@@ -154,8 +154,8 @@ pub async fn record(
     Ok(())
 }
 
-/// For a request in which errors were found already: returns whether its operation id is new, so that the
-/// other members of the request can be checked. An id that was used for another request is added to `errors`.
+/// For a request in which errors were found already: returns whether its operation id is unused, or none was sent.
+/// Only then are the other members checked. If the id was used for another request, an error is added to `errors`.
 ///
 /// # Errors
 /// From the database.

@@ -214,7 +214,7 @@ async fn a_witness_that_never_answers_delays_nothing() {
 
 /// A forged cosignature in the published checkpoint is not copied into the next one.
 #[tokio::test]
-async fn a_forged_countersignature_is_not_kept() {
+async fn a_forged_cosignature_is_not_kept() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let witness = witness(dir, &dir.join("register.key"), 2);

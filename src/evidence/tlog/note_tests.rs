@@ -41,7 +41,7 @@ fn the_vectors_of_gos_reference_code() {
 }
 
 #[test]
-fn countersignatures_are_over_their_time() {
+fn cosignatures_are_over_their_time() {
     let witness = signer("witness.example/w1", Kind::Cosignature, 3);
     let log = signer("register.example/timber", Kind::Text, 4);
     let text = "register.example/timber\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n";

@@ -38,7 +38,8 @@ input! {
         pub felling_ticket_id: Option<String>,
     }
 
-    /// The query of a harvest in JSON; the body names the ticket.
+    /// The query parameters of a harvest with a JSON body. The body names the ticket, so the parameter
+    /// `felling_ticket_id` is refused.
     pub struct JsonHarvestQuery {
         /// Dry run.
         pub dry_run: Option<bool>,

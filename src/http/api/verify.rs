@@ -175,7 +175,8 @@ fn count(verification: &Verification) {
 /// Check a seal
 ///
 /// Public. Accepts a seal number or a marking code in any form that scanners send, never an
-/// internal id. The response names no person. Limited by address; with a token, by key and day.
+/// internal id. The response names no person. Without a token, the number of checks is limited for each
+/// client address; with a token, for each key and day.
 #[utoipa::path(
     get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification", security((), ("token" = [])),
     params(("code" = String, Path, description = "Seal number or marking code, percent-encoded"), VerifyQuery),

@@ -200,7 +200,8 @@ impl RequestPlace {
         }
     }
 
-    /// Releases the place, its share and the bytes of the body. Called when the response is made.
+    /// Releases the request's place, and what the request takes of the shares of its organisation or token: of
+    /// places and of the bytes of bodies. Called when the response is made.
     pub(super) fn release(&self) {
         lock(&self.held).clear();
     }

@@ -464,8 +464,8 @@ fn species(log: &VerifiedLog, lang: Lang) -> (String, Option<(String, &'static s
     }
 }
 
-/// The common English name of a species of the list, by its code. The list itself has Kazakh, Russian
-/// and Latin names; a species that comes later is shown in Latin.
+/// The English name of a species, by its code. The list of species has only Kazakh, Russian and Latin names. For a
+/// species that is added to the list and not here, returns `None`; the page then shows the Latin name.
 fn english_name(code: &str) -> Option<&'static str> {
     Some(match code {
         "pinus_sylvestris" => "Scots pine",

@@ -186,7 +186,8 @@ async fn may_hold_as_issuer(
     Ok(())
 }
 
-/// Locks the logs that a hold stops, by id.
+/// Locks the logs that a hold stops, in the order of their ids. Returns the ids, and what the event hashes about
+/// the hold.
 async fn reach(
     tx: &mut Tx<'_>,
     locked: &LockedTicket,

@@ -103,7 +103,7 @@ pub const SMALL_PIECE: Rule = Rule {
     version: 1,
     severity: Severity::Notice,
     legal_basis: None,
-    about: "A single piece thinner than 14 cm or shorter than 2 m bears a seal; by GOST 2292-88 such wood is transported in stacks.",
+    about: "A log thinner than 14 cm or shorter than 2 m bears a seal; by GOST 2292-88 such wood is transported in stacks.",
 };
 
 /// An event was received after an event that happened later.

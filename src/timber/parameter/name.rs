@@ -48,11 +48,11 @@ vocabulary! {
         ReversalDistance = "reversal-distance",
         /// Top diameter from which the bounds of thick logs apply to a declared volume.
         VolumeThickFromCm = "volume-thick-from-cm",
-        /// Lowest declared volume, as a factor of the cylinder of the log's top diameter and length.
+        /// Lowest declared volume, as a multiple of the volume of the cylinder with the log's top diameter and length.
         VolumeCylinderMin = "volume-cylinder-min",
-        /// Highest declared volume of a thick log, as a factor of its cylinder.
+        /// Highest declared volume of a thick log, as a multiple of the volume of this cylinder.
         VolumeThickCylinderMax = "volume-thick-cylinder-max",
-        /// Highest declared volume of a thinner log, as a factor of its cylinder.
+        /// Highest declared volume of a log that is not thick, as a multiple of the volume of this cylinder.
         VolumeThinCylinderMax = "volume-thin-cylinder-max",
         /// Lowest declared volume, as a factor of the volume that GOST 2708-75 gives.
         VolumeTableMin = "volume-table-min",

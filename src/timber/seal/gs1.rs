@@ -235,8 +235,9 @@ fn rule_at(text: &str) -> Option<&'static Rule> {
     ai.iter().all(u8::is_ascii_digit).then_some(rule)
 }
 
-/// Splits an element string by the table. Extra separators between elements and at the end are ignored; a
-/// missing separator is an error. Each identifier may occur once.
+/// Splits an element string into its elements, by the table of application identifiers. Extra separators at the
+/// beginning, between elements and at the end are ignored. Without its separator, a value of variable length includes
+/// the text that follows, and is an error only if it is then too long. An identifier that occurs twice is an error.
 pub fn elements(text: &str) -> Result<Vec<Element<'_>>, CodeError> {
     let mut found: Vec<Element<'_>> = Vec::new();
     let mut rest = text.trim_start_matches(GS);

@@ -91,7 +91,7 @@ pub struct Issued<'a> {
     pub lines_digest: Hash,
 }
 
-/// The logs that the hold of a ticket stops, as they are hashed.
+/// A ticket's hold and the logs that it stops, in the form that is hashed.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct HeldLogs {
     /// The side that holds the ticket.
@@ -130,7 +130,8 @@ pub struct Changed<'a> {
     pub reason: &'a str,
 }
 
-/// Digest of the ids of logs, sorted.
+/// SHA-256 over one line per log, its id and a line feed, in the order of `logs`. The caller passes the ids in
+/// ascending order.
 #[must_use]
 pub fn logs_digest(logs: &[LogId]) -> Hash {
     use std::fmt::Write as _;

@@ -11,8 +11,8 @@ pub(super) fn crosses_itself(path: Vec<usize>) -> PlotError {
     PlotError { invalid: Invalid::new("plot-invalid", detail), path }
 }
 
-/// The index of the position from which an edge of a closed ring crosses an earlier edge or touches one, other
-/// than its neighbours, at one point.
+/// The index of the position at which the first invalid edge of a closed ring begins. An edge is invalid if it
+/// crosses an earlier edge, or if it touches, at one point, an earlier edge that is not its neighbour.
 pub(super) fn crossing(ring: &[geo::Coord]) -> Option<usize> {
     let edges: Vec<geo::Line> = ring.windows(2).map(|ends| geo::Line::new(ends[0], ends[1])).collect();
     (0..edges.len()).find(|later| {
@@ -26,7 +26,7 @@ pub(super) fn crossing(ring: &[geo::Coord]) -> Option<usize> {
     })
 }
 
-/// Why and where rings that do not cross themselves are no simple area.
+/// The error for rings of which none crosses itself, but which together do not form a simple area: why, and where.
 pub(super) fn overlap(polygons: &[geo::Polygon], error: &InvalidMultiPolygon) -> PlotError {
     use InvalidMultiPolygon as Many;
     use InvalidPolygon as One;
@@ -74,14 +74,16 @@ pub(super) fn overlap(polygons: &[geo::Polygon], error: &InvalidMultiPolygon) ->
     }
 }
 
-/// The first position of `later` that is inside `earlier` (if `inside`), or from which an edge meets one of its edges.
+/// The index of the first position of `later` that is inside `earlier` (if `inside` is set), or at which an edge
+/// begins that [`meeting`] finds.
 fn first_common(later: &geo::LineString, earlier: &geo::LineString, inside: bool) -> Option<usize> {
     let area = geo::Polygon::new(earlier.clone(), Vec::new());
     let within = later.coords().position(|position| inside && area.contains(position));
     within.into_iter().chain(meeting(later, earlier)).min()
 }
 
-/// The index of the position from which an edge of `later` crosses an edge of `earlier`, or runs along it.
+/// The index of the position at which the first edge of `later` begins that crosses an edge of `earlier` or runs
+/// along a part of it.
 fn meeting(later: &geo::LineString, earlier: &geo::LineString) -> Option<usize> {
     later.lines().position(|edge| {
         earlier.lines().any(|other| match line_intersection(edge, other) {

@@ -40,7 +40,7 @@ impl Call {
         Self { id: Some((name, path, filter)), ..self }
     }
 
-    /// With the ticket of the demonstration's harvest.
+    /// Adds a shell variable for the id of the ticket of the demonstration's harvest.
     const fn with_ticket(self) -> Self {
         self.with("TICKET", "/v1/felling-tickets", ".items[] | select(.number == \"000117\").id")
     }

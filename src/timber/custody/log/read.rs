@@ -133,7 +133,7 @@ impl LogRow {
         Subject::stored(SubjectKind::Log, self.id.0, &self.salt, self.head_seq)
     }
 
-    /// The erasure epoch when it was read.
+    /// The erasure epoch at the time when this row was read.
     pub(crate) fn erasures(&self) -> Option<&Vec<u8>> {
         self.erasures.as_ref()
     }

@@ -12,7 +12,7 @@ pub const VOLUME_UNLIKE_TABLE: Rule = Rule {
     version: 2,
     severity: Severity::Warning,
     legal_basis: None,
-    about: "A log's declared volume is more than 1.5 times the volume that GOST 2708-75 gives for its diameter and length; or it is declared to be from that table and is that of a neighbouring cell; or the logs of a ticket, from 100 on, are declared to have less than 0.97 of the table's volume in sum.",
+    about: "A log's declared volume is more than 1.5 times the volume that GOST 2708-75 gives for its diameter and length; or it is declared to be from that table and fits only a neighbouring cell; or the logs of a ticket, from 100 on, are declared to have less than 0.97 of the table's volume in sum.",
 };
 
 /// A volume declared to be from a table that does not have it.
@@ -33,8 +33,8 @@ pub const LOGS_AS_STACK: Rule = Rule {
     about: "The pieces of a stack of commercial wood have more than 0.12 m³ on average, which is the size of logs; by GOST 2292-88 each of these bears its own seal.",
 };
 
-/// L14: a volume that is possible, but far above the table's; or one declared to be from the table that is not
-/// of the log's own cell.
+/// L14: a volume that is possible but far above the table's volume; or a volume that is declared to be from the table
+/// but differs from the log's own cell.
 #[must_use]
 pub fn volume_unlike_table(measures: &Measures, bounds: &Bounds) -> Option<Draft> {
     let table = measures.table()?;
@@ -58,7 +58,8 @@ pub fn volume_unlike_table(measures: &Measures, bounds: &Bounds) -> Option<Draft
     )
 }
 
-/// L14: with a harvest or correction, the logs of a ticket become lower in sum than the table gives.
+/// L14: because of a harvest or a correction, the total of a ticket's volumes that are declared to be from the table
+/// falls below the limit for the table's total.
 #[must_use]
 pub fn sums_below_table(before: TableSums, after: TableSums, bounds: &Bounds) -> Option<Draft> {
     if before.are_low(bounds) || !after.are_low(bounds) {

@@ -207,7 +207,8 @@ fn an_old_volume_moves_only_towards_the_table() {
     assert!(!refused(&long, "0.2"));
     assert!(refused(&long, "0.09"));
     assert!(refused(&log(Harvester, "24", "10", "5"), "0.1"));
-    // New measures are checked with the volume.
+    // If a correction changes the measures, the volume must be within the bounds of the new measures, even if the
+    // volume itself does not change.
     let thinner = Measures { top_diameter: Diameter::parse("22").ok(), ..low };
     assert!(!low.refusals_of_correction(&thinner, &bounds()).is_empty());
     // An old stack without a number of pieces cannot be compared.
@@ -229,7 +230,8 @@ fn sums_have_only_logs_by_the_table() {
 }
 
 proptest! {
-    /// The exact comparison agrees with one in floating point, away from the bounds.
+    /// The exact volume of the cylinder agrees with the one computed in floating point, and the comparison is right for
+    /// volumes 0.1 % above and below a multiple of it.
     #[test]
     fn the_cylinder_is_a_cylinder(tenths in 10_i32..=3_000, cm in 1_i32..=3_000, factor in 10_i32..=300) {
         let (diameter, length) = (f64::from(tenths) / 1_000.0, f64::from(cm) / 100.0);
