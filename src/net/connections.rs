@@ -92,7 +92,7 @@ impl Connections {
     /// closed for a newer one; `None` if a limit is reached and no idle connection can be closed.
     pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<(Seat, oneshot::Receiver<()>)> {
         let mut open = self.lock();
-        let of_address = address.map_or(0, |address| open.counts.get(&address).copied().unwrap_or(0));
+        let of_address = open.of_address(address);
         if address.is_some() && of_address >= open.per_address {
             open.close_longest_idle_of(address)?;
         }
@@ -149,6 +149,16 @@ impl Open {
         }
     }
 
+    /// Number of connections of the address of the connection `id`.
+    fn of_same_address(&self, id: u64) -> usize {
+        self.all.get(&id).map_or(0, |connection| self.of_address(connection.address))
+    }
+
+    /// Number of connections of an address; 0 for a connection without one.
+    fn of_address(&self, address: Option<IpAddr>) -> usize {
+        address.and_then(|address| self.counts.get(&address).copied()).unwrap_or(0)
+    }
+
     fn close_longest_idle_of(&mut self, address: Option<IpAddr>) -> Option<()> {
         let is_one = |id: &u64| self.all.get(id).is_some_and(|connection| connection.address == address);
         let id = self.idle.values().copied().find(is_one)?;
@@ -157,13 +167,10 @@ impl Open {
     }
 
     fn close_one_of_the_longest_idle(&mut self) -> Option<()> {
-        let of_address = |id: &u64| {
-            let address = self.all.get(id).and_then(|connection| connection.address);
-            address.and_then(|address| self.counts.get(&address).copied()).unwrap_or(0)
-        };
         // Of several connections with the same count, the first is taken: it has been idle for the longest
         // time.
-        let id = self.idle.values().copied().take(CANDIDATES).min_by_key(|id| Reverse(of_address(id)))?;
+        let candidates = self.idle.values().copied().take(CANDIDATES);
+        let id = candidates.min_by_key(|id| Reverse(self.of_same_address(*id)))?;
         self.remove(id);
         Some(())
     }
@@ -171,11 +178,7 @@ impl Open {
     /// Closes a connection with an unread response, of the address with the most connections. That address
     /// must have more connections than that of the new connection, which has `of_address`.
     fn close_one_unread(&mut self, of_address: usize) -> Option<()> {
-        let count = |id: &u64| {
-            let address = self.all.get(id).and_then(|connection| connection.address);
-            address.and_then(|address| self.counts.get(&address).copied()).unwrap_or(0)
-        };
-        let candidates = self.unread.values().copied().map(|id| (id, count(&id)));
+        let candidates = self.unread.values().map(|id| (*id, self.of_same_address(*id)));
         let more = candidates.filter(|(_, count)| *count > of_address + 1);
         let (id, _) = more.min_by_key(|(_, count)| Reverse(*count))?;
         self.remove(id);

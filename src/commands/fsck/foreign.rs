@@ -2,6 +2,7 @@
 //! ticket or an organisation that does not exist. The owner of a table can drop its foreign keys.
 
 use super::report::{Code, FsckError};
+use super::unique::table_lines;
 use crate::db::migrate::MIGRATOR;
 use sqlx::PgConnection;
 
@@ -14,26 +15,18 @@ struct Declared {
     of: String,
 }
 
+/// All foreign keys that the migrations declare, each in the line of its column within `CREATE TABLE`.
 fn declared() -> Vec<Declared> {
-    MIGRATOR.iter().flat_map(|migration| in_sql(migration.sql.as_str())).collect()
+    let keys = MIGRATOR.iter().flat_map(|migration| {
+        table_lines(migration.sql.as_str()).filter_map(|(table, line)| in_line(table, line))
+    });
+    keys.collect()
 }
 
-/// The foreign keys that one migration declares. They are found line by line: each is in the line of its column,
-/// within `CREATE TABLE`.
-fn in_sql(sql: &str) -> Vec<Declared> {
-    let (mut found, mut table) = (Vec::new(), None);
-    for line in sql.lines() {
-        if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
-            table = rest.split([' ', '(']).next();
-        }
-        let line = line.split("--").next().unwrap_or_default();
-        let (Some(table), Some((before, after))) = (table, line.split_once(" REFERENCES ")) else { continue };
-        let of = after.split([' ', '(', ',']).next();
-        if let (Some(column), Some(of)) = (before.split_whitespace().next(), of) {
-            found.push(Declared { table: table.to_owned(), column: column.to_owned(), of: of.to_owned() });
-        }
-    }
-    found
+fn in_line(table: &str, line: &str) -> Option<Declared> {
+    let (before, after) = line.split_once(" REFERENCES ")?;
+    let (column, of) = (before.split_whitespace().next()?, after.split([' ', '(', ',']).next()?);
+    Some(Declared { table: table.to_owned(), column: column.to_owned(), of: of.to_owned() })
 }
 
 /// Reports each declared foreign key that no valid constraint enforces any more.

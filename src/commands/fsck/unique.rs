@@ -16,32 +16,38 @@ pub(super) struct Declared {
     pub columns: Vec<String>,
 }
 
-/// All primary keys and unique constraints that the migrations declare.
+/// All primary keys and unique constraints that the migrations declare. Each line within `CREATE TABLE` declares at
+/// most one.
 pub(super) fn declared() -> Vec<Declared> {
-    MIGRATOR.iter().flat_map(|migration| in_sql(migration.sql.as_str())).collect()
+    let keys = MIGRATOR.iter().flat_map(|migration| {
+        table_lines(migration.sql.as_str()).filter_map(|(table, line)| in_line(table, line))
+    });
+    keys.collect()
 }
 
-/// Returns the keys and constraints that one migration declares. They are found line by line: each line
-/// within `CREATE TABLE` declares at most one.
-fn in_sql(sql: &str) -> Vec<Declared> {
-    let (mut found, mut table) = (Vec::new(), None);
-    for line in sql.lines() {
+/// The lines of a migration from its first `CREATE TABLE` on, without comments, each with the table that was
+/// created last.
+pub(super) fn table_lines(sql: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut table = None;
+    sql.lines().filter_map(move |line| {
         if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
             table = rest.split([' ', '(']).next();
         }
-        let line = line.split("--").next().unwrap_or_default();
-        let parts = line.split_once(" PRIMARY KEY").map(|parts| (true, parts));
-        let parts = parts.or_else(|| line.split_once(" UNIQUE").map(|parts| (false, parts)));
-        let (Some(table), Some((primary, (before, after)))) = (table, parts) else { continue };
-        // A constraint of the table is followed by its list of columns. A constraint of a single column has
-        // no list; the line then begins with the name of the column.
-        let list = after.trim_start().strip_prefix('(').and_then(|rest| rest.split(')').next());
-        let columns = list.or_else(|| before.split_whitespace().next()).unwrap_or_default();
-        let mut columns: Vec<String> = columns.split(',').map(|column| column.trim().to_owned()).collect();
-        columns.sort();
-        found.push(Declared { table: table.to_owned(), primary, columns });
-    }
-    found
+        Some((table?, line.split("--").next().unwrap_or_default()))
+    })
+}
+
+fn in_line(table: &str, line: &str) -> Option<Declared> {
+    let parts = line.split_once(" PRIMARY KEY").map(|parts| (true, parts));
+    let (primary, (before, after)) =
+        parts.or_else(|| line.split_once(" UNIQUE").map(|parts| (false, parts)))?;
+    // A constraint of the table is followed by its list of columns. A constraint of a single column has
+    // no list; the line then begins with the name of the column.
+    let list = after.trim_start().strip_prefix('(').and_then(|rest| rest.split(')').next());
+    let columns = list.or_else(|| before.split_whitespace().next()).unwrap_or_default();
+    let mut columns: Vec<String> = columns.split(',').map(|column| column.trim().to_owned()).collect();
+    columns.sort();
+    Some(Declared { table: table.to_owned(), primary, columns })
 }
 
 /// Reports each declared key that no valid unique index enforces any more.
