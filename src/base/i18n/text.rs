@@ -85,7 +85,7 @@ fn look_up(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
+    use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement, VariantKey};
     use std::collections::BTreeSet;
 
     macro_rules! sources {
@@ -101,8 +101,8 @@ mod tests {
     const SOURCES: [(Lang, [&str; 3]); 3] =
         [(Lang::Kk, sources!("kk")), (Lang::Ru, sources!("ru")), (Lang::En, sources!("en"))];
 
-    /// Collects the names of the variables in a sentence, and the cases that the sentence distinguishes. Plural
-    /// forms are left out, because they depend on the language.
+    /// Collects the names of the variables in a sentence, and the cases that the sentence distinguishes. A choice of
+    /// plural forms is left out, because it depends on the language.
     fn inputs(pattern: &Pattern<&str>, into: &mut BTreeSet<String>) {
         for element in &pattern.elements {
             let PatternElement::Placeable { expression } = element else { continue };
@@ -112,11 +112,14 @@ mod tests {
             };
             into.insert(format!("${}", id.name));
             let Expression::Select { variants, .. } = expression else { continue };
+            let names = variants.iter().map(|variant| match variant.key {
+                VariantKey::Identifier { name } => name,
+                VariantKey::NumberLiteral { value } => value,
+            });
+            if !names.clone().all(|name| ["one", "few", "many", "other"].contains(&name)) {
+                into.extend(names.map(|name| format!("${}={name}", id.name)));
+            }
             for variant in variants {
-                let fluent_syntax::ast::VariantKey::Identifier { name } = variant.key else { continue };
-                if !["one", "few", "many"].contains(&name) {
-                    into.insert(format!("${}={name}", id.name));
-                }
                 inputs(&variant.value, into);
             }
         }

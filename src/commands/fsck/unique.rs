@@ -16,8 +16,8 @@ pub(super) struct Declared {
     pub columns: Vec<String>,
 }
 
-/// All primary keys and unique constraints that the migrations declare. Each line within `CREATE TABLE` declares at
-/// most one.
+/// All primary keys and unique constraints that the migrations declare. Each line within `CREATE TABLE` or
+/// `ALTER TABLE` declares at most one.
 pub(super) fn declared() -> Vec<Declared> {
     let keys = MIGRATOR.iter().flat_map(|migration| {
         table_lines(migration.sql.as_str()).filter_map(|(table, line)| in_line(table, line))
@@ -25,12 +25,13 @@ pub(super) fn declared() -> Vec<Declared> {
     keys.collect()
 }
 
-/// The lines of a migration from its first `CREATE TABLE` on, without comments, each with the table that was
-/// created last.
+/// The lines of a migration from its first `CREATE TABLE` or `ALTER TABLE` on, without comments, each with the table
+/// that was named last.
 pub(super) fn table_lines(sql: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut table = None;
     sql.lines().filter_map(move |line| {
-        if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+        let statement = ["CREATE TABLE ", "ALTER TABLE "].iter().find_map(|words| line.strip_prefix(words));
+        if let Some(rest) = statement {
             table = rest.split([' ', '(']).next();
         }
         Some((table?, line.split("--").next().unwrap_or_default()))
