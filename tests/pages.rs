@@ -585,6 +585,7 @@ fn every_message_is_used() {
         include_str!("../templates/register.html"),
         include_str!("../templates/part/again.html"),
         include_str!("../templates/part/ask.html"),
+        include_str!("../templates/part/report.html"),
     ]
     .concat();
     // Ids with these prefixes end in a word that is known only at run time, so the sources do not contain the
@@ -601,6 +602,7 @@ fn every_message_is_used() {
         "error-",
         "hint-",
         "message-",
+        "report-",
         "start-step-",
     ];
     assert!(message_ids().count() > 100);

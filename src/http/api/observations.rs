@@ -16,7 +16,7 @@ use crate::http::core::query::{NoQuery, id_in_path};
 use crate::http::core::write::{Envelope, ParsedWrite, WriteResponse};
 use crate::services::reports::read_code;
 use crate::timber::finding::decide::refuse_iin;
-use crate::timber::finding::observe::{Observation, Observed, observe};
+use crate::timber::finding::observe::{Observation, ObservationKind, observe};
 use crate::timber::finding::photo::{PhotoHash, uploaded};
 use crate::timber::finding::report;
 use crate::timber::finding::row::Finding;
@@ -31,7 +31,7 @@ input! {
     /// What an inspector observed.
     pub struct ObservationRequest {
         /// What.
-        pub what: Observed,
+        pub what: ObservationKind,
         /// In words: personal data, shown to inspectors.
         pub text: Text<5_000>,
         /// When, with the local UTC offset.

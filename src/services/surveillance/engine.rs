@@ -150,7 +150,10 @@ pub fn linked(leaf: &Leaf, window: &Window, keys: &mut Vec<Key>) {
             keys.extend(log.batch.map(Key::batch));
             if let Some(species) = &log.species {
                 keys.push(Key::stock(leaf.organization, species));
-                keys.extend(log.counted.map(|organization| Key::stock(organization, species)));
+                // If an acceptance is undone, the stock of an earlier owner changes.
+                let owners =
+                    log.events.iter().filter(|past| past.event == "harvested" || is_acceptance(&past.event));
+                keys.extend(owners.map(|past| Key::stock(past.organization, species)));
             }
         }
         Window::Seal(seal) => keys.extend(seal.logs.iter().map(|(log, ..)| Key::log(*log))),
@@ -266,14 +269,7 @@ impl<W: Windows> Fold<'_, W> {
                 log.counted = Some(organization);
                 moves.push((organization, log.volume));
             }
-            "accepted" => {
-                let offer =
-                    log.events.iter().rev().find(|event| event.event == "transferred" && !event.undone);
-                if let Some(from) = log.counted.filter(|_| offer.is_some_and(|offer| offer.ownership)) {
-                    moves.extend([(from, -log.volume), (organization, log.volume)]);
-                    log.counted = Some(organization);
-                }
-            }
+            "accepted" | "received" => moves.extend(log.passed_on()),
             "sold" | "processed" | "exported" | "lost" | "destroyed" => {
                 if let Some(from) = log.counted {
                     moves.push((organization, -log.volume));
@@ -290,6 +286,7 @@ impl<W: Windows> Fold<'_, W> {
                         log.counted = Some(event.organization);
                         moves.push((event.organization, log.volume));
                     }
+                    Some(event) if is_acceptance(&event.event) => moves.extend(log.passed_on()),
                     _ => moves.extend(log.counted.map(|of| (of, log.volume - before))),
                 }
             }
@@ -352,6 +349,11 @@ impl<W: Windows> Fold<'_, W> {
 }
 
 /// Whether the event takes a log out of circulation.
+/// Whether an event can accept an offer: `received` does if the log was offered to its recorder.
+pub(super) fn is_acceptance(event: &str) -> bool {
+    matches!(event, "accepted" | "received")
+}
+
 fn is_end(event: &str) -> bool {
     matches!(event, "sold" | "processed" | "exported" | "lost" | "destroyed")
 }
@@ -361,6 +363,34 @@ impl LogWindow {
     fn is_gone(&self) -> bool {
         let order = in_order(self);
         removal(&order).is_some() || self.volume == 0 || order.iter().any(|event| is_end(&event.event))
+    }
+
+    /// The owner by the events of the window, in the order of arrival.
+    fn owner(&self) -> Option<Uuid> {
+        let (mut owner, mut offer) = (None, None);
+        for past in self.events.iter().filter(|past| !past.undone) {
+            match past.event.as_str() {
+                "harvested" => owner = Some(past.organization),
+                "transferred" => offer = past.to.map(|to| (to, past.ownership)),
+                "rejected" | "withdrawn" | "lost" | "destroyed" => offer = None,
+                event if is_acceptance(event) => {
+                    let accepted = offer.take_if(|(to, _)| *to == past.organization);
+                    if accepted.is_some_and(|(_, ownership)| ownership) {
+                        owner = Some(past.organization);
+                    }
+                }
+                _ => {}
+            }
+        }
+        owner
+    }
+
+    /// Counts the volume in the stock of the present owner from now on: what the stocks change by.
+    fn passed_on(&mut self) -> Vec<(Uuid, i64)> {
+        let changed = self.counted.zip(self.owner()).filter(|(from, owner)| from != owner);
+        let Some((from, owner)) = changed else { return Vec::new() };
+        self.counted = Some(owner);
+        vec![(from, -self.volume), (owner, self.volume)]
     }
 
     fn apply(&mut self, facts: &Facts<'_>) {
