@@ -4,11 +4,24 @@ finding-L6-v1 = { $case ->
     [reached] По строке билета на { $permitted_m3 } м³ замаркировано { $marked_m3 } м³: достигнуто { $reached_percent } %.
    *[over] По строке билета на { $permitted_m3 } м³ замаркировано { $marked_m3 } м³; допуск { $tolerance_percent } % ({ $tolerance_table }).
 }
-finding-L8-v1 = { $case ->
+finding-L8-v2 = { $case ->
     [country] Точка { $position } лежит за пределами Казахстана более чем на { $margin_km } км.
    *[plot] Точка { $position } лежит в { $distance_m } м за границей лесосеки билета; её точность { $accuracy_m } м.
 }
-finding-L13-v1 = Бревно { $diameter_cm } см и { $length_m } м объявлено дровами.
+finding-L13-v2 = { $case ->
+    [pieces] { $declared_m3 } м³ { $wood ->
+        [brushwood] хвороста
+       *[firewood] дров
+    }, штук: { $pieces }, — это больше { $limit_m3 } м³ на штуку.
+    [stack] Куски штабеля { $wood ->
+        [brushwood] хвороста
+       *[firewood] дров
+    } имеют { $diameter_cm } см и { $length_m } м.
+   *[log] Бревно { $diameter_cm } см и { $length_m } м объявлено { $wood ->
+        [brushwood] хворостом
+       *[firewood] дровами
+    }.
+}
 finding-L14-v2 = { $case ->
     [sum] { $logs ->
         [one] На { $logs } бревно этого билета заявлено { $declared_m3 } м³ по таблице; { $table } даёт для него { $table_m3 } м³ ({ $deviation } %).
@@ -102,13 +115,13 @@ finding-L4-v1 = { $case ->
     [checked] Пломбу { $seal } с записью «{ $reason }» { $day } проверили { $checks } раз, не меньше { $blocks } человек.
    *[stock] Пломба { $seal } была в запасе другой организации.
 }
-finding-L5-v1 = { $case ->
+finding-L5-v2 = { $case ->
     [closed] Инспектор проверил код через { $days } дн. после записи { $event } о его бревне.
     [checked] Код бревна с записью { $event } { $day } проверили { $checks } раз, не меньше { $blocks } человек.
     [burst] Код { $day } проверили { $checks } раз, не меньше { $blocks } человек.
    *[far] Между событиями { $first } и { $second } не меньше { $distance_km } км и только { $hours } ч; одно из них — проверка.
 }
-finding-L9-v1 = { $case ->
+finding-L9-v2 = { $case ->
     [removed] Древесина вывезена из леса { $removed_on }; срок вывозки окончился { $removal_until }.
    *[left] Брёвен в лесу, когда { $removal_until } окончился срок вывозки: { $logs }.
 }
@@ -118,7 +131,7 @@ finding-L10-v1 = { $case ->
    *[after] Бревно заготовлено { $felled_on }, после срока билета.
 }
 finding-ticket-cancelled-v1 = Древесина вывезена из леса { $removed_on }; билет отменён { $cancelled_on }.
-finding-impossible-journey-v1 = Между событиями { $first } и { $second } не меньше { $distance_km } км и только { $hours } ч.
+finding-impossible-journey-v2 = Между событиями { $first } и { $second } не меньше { $distance_km } км и только { $hours } ч.
 finding-L15-v1 = { $case ->
     [digits] Из { $logs } брёвен одного человека на { $excess_percent } % больше с круглым диаметром, чем с соседними.
    *[series] Из { $logs } брёвен одного человека { $share_percent } % повторяют размеры пяти брёвен подряд.

@@ -516,6 +516,9 @@ fn resolve(
     if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
         errors.invalid.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
     }
+    if let Some(Err(invalid)) = correction.pieces.map(|pieces| pieces.fits(state.kind)) {
+        errors.invalid.push(FieldError::invalid(pointer("/set/pieces"), invalid));
+    }
     match balance.line(species, wood) {
         None => {
             let detail = format!("The ticket has no line for {species} {wood}.");
@@ -545,7 +548,7 @@ fn resolve(
         findings.extend(rules::volume_unlike_table(&after, &bounds));
         findings.extend(rules::table_not_covered(&after));
         findings.extend(rules::logs_as_stack(&after, wood, &bounds));
-        findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
+        findings.extend(rules::commercial_as_firewood(&after, wood, &bounds));
     }
     Set { correction: correction.clone(), line, table }
 }

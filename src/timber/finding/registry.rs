@@ -174,11 +174,29 @@ pub static NOTES: &[Notes] = &[
             ("position", "latitude, longitude"),
             ("margin_km", "margin along the border, in km"),
             ("distance_m", "distance from the plot, in m"),
-            ("accuracy_m", "accuracy of the position, in m"),
+            ("accuracy_m", "accuracy of the position that counts, in m"),
         ],
         "Records without a position, tickets without a plot, and positions that a device makes up.",
-    ),
-    notes("L13", &[DIAMETER, LENGTH], "Stacks, and measures declared too small."),
+    )
+    .judged_by(&[ParameterName::PositionAccuracyMax]),
+    notes(
+        "L13",
+        &[
+            ("case", "`log`, `stack` (by the measures of its pieces) or `pieces` (by the volume of a piece)"),
+            ("wood", "`firewood` or `brushwood`"),
+            DIAMETER,
+            LENGTH,
+            DECLARED,
+            ("pieces", "number of pieces"),
+            ("limit_m3", "volume of a piece above which it is a log, in m³"),
+        ],
+        "Measures declared too small, and stacks that state no measures and too many pieces.",
+    )
+    .judged_by(&[
+        ParameterName::SawLogFromCm,
+        ParameterName::SawLogAboveM,
+        ParameterName::CommercialPieceMaxM3,
+    ]),
     notes(
         "L14",
         &[
