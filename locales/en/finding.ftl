@@ -82,7 +82,22 @@ finding-L18-v1 = { $case ->
     [moved] { $returned_m3 } m³ moved from a line of { $permitted_m3 } m³ to { $species } ({ $wood }); corrections of this ticket returned volume before: { $earlier }.
    *[corrected] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by a correction; corrections of this ticket returned volume before: { $earlier }.
 }
-finding-no-allowable-cut-v1 = The issuer has no allowable cut for { $years }.
+finding-no-allowable-cut-v2 = { $case ->
+    [own] The issuer has no allowable cut for { $years }, and issued this ticket of { $volume_m3 } m³ to itself.
+    [large] The issuer has no allowable cut for { $years }; { $volume_m3 } m³ are more than { $limit_m3 } m³.
+   *[small] The issuer has no allowable cut for { $years }.
+}
+finding-ticket-after-felling-v1 = { $case ->
+    [extended] { $days ->
+        [one] The ticket was extended until { $felling_until }, { $days } day after its term had ended ({ $ended_on }).
+       *[other] The ticket was extended until { $felling_until }, { $days } days after its term had ended ({ $ended_on }).
+    }
+    [ended] The ticket was received when its term, { $felling_from } to { $felling_until }, was over.
+   *[began] { $days ->
+        [one] The ticket was received { $days } day after the first day of felling, { $felling_from }.
+       *[other] The ticket was received { $days } days after the first day of felling, { $felling_from }.
+    }
+}
 finding-harvest-in-ban-v1 = It was felled on { $felled_on }, a day on which felling is banned there.
 finding-area-unlike-plot-v1 = The ticket states { $stated_ha } ha; its plot has { $plot_ha } ha.
 finding-plots-overlap-v1 = Its plot shares { $shared_ha } ha ({ $share_percent } % of the smaller one) with that of ticket { $ticket }.

@@ -76,7 +76,16 @@ finding-L18-v1 = { $case ->
     [moved] { $permitted_m3 } м³ жолдан { $returned_m3 } м³ { $species } ({ $wood }) жолына көшірілді; бұған дейін осы билет бойынша қайтарулар: { $earlier }.
    *[corrected] Түзету арқылы { $permitted_m3 } м³ жолдан { $returned_m3 } м³ алынды; бұған дейін осы билет бойынша қайтарулар: { $earlier }.
 }
-finding-no-allowable-cut-v1 = Билет берушінің { $years } жылға есептік кеспеағашы жоқ.
+finding-no-allowable-cut-v2 = { $case ->
+    [own] Билет берушінің { $years } жылға есептік кеспеағашы жоқ, ал { $volume_m3 } м³ билетті ол өзіне берген.
+    [large] Билет берушінің { $years } жылға есептік кеспеағашы жоқ; { $volume_m3 } м³ — { $limit_m3 } м³-ден көп.
+   *[small] Билет берушінің { $years } жылға есептік кеспеағашы жоқ.
+}
+finding-ticket-after-felling-v1 = { $case ->
+    [extended] Билет мерзімі аяқталғаннан ({ $ended_on }) кейін { $days } күн өткен соң { $felling_until } дейін ұзартылған.
+    [ended] Билет мерзімі ({ $felling_from } – { $felling_until }) өтіп кеткен соң түскен.
+   *[began] Билет кесудің бірінші күнінен ({ $felling_from }) кейін { $days } күн өткен соң түскен.
+}
 finding-harvest-in-ban-v1 = { $felled_on } күні кесілген, ол күні онда кесуге тыйым салынған.
 finding-area-unlike-plot-v1 = Билетте { $stated_ha } га көрсетілген, учаскенің ауданы { $plot_ha } га.
 finding-plots-overlap-v1 = Учаске { $ticket } билетінің учаскесімен { $shared_ha } га қабаттасады (кішісінің { $share_percent } %).

@@ -85,7 +85,24 @@ finding-L18-v1 = { $case ->
     [moved] Со строки в { $permitted_m3 } м³ перенесено { $returned_m3 } м³ на { $species } ({ $wood }); возвратов объёма по этому билету прежде: { $earlier }.
    *[corrected] Исправлением со строки в { $permitted_m3 } м³ снято { $returned_m3 } м³; возвратов объёма по этому билету прежде: { $earlier }.
 }
-finding-no-allowable-cut-v1 = У выдавшего билет нет расчётной лесосеки на { $years }.
+finding-no-allowable-cut-v2 = { $case ->
+    [own] У выдавшего билет нет расчётной лесосеки на { $years }, а билет на { $volume_m3 } м³ он выдал самому себе.
+    [large] У выдавшего билет нет расчётной лесосеки на { $years }; { $volume_m3 } м³ — больше { $limit_m3 } м³.
+   *[small] У выдавшего билет нет расчётной лесосеки на { $years }.
+}
+finding-ticket-after-felling-v1 = { $case ->
+    [extended] { $days ->
+        [one] Билет продлён до { $felling_until } через { $days } день после конца срока ({ $ended_on }).
+        [few] Билет продлён до { $felling_until } через { $days } дня после конца срока ({ $ended_on }).
+       *[other] Билет продлён до { $felling_until } через { $days } дней после конца срока ({ $ended_on }).
+    }
+    [ended] Билет получен, когда его срок, с { $felling_from } по { $felling_until }, уже истёк.
+   *[began] { $days ->
+        [one] Билет получен через { $days } день после первого дня рубки, { $felling_from }.
+        [few] Билет получен через { $days } дня после первого дня рубки, { $felling_from }.
+       *[other] Билет получен через { $days } дней после первого дня рубки, { $felling_from }.
+    }
+}
 finding-harvest-in-ban-v1 = Срублено { $felled_on }, в день, когда рубка там запрещена.
 finding-area-unlike-plot-v1 = В билете указано { $stated_ha } га, площадь участка { $plot_ha } га.
 finding-plots-overlap-v1 = Участок перекрывается на { $shared_ha } га ({ $share_percent } % меньшего) с участком билета { $ticket }.

@@ -102,7 +102,35 @@ pub static NOTES: &[Notes] = &[
         ParameterName::ReturnedTimes,
         ParameterName::ReturnedSerious,
     ]),
-    notes("no-allowable-cut", &[("years", "the years without a cut")], "Cuts that are set too high."),
+    notes(
+        "no-allowable-cut",
+        &[
+            ("case", "`own`: its issuer holds it too; `large`: more than the parameter's volume; `small`"),
+            ("years", "the years without a cut"),
+            ("volume_m3", "permitted volume of the ticket, in m³"),
+            ("limit_m3", "volume above which it is a warning, in m³"),
+        ],
+        "Cuts that are set too high, and many small tickets.",
+    )
+    .judged_by(&[ParameterName::UncutVolume]),
+    notes(
+        "ticket-after-felling",
+        &[
+            (
+                "case",
+                "`began`: felling began before; `ended`: it ended before, too; `extended`: after the term",
+            ),
+            (
+                "days",
+                "days from the first day of felling, or the last one before the extension, to the receipt",
+            ),
+            ("felling_from", "first day of felling"),
+            ("felling_until", "last day of felling"),
+            ("ended_on", "last day of felling before the extension"),
+        ],
+        "Tickets that are received before their term, for wood that was felled already.",
+    )
+    .judged_by(&[ParameterName::TicketReceiptDays]),
     notes(
         "harvest-in-ban",
         &[("felled_on", "day of felling"), ("ban", "the ban, in English")],

@@ -201,6 +201,7 @@ pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::AREA_UNLIKE_PLOT,
     ticket::PLOTS_OVERLAP,
     ticket::PLOT_REPLACED,
+    ticket::TICKET_AFTER_FELLING,
     departure::EXPORT_UNSPECIFIED,
     departure::EXPORT_PERMIT,
     departure::EXPORT_BEFORE_BAN,

@@ -340,7 +340,8 @@ impl ParameterName {
                 definition((about, "m"), 2, 300, (50, 1_200))
             }
             Self::TicketReceiptDays => {
-                let about = "Days after its first day of felling within which a ticket is received without a finding";
+                let about =
+                    "Days after its first day of felling within which a ticket is received without a finding";
                 definition((about, "days"), 0, 3, (0, 60))
             }
             Self::UncutVolume => {
