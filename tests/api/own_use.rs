@@ -244,7 +244,8 @@ async fn the_forest_owner_keeps_its_role_while_it_records_for_a_person() {
     // Nothing is recorded for a suspended person, and no ticket is issued to it.
     let other = world.organization(31, "«Ертіс орманы» МОТР", &["forest_owner"]).await;
     let own = world.seals(operator, &other, 1).await;
-    let second = world.ticket(&other, person, "0001301").await["id"].as_str().unwrap().to_owned();
+    let second = world.post("/v1/felling-tickets", &other, ticket_of(person, "0001301")).await.expect(201);
+    let second = second["id"].as_str().unwrap().to_owned();
     let suspend = format!("/v1/organizations/{}/suspend", person.id);
     world.post(&suspend, operator, json!({"reason": "Сот шешімі"})).await.expect(200);
     let mut body = scene.stacks(&own);
