@@ -525,3 +525,39 @@ async fn a_hold_that_an_insider_removes_from_a_row_is_found() {
         assert_eq!(world.unsound().await, Vec::<String>::new());
     }
 }
+
+/// The issuer's hold ends when the request says, within 72 hours; a longer one is refused and not cut.
+#[tokio::test]
+async fn the_issuers_hold_is_refused_beyond_its_limit() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let issuer = &felled.forest_owner;
+    // It is 05:00 on 5 October.
+    for until in ["2026-10-05T05:00:00Z", "2026-10-08T05:00:01Z", "2026-10-14T05:00:00Z"] {
+        let refused = hold(&world, &felled, issuer, json!({"until": until})).await;
+        let told = refused.expect(422);
+        assert_eq!(
+            (refused.codes(), &told["errors"][0]["pointer"]),
+            (vec!["hold-too-long".to_owned()], &json!("/until"))
+        );
+        assert!(told["errors"][0]["detail"].as_str().unwrap().contains("72 hours"), "{told}");
+    }
+    assert_eq!(hold(&world, &felled, &felled.enterprise, json!({})).await.status, 403);
+    let held = hold(&world, &felled, issuer, json!({"until": "2026-10-05T17:00:00Z"})).await.expect(200);
+    assert_eq!(held["held"]["until"], "2026-10-05T17:00:00.000000Z");
+    let stored = async || world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await;
+    world.later(12 * 60 - 1);
+    assert_eq!(stored().await.codes(), ["held"]);
+    world.later(1);
+    stored().await.expect(201);
+    assert_eq!(world.unsound().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_issuers_hold_may_last_exactly_its_limit() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let until = json!({"until": "2026-10-08T05:00:00Z"});
+    let held = hold(&world, &felled, &felled.forest_owner, until).await.expect(200);
+    assert_eq!(held["held"]["until"], "2026-10-08T05:00:00.000000Z");
+}

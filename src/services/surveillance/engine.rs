@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// Version of the fold. A change of a rule, or of what a window means, increases it: the findings of the old
 /// version stay until `ormantrace surveillance replay --apply` has replaced them.
-pub const VERSION: i16 = 1;
+pub const VERSION: i16 = 2;
 
 /// The engine: the parameters, and how far the rules of time are.
 #[derive(Clone, Debug)]
@@ -218,7 +218,7 @@ impl<W: Windows> Fold<'_, W> {
             self.windows.put(key, Window::Seal(seal));
         }
         let harvested = facts.event == "harvested";
-        let gone = log.is_gone();
+        let gone = log.is_gone(self.dated);
         if let Some(ticket) = log.ticket.filter(|_| harvested || gone != was_gone) {
             let key = Key::ticket(ticket);
             let mut window: TicketWindow = take!(self.windows, key, Ticket);
@@ -362,9 +362,9 @@ fn is_end(event: &str) -> bool {
 
 impl LogWindow {
     /// Whether the log is no longer where it was felled.
-    fn is_gone(&self) -> bool {
+    fn is_gone(&self, dated: &Dated) -> bool {
         let order = in_order(self);
-        removal(&order).is_some() || self.volume == 0 || order.iter().any(|event| is_end(&event.event))
+        removal(&order, dated).is_some() || self.volume == 0 || order.iter().any(|event| is_end(&event.event))
     }
 
     /// The owner by the events of the window, in the order of arrival.

@@ -126,8 +126,12 @@ impl Returned {
 
 /// A finding if a correction reverses an event that had closed the log.
 pub(super) fn reopened(target: &ChainEvent, reverse: bool) -> Option<Draft> {
-    use LogEventType as E;
     let event = target.content.public.event_type;
-    let closes = matches!(event, E::Processed | E::Exported | E::Sold | E::Lost | E::Destroyed);
-    (reverse && closes).then(|| rules::closing_reversed(event))
+    (reverse && closes(event)).then(|| rules::closing_reversed(event))
+}
+
+/// Whether an event closes a log: it leaves circulation.
+pub(super) fn closes(event: LogEventType) -> bool {
+    use LogEventType as E;
+    matches!(event, E::Processed | E::Exported | E::Sold | E::Lost | E::Destroyed)
 }
