@@ -159,3 +159,8 @@ finding-L17-v1 = { $case ->
 }
 finding-L18-repeated-v1 = Corrections of a month that gave volume back: { $corrections }, with { $given_back_m3 } m³ of { $harvested_m3 } m³.
 finding-hold-overdue-v1 = The hold of the ticket ended on { $until } and was neither extended nor released.
+finding-traded-unsealed-v1 = { $event ->
+    [transferred] The log was transferred after an inspector had found its seal missing or damaged, and before it was replaced.
+    [exported] The log was exported after an inspector had found its seal missing or damaged, and before it was replaced.
+   *[sold] The log was sold after an inspector had found its seal missing or damaged, and before it was replaced.
+}

@@ -114,6 +114,8 @@ async fn an_annulment_by_its_recorder_is_of_the_harvest_alone_and_within_72_hour
     let seen = json!({"details": {"outcome": "match"}});
     world.event(inspector, "inspected", one(1), seen).await.expect(201);
     by_inspector(&felled.logs[1], "inspected").await;
+    verdict(&world, &felled.logs[2]).await;
+    by_inspector(&felled.logs[2], "checked by a buyer a moment ago").await;
     world.event(holder, "sold", one(2), json!({})).await.expect(201);
     by_inspector(&felled.logs[2], "sold").await;
     // A held log is annulled by an inspector, and stays held.

@@ -152,7 +152,7 @@ pub fn linked(leaf: &Leaf, window: &Window, keys: &mut Vec<Key>) {
                 keys.push(Key::stock(leaf.organization, species));
                 // If an acceptance is undone, the stock of an earlier owner changes.
                 let owners =
-                    log.events.iter().filter(|past| past.event == "harvested" || is_acceptance(&past.event));
+                    log.events.iter().filter(|past| past.event == "harvested" || past.is_acceptance());
                 keys.extend(owners.map(|past| Key::stock(past.organization, species)));
             }
         }
@@ -286,7 +286,7 @@ impl<W: Windows> Fold<'_, W> {
                         log.counted = Some(event.organization);
                         moves.push((event.organization, log.volume));
                     }
-                    Some(event) if is_acceptance(&event.event) => moves.extend(log.passed_on()),
+                    Some(event) if event.is_acceptance() => moves.extend(log.passed_on()),
                     _ => moves.extend(log.counted.map(|of| (of, log.volume - before))),
                 }
             }
@@ -349,9 +349,11 @@ impl<W: Windows> Fold<'_, W> {
 }
 
 /// Whether the event takes a log out of circulation.
-/// Whether an event can accept an offer: `received` does if the log was offered to its recorder.
-pub(super) fn is_acceptance(event: &str) -> bool {
-    matches!(event, "accepted" | "received")
+impl Past {
+    /// Whether it accepts an offer, if there is one to its recorder.
+    pub(super) fn is_acceptance(&self) -> bool {
+        self.event == "accepted" || self.event == "received" && !self.held
+    }
 }
 
 fn is_end(event: &str) -> bool {
@@ -373,7 +375,7 @@ impl LogWindow {
                 "harvested" => owner = Some(past.organization),
                 "transferred" => offer = past.to.map(|to| (to, past.ownership)),
                 "rejected" | "withdrawn" | "lost" | "destroyed" => offer = None,
-                event if is_acceptance(event) => {
+                _ if past.is_acceptance() => {
                     let accepted = offer.take_if(|(to, _)| *to == past.organization);
                     if accepted.is_some_and(|(_, ownership)| ownership) {
                         owner = Some(past.organization);
@@ -435,6 +437,7 @@ impl LogWindow {
             ownership: facts.ownership,
             possession: facts.possession,
             day_only: facts.day_only,
+            held: facts.held,
             undone: false,
         });
     }

@@ -1,7 +1,6 @@
 //! Judges the window of a log: all rules about one log, over its events in the order in which they are
 //! claimed to have happened.
 
-use super::engine::is_acceptance;
 use super::finding::{About, EngineFinding};
 use super::journey::{impossible, is_impossible_by_any_clock, slack};
 use super::leaf::{day_of, day_text};
@@ -296,7 +295,7 @@ impl Case<'_> {
                     "harvested" => (owner, holder) = (Some(past.organization), Some(past.organization)),
                     "transferred" => pending = past.to.map(|to| (to, past.ownership, past.possession)),
                     "rejected" | "withdrawn" | "lost" | "destroyed" => pending = None,
-                    event if is_acceptance(event) => {
+                    _ if past.is_acceptance() => {
                         if let Some((_, ownership, possession)) =
                             pending.take_if(|(to, ..)| *to == past.organization)
                         {

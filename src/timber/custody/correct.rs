@@ -138,7 +138,9 @@ impl Prepared {
         let before = self.chain.iter().take_while(|event| event.content.seq < receipt.content.seq);
         let before: Vec<Content> = before.map(|event| event.content.clone()).collect();
         let receiver = receipt.content.business.organization;
-        replay(&before).is_ok_and(|state| state.pending.is_some_and(|pending| pending.to == receiver))
+        let offered =
+            replay(&before).is_ok_and(|state| state.pending.is_some_and(|pending| pending.to == receiver));
+        offered && !receipt.content.business.held
     }
 
     /// Whether an inspection, or a position away from it, was recorded after `event`.
@@ -177,7 +179,7 @@ pub(super) async fn prepare(
     let ticket = ticket.ok_or_else(|| Error::CorruptRow(format!("log.ticket_id of {log}")))?;
     let seal = if annul { Some(Replacement::lock_old(tx, log).await?) } else { None };
     crate::timber::custody::log::write::lock(tx, &[log]).await?;
-    let returned = Returned::read(tx, ticket.row.id, annul).await?;
+    let returned = Returned::read(tx, ticket.row.id, log, annul).await?;
     let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
     Ok(Prepared { ticket, returned, chain, seal, parameters: rulebook.parameters() })
 }

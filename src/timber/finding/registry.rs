@@ -80,6 +80,11 @@ pub static NOTES: &[Notes] = &[
         "Papers that are named and do not exist.",
     ),
     notes(
+        "traded-unsealed",
+        &[("event", "`transferred`, `sold` or `exported`")],
+        "Logs that lost their seal and were not inspected.",
+    ),
+    notes(
         "closing-reversed",
         &[("event", "type of the event that was reversed")],
         "Logs that are sold again without a record.",

@@ -190,12 +190,12 @@ pub const FROM_SUSPENDED: Rule = Rule {
 
 mod custody;
 pub use custody::{
-    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG,
-    closing_reversed, no_papers, returned_volume, seal_of_no_log,
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG, TRADED_UNSEALED,
+    closing_reversed, no_papers, returned_volume, seal_of_no_log, traded_unsealed,
 };
 
 /// Every rule.
-pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
+pub static RULES: [Rule; 34 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
@@ -216,6 +216,7 @@ pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
     APPEAL_UNANSWERED,
     FROM_SUSPENDED,
     NO_PAPERS,
+    TRADED_UNSEALED,
     CLOSING_REVERSED,
     SEAL_OF_NO_LOG,
     RETURNED_VOLUME,

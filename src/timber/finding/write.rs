@@ -288,7 +288,8 @@ pub async fn of_harvest(
                         UNION ALL
                         SELECT old.id FROM harvest h JOIN finding old ON old.ticket_id = h.ticket_id
                         WHERE h.id = $1 AND old.created_at = $2 AND old.log_id IS NULL
-                          AND old.organization_id = h.organization_id)
+                          AND old.organization_id = h.organization_id
+                          AND NOT EXISTS (SELECT FROM finding_evidence e WHERE e.finding_id = old.id))
          ORDER BY f.id",
         harvest.0,
         received_at
