@@ -283,7 +283,7 @@ pub async fn list_logs(
         limit: Limit::probe(query.limit),
     };
     let mut db = app.connection(caller.organization).await?;
-    let ids = list::list(&mut **db, reader, filter).await?;
+    let ids = list::list(&mut db, reader, filter).await?;
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
     let rows = read::fetch(&mut db, &page.items, app.clock.now()).await?;
     let names = Names::read(&mut **db, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
