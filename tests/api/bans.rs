@@ -433,7 +433,7 @@ async fn a_ticket_after_the_felling_is_found() {
     assert_eq!(sentence(&issue("1", "2026-10-02", "2026-10-31").await), [""; 0]);
     assert_eq!(
         sentence(&issue("2", "2026-10-01", "2026-10-31").await),
-        ["warning: The ticket was received 4 days after the first day of felling, 2026-10-01."]
+        ["notice: The ticket was received 4 days after the first day of felling, 2026-10-01."]
     );
     let ended = issue("3", "2026-08-06", "2026-10-04").await;
     assert_eq!(

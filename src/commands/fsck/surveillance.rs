@@ -78,7 +78,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         }
         apply(&mut found, changes.drain(..));
         next += i64::try_from(page.len()).unwrap_or(i64::MAX);
-        report.progress("surveillance", page.len(), held.cursor.unsigned_abs());
+        report.progress("events for surveillance", page.len(), held.cursor.unsigned_abs());
     }
     if let Some(swept) = DateTime::<Utc>::from_timestamp(held.swept.saturating_mul(3_600), 0) {
         engine.sweep(swept, &mut memory, &mut changes);

@@ -138,7 +138,8 @@ pub fn no_allowable_cut(years: &[i32], ticket: &Uncut, parameters: &Parameters) 
 }
 
 /// A finding if a ticket is received long after its first day of felling: it may have been made for wood that was felled
-/// without one.
+/// without one. A notice while its term lasts, because the tickets of a season that has begun are received in the first
+/// days of a new database.
 #[must_use]
 pub fn ticket_after_felling(
     from: NaiveDate,
@@ -146,8 +147,9 @@ pub fn ticket_after_felling(
     received: NaiveDate,
     parameters: &Parameters,
 ) -> Option<Draft> {
-    let case = if until < received { "ended" } else { "began" };
-    after(from, received, parameters)
+    let (case, severity) =
+        if until < received { ("ended", Severity::Warning) } else { ("began", Severity::Notice) };
+    after(from, received, severity, parameters)
         .map(|draft| draft.input("case", case).input("felling_from", from).input("felling_until", until))
 }
 
@@ -159,7 +161,7 @@ pub fn extended_after_term(
     received: NaiveDate,
     parameters: &Parameters,
 ) -> Option<Draft> {
-    after(ended, received, parameters).map(|draft| {
+    after(ended, received, Severity::Warning, parameters).map(|draft| {
         draft
             .key(format_args!("extended-{ended}"))
             .input("case", "extended")
@@ -168,10 +170,10 @@ pub fn extended_after_term(
     })
 }
 
-fn after(day: NaiveDate, received: NaiveDate, parameters: &Parameters) -> Option<Draft> {
+fn after(day: NaiveDate, received: NaiveDate, severity: Severity, parameters: &Parameters) -> Option<Draft> {
     let days = (received - day).num_days();
     let late = days > parameters.whole(ParameterName::TicketReceiptDays, received);
-    late.then(|| TICKET_AFTER_FELLING.found(TICKET_AFTER_FELLING.severity).number("days", days))
+    late.then(|| TICKET_AFTER_FELLING.found(severity).number("days", days))
 }
 
 /// The finding for timber that was felled on a day of a ban; `ban` is the sentence about it.
