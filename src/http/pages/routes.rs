@@ -65,7 +65,7 @@ impl Documentation {
 
 /// The language of a page: by the query's `lang`, else by `Accept-Language`. An invalid query counts as a
 /// query without `lang`.
-pub(super) fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
+pub(in crate::http) fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
     let requested = parameter(uri, "lang");
     Lang::choose(requested.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
 }
@@ -80,7 +80,7 @@ fn parameter(uri: &Uri, name: &str) -> Option<String> {
 /// The response with a page and the headers that only pages have. They are set here, because an error page
 /// replaces a response that already has the policy for data. The other security headers are those of every
 /// response ([`crate::http::core::layers`]).
-pub(super) fn html(page: String) -> Response {
+pub(in crate::http) fn html(page: String) -> Response {
     // The language comes from the header.
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (VARY, ACCEPT_LANGUAGE.as_str())];
     (headers, PAGE_HEADERS, page).into_response()
@@ -246,15 +246,22 @@ pub async fn problems_as_pages(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let lang = language(request.uri(), request.headers());
+    // The pages of the desk have another frame.
+    let desk = request.uri().path().strip_prefix("/desk").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let desk = desk.map(|_| (request.uri().clone(), request.headers().clone()));
     let response = next.run(request).await;
     if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != PROBLEM_JSON.as_bytes()) {
         return response;
     }
     let (mut parts, _) = response.into_parts();
+    let frame = parts.extensions.remove::<crate::http::desk::Frame>();
     let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let retry = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
     let id = text(crate::http::core::layers::X_REQUEST_ID).unwrap_or_default();
-    let page = html(error_page(parts.status, lang, id, retry));
+    let page = html(match &desk {
+        Some((uri, headers)) => crate::http::desk::error_page(frame, (uri, headers), parts.status, id, retry),
+        None => error_page(parts.status, lang, id, retry),
+    });
     let (head, body) = page.into_parts();
     // The length and encoding are those of the problem document, so they are wrong for the page.
     parts.headers.remove(CONTENT_LENGTH);
