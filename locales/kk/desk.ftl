@@ -9,7 +9,7 @@ desk-nav-codes = Көп код
 desk-nav-sessions = Менің сеанстарым
 desk-account = Кірген ұйым:
 desk-nameless = Атауы көрсетілмейді
-desk-footer = Тіркелген ұйымдардың қызметкерлеріне арналған.
+desk-footer = Тіркелген ұйымдардың қызметкерлеріне арналған. Барлық уақыт – Қазақстан уақыты (UTC+5).
 desk-error = Қате:
 desk-to-home = Жұмыс орнының басты бетіне
 desk-yes = иә
@@ -111,7 +111,7 @@ desk-vehicle = Көлік
 desk-held = тоқтатылған
 desk-next-page = Келесі бет
 
-desk-held-since = { $since } бері тоқтатылған. Себебі: { $reason }
+desk-held-since = Тоқтатылған уақыты: { $since }. Себебі: { $reason }
 desk-measures-title = Өлшемдер: жазылғаны, көргені, рұқсат етілгені
 desk-measure = Көрсеткіш
 desk-recorded = Жазылғаны

@@ -34,7 +34,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(cookie(&headers, SESSION), None);
         headers.append(COOKIE, HeaderValue::from_static("a=1; __Host-ormantrace-lang=kk;x"));
-        headers.append(COOKIE, HeaderValue::from_static("x__Host-ormantrace=3; __Host-ormantrace=\"secret\""));
+        headers
+            .append(COOKIE, HeaderValue::from_static("x__Host-ormantrace=3; __Host-ormantrace=\"secret\""));
         headers.append(COOKIE, HeaderValue::from_static("__Host-ormantrace=second"));
         assert_eq!(cookie(&headers, SESSION), Some("secret"));
         assert_eq!(cookie(&headers, LANGUAGE), Some("kk"));

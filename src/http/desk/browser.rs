@@ -50,7 +50,10 @@ mod tests {
         let phone = "Mozilla/5.0 (Linux; Android 14; SM-A155F) AppleWebKit/537.36 (KHTML, like Gecko) \
                      Chrome/126.0.0.0 Mobile Safari/537.36";
         assert_eq!(of(phone), "Chrome, Android");
-        assert_eq!(of("Mozilla/5.0 (Windows NT 10.0; Win64; x64) YaBrowser/24.7 Safari/537.36"), "Yandex, Windows");
+        assert_eq!(
+            of("Mozilla/5.0 (Windows NT 10.0; Win64; x64) YaBrowser/24.7 Safari/537.36"),
+            "Yandex, Windows"
+        );
         assert_eq!(of("<script>alert()</script>"), "–");
         assert_eq!(browser_of(&HeaderMap::new()), "–");
     }

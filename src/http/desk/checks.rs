@@ -114,8 +114,9 @@ fn check_body(log: &LogView, values: &Values) -> Body {
         .text("species", &values.get("species"))
         .number("length_m", &values.get("length"))
         .number("top_diameter_cm", &values.get("diameter"));
+    // A required member is sent even if it is empty, so that it is refused together with the others.
     let details = Body::default()
-        .text("outcome", &values.get("outcome"))
+        .put("outcome", &values.get("outcome"))
         .object("observed", observed)
         .text("note", &values.get("note"));
     let details = match values.get("hold").as_str() {
@@ -168,32 +169,51 @@ fn check_form(lang: Lang, uri: &Uri, values: &Values) -> Form {
     let species = species.into_iter().map(|(word, species)| Choice::new(species.as_str(), word));
     let as_recorded = [Choice::new("", say(lang, "desk-as-recorded"))].into_iter();
     let holds = ["", "yes", "no"];
-    let hold = holds.map(|hold| Choice::new(hold, say(lang, &format!("desk-hold-{}", if hold.is_empty() { "rule" } else { hold }))));
+    let hold = holds.map(|hold| {
+        Choice::new(hold, say(lang, &format!("desk-hold-{}", if hold.is_empty() { "rule" } else { hold })))
+    });
     let unit = |key: &str| say(lang, key);
     let kept = |field: Field, name: &str| field.value(values.get(name));
     Form::post(lang, uri.path(), say(lang, "desk-check-save"))
-        .field(kept(Field::new("outcome", say(lang, "desk-fact-outcome"), Input::Radios(outcomes.collect())), "outcome"))
         .field(kept(
-            Field::new("species", say(lang, "desk-fact-seen-species"), Input::Select(as_recorded.chain(species).collect())),
+            Field::new("outcome", say(lang, "desk-fact-outcome"), Input::Radios(outcomes.collect())),
+            "outcome",
+        ))
+        .field(kept(
+            Field::new(
+                "species",
+                say(lang, "desk-fact-seen-species"),
+                Input::Select(as_recorded.chain(species).collect()),
+            ),
             "species",
         ))
         .field(kept(
-            Field::number("length", say(lang, "desk-fact-seen-length"), unit("desk-unit-m")).hint(say(lang, "desk-check-differs")),
+            Field::number("length", say(lang, "desk-fact-seen-length"), unit("desk-unit-m"))
+                .hint(say(lang, "desk-check-differs")),
             "length",
         ))
-        .field(kept(Field::number("diameter", say(lang, "desk-fact-seen-diameter"), unit("desk-unit-cm")), "diameter"))
         .field(kept(
-            Field::new("hold", say(lang, "desk-hold"), Input::Select(hold.into())).hint(say(lang, "desk-hold-hint")),
+            Field::number("diameter", say(lang, "desk-fact-seen-diameter"), unit("desk-unit-cm")),
+            "diameter",
+        ))
+        .field(kept(
+            Field::new("hold", say(lang, "desk-hold"), Input::Select(hold.into()))
+                .hint(say(lang, "desk-hold-hint")),
             "hold",
         ))
-        .field(kept(Field::text("note", say(lang, "desk-fact-note")).hint(say(lang, "desk-note-hint")), "note"))
+        .field(kept(
+            Field::text("note", say(lang, "desk-fact-note")).hint(say(lang, "desk-note-hint")),
+            "note",
+        ))
         .field(kept(place_field(lang), "place"))
         .field(kept(region_field(lang), "region"))
         .field(kept(position_field(lang), "position"))
 }
 
 pub(super) fn when(lang: Lang, value: &str) -> Field {
-    Field::new("occurred_at", say(lang, "desk-occurred"), Input::Moment).hint(say(lang, "desk-occurred-hint")).value(value)
+    Field::new("occurred_at", say(lang, "desk-occurred"), Input::Moment)
+        .hint(say(lang, "desk-occurred-hint"))
+        .value(value)
 }
 
 fn place_field(lang: Lang) -> Field {

@@ -82,7 +82,8 @@ pub async fn check_codes(
 
 /// The positions of the codes of which the caller may see the log.
 async fn visible(app: &App, desk: &Desk, texts: &[&str]) -> Result<BTreeSet<usize>, Problem> {
-    let read = texts.iter().enumerate().filter_map(|(place, text)| Some((place, Code::parse_public(text).ok()?)));
+    let read =
+        texts.iter().enumerate().filter_map(|(place, text)| Some((place, Code::parse_public(text).ok()?)));
     let (places, codes): (Vec<usize>, Vec<Code>) = read.unzip();
     let mut db = app.connection(desk.caller().organization).await?;
     let logs = resolve(&mut db, &codes).await?;
@@ -101,7 +102,7 @@ fn verdict_table(
     visible: &BTreeSet<usize>,
 ) -> Table {
     let mut table = Table::new(say(lang, "desk-codes-result"), String::new())
-        .column(say(lang, "desk-codes-line"))
+        .numbers(say(lang, "desk-codes-line"))
         .column(say(lang, "code"))
         .column(say(lang, "desk-codes-verdict"))
         .column(say(lang, "species"))
@@ -110,16 +111,20 @@ fn verdict_table(
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     for (place, ((line, text), verification)) in codes.iter().zip(verdicts).enumerate() {
         let number = verification.seal_number.as_deref();
-        let shown: String = number.unwrap_or(text).chars().map(|c| if c == '\u{1d}' { '␝' } else { c }).take(60).collect();
+        let shown: String =
+            number.unwrap_or(text).chars().map(|c| if c == '\u{1d}' { '␝' } else { c }).take(60).collect();
         let code = match number {
             Some(number) if visible.contains(&place) => Cell::link(shown, log_path(number)),
-            Some(number) => Cell::link(shown, format!("/verify/{}", crate::base::percent::encode_segment(number))),
+            Some(number) => {
+                Cell::link(shown, format!("/verify/{}", crate::base::percent::encode_segment(number)))
+            }
             None => Cell::text(shown),
         };
         let offered = verification.for_sale.as_ref().is_none_or(|for_sale| for_sale.offered);
         let verdict = Cell::text(verdict_word(verification.verdict, offered, lang));
         let log = verification.log.as_ref();
-        let species = log.and_then(|log| Species::parse(&log.species).ok()).map(|species| species_word(species, lang));
+        let species =
+            log.and_then(|log| Species::parse(&log.species).ok()).map(|species| species_word(species, lang));
         let before = number.and_then(|number| {
             let earlier = first.get(number).copied();
             first.entry(number).or_insert(*line);
@@ -144,7 +149,8 @@ fn verdict_table(
 /// How many there are of each verdict that occurs.
 fn counts(lang: Lang, verdicts: &[Verification]) -> Vec<String> {
     let of = |verdict: Verdict| verdicts.iter().filter(|of| of.verdict == verdict).count();
-    let counts = Verdict::ALL.into_iter().map(|verdict| (verdict, of(verdict))).filter(|(_, count)| *count > 0);
+    let counts =
+        Verdict::ALL.into_iter().map(|verdict| (verdict, of(verdict))).filter(|(_, count)| *count > 0);
     counts.map(|(verdict, count)| format!("{}: {count}", verdict.word(lang))).collect()
 }
 

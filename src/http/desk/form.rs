@@ -41,11 +41,7 @@ pub(super) struct Field {
 /// How a field is entered.
 pub(super) enum Input {
     /// One line of text; `width` in characters, 0 for a whole line. `mode` is the keyboard of a phone.
-    Text {
-        width: u8,
-        mode: &'static str,
-        unit: Option<String>,
-    },
+    Text { width: u8, mode: &'static str, unit: Option<String> },
     /// A secret, which a password manager may fill in and which is never shown again.
     Secret,
     /// Day and time in Kazakhstan.
@@ -151,8 +147,10 @@ impl Form {
     pub(super) fn summary(&self) -> Option<Summary> {
         let refusals = self.refusals.iter().map(|words| (None, words.clone()));
         let wrong = self.fields.iter().filter_map(|field| Some((Some(field.name), field.problem.clone()?)));
-        self.is_wrong()
-            .then(|| Summary { title: say(self.lang, "desk-form-wrong"), items: refusals.chain(wrong).collect() })
+        self.is_wrong().then(|| Summary {
+            title: say(self.lang, "desk-form-wrong"),
+            items: refusals.chain(wrong).collect(),
+        })
     }
 
     fn say(&self, key: &str) -> String {
@@ -168,14 +166,21 @@ mod tests {
     fn a_refusal_is_said_above_and_at_its_field_and_what_was_entered_stays() {
         let mut form = Form::post(Lang::En, "/desk/x", "Save".into())
             .field(Field::text("note", "Note".into()).value("<b>\"pine\"</b>"))
-            .field(Field::new("outcome", "Outcome".into(), Input::Radios(vec![Choice::new("match", "Matches")])));
+            .field(Field::new(
+                "outcome",
+                "Outcome".into(),
+                Input::Radios(vec![Choice::new("match", "Matches")]),
+            ));
         assert!(form.summary().is_none());
         form.refuse(Some("note"), "Too long".into());
         form.refuse(Some("note"), "Another".into());
         form.refuse(Some("nowhere"), "Stopped".into());
         form.refuse(None, "Stopped".into());
         let (summary, html) = (form.summary().unwrap().to_string(), form.to_string());
-        assert!(summary.contains("autofocus") && summary.contains("<a href=\"#note\">Too long</a>"), "{summary}");
+        assert!(
+            summary.contains("autofocus") && summary.contains("<a href=\"#note\">Too long</a>"),
+            "{summary}"
+        );
         assert_eq!(summary.matches("Stopped").count(), 1, "{summary}");
         assert!(html.contains("aria-invalid=\"true\" aria-describedby=\"note-problem\""), "{html}");
         assert!(!html.contains("<b>") && html.contains("pine"), "{html}");

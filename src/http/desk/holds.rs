@@ -106,7 +106,7 @@ async fn send(
     let values = Values::of_form(&envelope)?;
     let log = seen_log(app, desk, unresolved, &segment_before(uri, step.path)).await?.log;
     let act = Body::default().text("number", &values.get("act")).text("date", &values.get("act_date"));
-    let details = Body::default().text("reason", &values.get("reason")).object("act", act);
+    let details = Body::default().put("reason", &values.get("reason")).object("act", act);
     let body = event_body(step.event, &log, &values).put("details", &details);
     let problem = match record(app, caller, envelope, &body).await {
         Ok(_) => {

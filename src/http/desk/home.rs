@@ -4,7 +4,7 @@ use super::layout::{Frame, page};
 use super::logs::log_table;
 use super::session::Desk;
 use super::table::{Cell, Table};
-use super::words::{amount, species_word};
+use super::words::{amount, species_word, when};
 use crate::base::i18n::text::{say, say_with, say_word};
 use crate::base::units::{LocalDate, Volume};
 use crate::http::api::logs::page_of_logs;
@@ -49,7 +49,8 @@ pub async fn show(State(app): State<App>, desk: Desk) -> Result<Response, Proble
             [(Waiting::ToAccept, "accept"), (Waiting::Offered, "offered"), (Waiting::Held(now), "held")]
         {
             let limit = Limit::parse(SHOWN).ok();
-            let filter = LogFilter { waiting: Some(waiting), limit: Limit::probe(limit), ..LogFilter::default() };
+            let filter =
+                LogFilter { waiting: Some(waiting), limit: Limit::probe(limit), ..LogFilter::default() };
             let cursors = Cursors::of(&app, caller.organization, &desk.uri);
             let logs = page_of_logs(&app, &cursors, desk.reader(), filter, limit).await?;
             let more = logs.next.map(|_| format!("/desk/logs?waiting={name}"));
@@ -62,7 +63,7 @@ pub async fn show(State(app): State<App>, desk: Desk) -> Result<Response, Proble
     blocks.retain(|block| !block.table.is_empty());
     let frame = desk.frame();
     let title = frame.say("desk-home-title");
-    let checked_at = say_with(lang, "checked-at", &[("when", lang.moment(now).into())]);
+    let checked_at = say_with(lang, "checked-at", &[("when", when(lang, now).into())]);
     Ok(page(&Home { frame: frame.titled(title), blocks, checked_at }))
 }
 

@@ -132,7 +132,12 @@ fn languages(lang: Lang, uri: &Uri) -> Vec<LanguageLink> {
         .filter(|pair| !pair.is_empty() && !pair.starts_with("lang=") && *pair != "lang")
         .collect();
     let link = |of: Lang| LanguageLink {
-        query: others.iter().copied().chain([format!("lang={}", of.code()).as_str()]).collect::<Vec<_>>().join("&"),
+        query: others
+            .iter()
+            .copied()
+            .chain([format!("lang={}", of.code()).as_str()])
+            .collect::<Vec<_>>()
+            .join("&"),
         code: of.code(),
         name: of.own_name(),
         current: of == lang,

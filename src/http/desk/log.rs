@@ -7,7 +7,7 @@ use super::session::Desk;
 use super::table::{Cell, Table};
 use super::timeline::{Happening, Stop, path, reason_word};
 use super::values::Values;
-use super::words::{amount, instant_of, party_word, species_word, verdict_word};
+use super::words::{amount, instant_of, party_word, species_word, verdict_word, when};
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
 use crate::base::units::LocalDate;
@@ -129,9 +129,10 @@ pub async fn show(
     let events: Vec<Happening> = events.iter().map(|event| Happening::of(event, lang)).collect();
     let offered = verification.for_sale.as_ref().is_none_or(|for_sale| for_sale.offered);
     let frame = desk.frame();
-    let subtitle = format!("{} · {}", species_word(log.species, lang), say_word(lang, "kind", log.kind.as_str()));
+    let subtitle =
+        format!("{} · {}", species_word(log.species, lang), say_word(lang, "kind", log.kind.as_str()));
     let held = log.held.as_ref().map(|held| {
-        let since = instant_of(&Value::from(held.since.clone())).map(|since| lang.moment(since));
+        let since = instant_of(&Value::from(held.since.clone())).map(|since| when(lang, since));
         let (since, reason) = (since.unwrap_or_default(), reason_word(&held.reason, lang));
         say_with(lang, "desk-held-since", &[("since", since.into()), ("reason", reason.into())])
     });
@@ -154,9 +155,8 @@ pub async fn show(
         stops: stops(path(&events, lang), lang),
         chain: chain(&log, &verification, lang),
         events,
-        earlier: (earlier > 0)
-            .then(|| say_with(lang, "desk-earlier-events", &[("count", earlier.into())])),
-        printed: say_with(lang, "checked-at", &[("when", lang.moment(app.clock.now()).into())]),
+        earlier: (earlier > 0).then(|| say_with(lang, "desk-earlier-events", &[("count", earlier.into())])),
+        printed: say_with(lang, "checked-at", &[("when", when(lang, app.clock.now()).into())]),
         subtitle,
         number,
     }))
@@ -199,8 +199,11 @@ async fn findings(app: &App, desk: &Desk, log: &LogView) -> Result<Table, Proble
         let finding = row.finding.in_language(lang);
         table.row(vec![
             Cell::text(finding.rule),
-            Cell::text(say_word(lang, "severity", finding.severity.as_str()))
-                .note(say_word(lang, "finding-state", finding.state.as_str())),
+            Cell::text(say_word(lang, "severity", finding.severity.as_str())).note(say_word(
+                lang,
+                "finding-state",
+                finding.state.as_str(),
+            )),
             Cell::text(finding.detail),
             Cell::text(lang.date(LocalDate::of(finding.created_at).day())),
         ]);
@@ -237,12 +240,14 @@ fn measures(log: &LogView, events: &[Happening], ticket: Option<&TicketView>, la
     let line = ticket.and_then(|ticket| {
         ticket.lines.iter().find(|line| line.species == log.species && line.wood == log.wood)
     });
-    let mut row = |key: &str, recorded: Option<String>, seen: Vec<Option<String>>, by_ticket: Option<String>| {
-        let seen = seen.into_iter().map(Cell::of);
-        let cells = [Cell::text(say(lang, key)), Cell::of(recorded)].into_iter();
-        table.row(cells.chain(seen).chain([Cell::of(by_ticket)]).collect());
-    };
-    let each = |of: fn(&super::timeline::Observed) -> Option<String>| seen.iter().map(|seen| of(seen)).collect();
+    let mut row =
+        |key: &str, recorded: Option<String>, seen: Vec<Option<String>>, by_ticket: Option<String>| {
+            let seen = seen.into_iter().map(Cell::of);
+            let cells = [Cell::text(say(lang, key)), Cell::of(recorded)].into_iter();
+            table.row(cells.chain(seen).chain([Cell::of(by_ticket)]).collect());
+        };
+    let each =
+        |of: fn(&super::timeline::Observed) -> Option<String>| seen.iter().map(|seen| of(seen)).collect();
     row("desk-fact-outcome", None, each(|seen| Some(seen.outcome.clone())), None);
     row("seal", Some(log.seal.number.as_str().to_owned()), vec![None; seen.len()], None);
     let by_ticket = match (ticket, line) {
@@ -268,7 +273,12 @@ fn measures(log: &LogView, events: &[Happening], ticket: Option<&TicketView>, la
     });
     row("volume", Some(format!("{volume} ({method})")), vec![None; seen.len()], filled);
     let by_table = log.table_volume_m3.map(|volume| amount(lang, "cubic-metres", volume.decimal()));
-    row("desk-by-table", by_table.or_else(|| Some(say(lang, "desk-not-in-table"))), vec![None; seen.len()], None);
+    row(
+        "desk-by-table",
+        by_table.or_else(|| Some(say(lang, "desk-not-in-table"))),
+        vec![None; seen.len()],
+        None,
+    );
     let term = ticket.map(|ticket| {
         format!("{} – {}", lang.date(ticket.felling_from.day()), lang.date(ticket.felling_until.day()))
     });
@@ -281,19 +291,30 @@ fn facts(log: &LogView, ticket: Option<&TicketView>, lang: Lang) -> Vec<(String,
     let origin = &log.origin;
     let quarter = [
         Some(say_with(lang, "desk-compartment", &[("value", origin.compartment.as_str().into())])),
-        origin.subcompartment.as_deref().map(|value| say_with(lang, "desk-subcompartment", &[("value", value.into())])),
-        origin.cutting_area.as_deref().map(|value| say_with(lang, "desk-cutting-area", &[("value", value.into())])),
+        origin
+            .subcompartment
+            .as_deref()
+            .map(|value| say_with(lang, "desk-subcompartment", &[("value", value.into())])),
+        origin
+            .cutting_area
+            .as_deref()
+            .map(|value| say_with(lang, "desk-cutting-area", &[("value", value.into())])),
     ];
     let quarter: Vec<String> = quarter.into_iter().flatten().collect();
-    let place = [Some(super::words::region_word(origin.region, lang)), origin.district.clone(), Some(origin.forestry.clone())];
+    let place = [
+        Some(super::words::region_word(origin.region, lang)),
+        origin.district.clone(),
+        Some(origin.forestry.clone()),
+    ];
     let place: Vec<String> = place.into_iter().flatten().chain([quarter.join(", ")]).collect();
     let name = |party: &Option<crate::timber::custody::log::read::PartyView>| {
         party.as_ref().map(|party| party_word(party, lang))
     };
     let ticket_name = format!("{} {}", log.felling_ticket.series, log.felling_ticket.number);
-    let ticket_word = ticket.map_or_else(|| ticket_name.clone(), |ticket| {
-        format!("{ticket_name}, {}", say_word(lang, "ticket-status", ticket.status.as_str()))
-    });
+    let ticket_word = ticket.map_or_else(
+        || ticket_name.clone(),
+        |ticket| format!("{ticket_name}, {}", say_word(lang, "ticket-status", ticket.status.as_str())),
+    );
     let pending = log.pending.as_ref().map(|pending| {
         let of = say_word(lang, "transfer", pending.of.as_str());
         format!("{} → {} ({of})", party_word(&pending.from, lang), party_word(&pending.to, lang))
@@ -307,7 +328,10 @@ fn facts(log: &LogView, ticket: Option<&TicketView>, lang: Lang) -> Vec<(String,
         ("desk-fact-carrier", name(&log.carrier)),
         ("desk-vehicle", log.vehicle.clone()),
         ("ticket", Some(ticket_word)),
-        ("desk-ticket-issuer", ticket.map(|ticket| ticket.issuer_name.clone().unwrap_or_else(|| say(lang, "desk-nameless")))),
+        (
+            "desk-ticket-issuer",
+            ticket.map(|ticket| ticket.issuer_name.clone().unwrap_or_else(|| say(lang, "desk-nameless"))),
+        ),
         ("origin-title", Some(place.join(", "))),
         ("desk-wood", Some(say_word(lang, "wood", log.wood.as_str()))),
         ("pieces", pieces),
@@ -318,7 +342,7 @@ fn facts(log: &LogView, ticket: Option<&TicketView>, lang: Lang) -> Vec<(String,
 
 fn stops(stops: Vec<Stop>, lang: Lang) -> Table {
     let mut table = Table::new(say(lang, "desk-path-title"), say(lang, "desk-no-path"))
-        .column("№".to_owned())
+        .numbers("№".to_owned())
         .column(say(lang, "desk-event"))
         .column(say(lang, "desk-when"))
         .column(say(lang, "desk-place"))
@@ -339,7 +363,8 @@ fn stops(stops: Vec<Stop>, lang: Lang) -> Table {
 
 /// What the chain and the register show, in plain words.
 fn chain(log: &LogView, verification: &Verification, lang: Lang) -> Vec<String> {
-    let received = instant_of(&Value::from(log.head.received_at.clone())).map(|at| lang.moment(at)).unwrap_or_default();
+    let received =
+        instant_of(&Value::from(log.head.received_at.clone())).map(|at| when(lang, at)).unwrap_or_default();
     let hash = log.head.hash.to_string();
     let values = [
         ("count", log.head.seq.into()),

@@ -35,6 +35,8 @@ struct Logs {
     frame: Frame,
     summary: Option<Summary>,
     form: Form,
+    /// Whether a filter is set, so that the form is open.
+    filtered: bool,
     /// `None` if a filter is wrong.
     table: Option<Table>,
     next: Option<String>,
@@ -86,14 +88,17 @@ pub async fn list_logs(
     let next = logs.as_ref().and_then(|Page { next, .. }| Some(next_page(uri.query(), next.as_deref()?)));
     let table = logs.map(|logs| log_table(lang, title.clone(), &logs.items));
     let frame = frame.titled(title).wrong_if(form.is_wrong());
-    Ok(page(&Logs { frame, summary: form.summary(), form, table, next }))
+    let names = ["status", "species", "holder", "waiting", "ticket", "vehicle", "seal"];
+    let filtered = names.iter().any(|name| !values.get(name).is_empty());
+    Ok(page(&Logs { frame, summary: form.summary(), form, filtered, table, next }))
 }
 
 /// The address of the next page: the same filters.
 fn next_page(query: Option<&str>, cursor: &str) -> String {
-    let others = query.unwrap_or_default().split('&').filter(|pair| {
-        !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("lang=")
-    });
+    let others = query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("lang="));
     let all: Vec<String> = others.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
     format!("/desk/logs?{}", all.join("&"))
 }
@@ -164,7 +169,9 @@ fn series_and_number(text: &str) -> Vec<(Option<&str>, &str)> {
 fn filters(lang: Lang, values: &Values) -> Form {
     let any = || Choice::new("", say(lang, "desk-filter-any"));
     let choices = |of: Vec<Choice>| Input::Select([any()].into_iter().chain(of).collect());
-    let statuses = Status::ALL.iter().map(|status| Choice::new(status.as_str(), say_word(lang, "state", status.as_str())));
+    let statuses = Status::ALL
+        .iter()
+        .map(|status| Choice::new(status.as_str(), say_word(lang, "state", status.as_str())));
     let mut species: Vec<(String, Species)> =
         Species::all().map(|species| (species_word(species, lang), species)).collect();
     species.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -229,6 +236,9 @@ mod tests {
             assert!(series_and_number(text).contains(&(Some("АБ"), "000117")), "{text}");
         }
         assert_eq!(series_and_number("000117"), [(None, "000117")]);
-        assert_eq!(next_page(Some("status=sold&cursor=old&lang=kk"), "new"), "/desk/logs?status=sold&cursor=new");
+        assert_eq!(
+            next_page(Some("status=sold&cursor=old&lang=kk"), "new"),
+            "/desk/logs?status=sold&cursor=new"
+        );
     }
 }

@@ -79,7 +79,8 @@ fn number(text: &str) -> Option<Box<RawValue>> {
 /// Latitude and longitude as they are copied from a map or a receiver: `50.4111, 80.2275`, also with decimal commas if a
 /// blank or a semicolon is between them.
 pub(super) fn position(text: &str) -> Body {
-    let parts: Vec<&str> = text.split([' ', ';']).map(|part| part.trim_matches(',')).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> =
+        text.split([' ', ';']).map(|part| part.trim_matches(',')).filter(|part| !part.is_empty()).collect();
     let pair = match parts[..] {
         [lat, lon] => Some((lat, lon)),
         [one] => one.split_once(','),
@@ -159,7 +160,11 @@ fn words(error: &FieldError, field: Option<&str>, lang: Lang) -> String {
     let of_code = try_say_with(lang, &format!("desk-refused-{}", error.code), &[]);
     let of_field = || try_say_with(lang, &format!("desk-wrong-{}", field?), &[]);
     of_code.or_else(of_field).unwrap_or_else(|| {
-        say_with(lang, "desk-refused", &[("code", error.code.into()), ("detail", error.detail.as_ref().into())])
+        say_with(
+            lang,
+            "desk-refused",
+            &[("code", error.code.into()), ("detail", error.detail.as_ref().into())],
+        )
     })
 }
 

@@ -123,20 +123,27 @@ impl Search {
             let looks_like_number = matches!(&code, Code::SealNumber(_));
             // Many texts look like a number, such as a number plate. It is a code only if it begins as one.
             if !looks_like_number || query.chars().any(|c| c.is_ascii_digit()) {
-                let key = if looks_like_number { "desk-understood-no-seal" } else { "desk-understood-no-code" };
+                let key =
+                    if looks_like_number { "desk-understood-no-seal" } else { "desk-understood-no-code" };
                 self.understood.push(say(lang, key));
             }
             self.meant = SealNumber::meant(query).map(|number| meant(&number));
             return Ok(());
         };
-        let key = if matches!(code, Code::SealNumber(_)) { "desk-understood-seal" } else { "desk-understood-code" };
+        let key =
+            if matches!(code, Code::SealNumber(_)) { "desk-understood-seal" } else { "desk-understood-code" };
         self.understood.push(say(lang, key));
         let offered = verification.for_sale.as_ref().is_none_or(|for_sale| for_sale.offered);
         let visible = crate::http::api::logs::visible_log(app, unresolved, &number).await.is_ok();
-        let path = if visible { log_path(&number) } else { format!("/verify/{}", percent::encode_segment(&number)) };
+        let path =
+            if visible { log_path(&number) } else { format!("/verify/{}", percent::encode_segment(&number)) };
         self.seal = Some(Seal {
             verdict: verdict_word(verification.verdict, offered, lang),
-            tone: if offered || verification.verdict != Verdict::Valid { verification.verdict.as_str() } else { "closed" },
+            tone: if offered || verification.verdict != Verdict::Valid {
+                verification.verdict.as_str()
+            } else {
+                "closed"
+            },
             message: verification.message.get(lang).to_owned(),
             number,
             path,
@@ -156,7 +163,10 @@ impl Search {
         for ticket in tickets {
             let nameless = || say(lang, "desk-nameless");
             table.row(vec![
-                Cell::link(format!("{} {}", ticket.series, ticket.number), format!("/desk/logs?ticket={}", ticket.id)),
+                Cell::link(
+                    format!("{} {}", ticket.series, ticket.number),
+                    format!("/desk/logs?ticket={}", ticket.id),
+                ),
                 Cell::text(ticket.holder_name.unwrap_or_else(nameless)),
                 Cell::text(ticket.origin.forestry),
                 Cell::text(say_word(lang, "ticket-status", ticket.status.as_str())),

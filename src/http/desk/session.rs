@@ -21,6 +21,8 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tower_http::csrf::CsrfLayer;
 
+/// The sign-in.
+pub(super) const SIGN_IN: &str = "/desk/sign-in";
 /// Longest path that a sign-in leads back to, in bytes.
 const MAX_NEXT: usize = 1_000;
 /// How long a chosen language is remembered: a year, in seconds.
@@ -53,7 +55,11 @@ impl FromRequestParts<App> for Desk {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("a page of the desk without its layer"))
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::internal("a page of the desk without its layer"))
     }
 }
 
@@ -91,9 +97,12 @@ pub async fn require_session(State(app): State<App>, request: Request, next: Nex
     let session = match session_of(&app, &parts.headers).await {
         Ok(Some(session)) => session,
         Ok(None) => {
-            let reads = matches!(parts.method, Method::GET | Method::HEAD);
-            let from = parts.uri.path_and_query().map_or("/desk", |path| path.as_str());
-            return see_other(&sign_in_path(if reads { from } else { "/desk" }, !reads));
+            if !matches!(parts.method, Method::GET | Method::HEAD) {
+                return see_other(&format!("{SIGN_IN}?ended=1"));
+            }
+            return see_other(&sign_in_path(
+                parts.uri.path_and_query().map_or("/desk", |path| path.as_str()),
+            ));
         }
         Err(problem) => return problem.into_response(),
     };
@@ -134,11 +143,12 @@ pub(super) fn see_other(path: &str) -> Response {
     }
 }
 
-/// The path of the sign-in that leads to `next`; `ended` if a form was sent in a session that has ended.
-pub(super) fn sign_in_path(next: &str, ended: bool) -> String {
-    let next = if next == "/desk" { String::new() } else { format!("?next={}", percent::encode_segment(next)) };
-    let ended = if ended { "?ended=1" } else { "" };
-    format!("/desk/sign-in{next}{ended}")
+/// The path of the sign-in that leads to `next`.
+pub(super) fn sign_in_path(next: &str) -> String {
+    if next == "/desk" {
+        return SIGN_IN.to_owned();
+    }
+    format!("{SIGN_IN}?next={}", percent::encode_segment(next))
 }
 
 /// `text`, if it is a path of the desk that a sign-in may lead to; else the desk's home page. What a browser could read
@@ -163,8 +173,19 @@ mod tests {
             assert_eq!(safe_next(fine), fine);
         }
         for foreign in [
-            "", "//evil.kz", "https://evil.kz/desk", "/desk//evil.kz", "/desk\\evil.kz", "/\\evil.kz", "/deskx",
-            "/desk/../verify", "/desk/\t/x", "/desk/\r\nSet-Cookie:x", "/desk/ғ", "/desk/sign-out", "/desk@evil.kz",
+            "",
+            "//evil.kz",
+            "https://evil.kz/desk",
+            "/desk//evil.kz",
+            "/desk\\evil.kz",
+            "/\\evil.kz",
+            "/deskx",
+            "/desk/../verify",
+            "/desk/\t/x",
+            "/desk/\r\nSet-Cookie:x",
+            "/desk/ғ",
+            "/desk/sign-out",
+            "/desk@evil.kz",
             "/desk/sign-in?next=/desk",
         ] {
             assert_eq!(safe_next(foreign), "/desk", "{foreign}");

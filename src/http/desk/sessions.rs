@@ -5,6 +5,7 @@ use super::session::{Desk, see_other};
 use super::sign_in::signed_out;
 use super::table::{Cell, Table};
 use super::values::Values;
+use super::words::when;
 use crate::base::ids::SessionId;
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
@@ -41,16 +42,25 @@ pub async fn list_sessions(State(app): State<App>, desk: Desk) -> Result<Respons
         let is_this = row.id == desk.session.id;
         table.row(vec![
             if is_this { browser.note(frame.say("desk-session-this")) } else { browser },
-            Cell::text(desk.lang.moment(row.created_at)),
-            Cell::text(desk.lang.moment(row.last_seen_at)),
-            Cell::button(frame.say("desk-session-end-one"), PATH, ("session", row.id.to_string()), row.browser),
+            Cell::text(when(desk.lang, row.created_at)),
+            Cell::text(when(desk.lang, row.last_seen_at)),
+            Cell::button(
+                frame.say("desk-session-end-one"),
+                PATH,
+                ("session", row.id.to_string()),
+                row.browser,
+            ),
         ]);
     }
     Ok(page(&Sessions { frame, table }))
 }
 
 /// `POST /desk/sessions`: ends the session of the field `session`, or all with the field `all`.
-pub async fn end_sessions(State(app): State<App>, desk: Desk, envelope: Envelope) -> Result<Response, Problem> {
+pub async fn end_sessions(
+    State(app): State<App>,
+    desk: Desk,
+    envelope: Envelope,
+) -> Result<Response, Problem> {
     let values = Values::of_form(&envelope)?;
     let only = if values.get("all").is_empty() {
         Some(SessionId::parse(&values.get("session")).map_err(|_| Problem::not_found())?)

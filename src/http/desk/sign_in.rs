@@ -3,7 +3,7 @@
 use super::browser::browser_of;
 use super::form::{Field, Form, Input, Summary};
 use super::layout::{Frame, language, page};
-use super::session::{Desk, safe_next, see_other, session_of};
+use super::session::{Desk, SIGN_IN, safe_next, see_other, session_of};
 use super::values::Values;
 use crate::base::i18n::text::{say, say_with};
 use crate::base::token::Token;
@@ -96,14 +96,14 @@ pub async fn sign_out(State(app): State<App>, desk: Desk) -> Result<Response, Pr
 
 /// The sign-in, with the cookie removed.
 pub(super) fn signed_out() -> Response {
-    let mut response = see_other("/desk/sign-in");
+    let mut response = see_other(SIGN_IN);
     response.headers_mut().append(SET_COOKIE, set_cookie(SESSION, "", 0));
     response
 }
 
 fn key_form(lang: crate::base::i18n::Lang, next: &str) -> Form {
     let field = Field::new("key", say(lang, "desk-key"), Input::Secret).hint(say(lang, "desk-key-hint"));
-    Form::post(lang, "/desk/sign-in", say(lang, "desk-sign-in")).hidden("next", next).field(field)
+    Form::post(lang, SIGN_IN, say(lang, "desk-sign-in")).hidden("next", next).field(field)
 }
 
 fn sign_in_page(frame: Frame, form: Form, ended: bool) -> Response {

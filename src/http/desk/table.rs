@@ -26,6 +26,8 @@ pub(super) struct Cell {
     href: Option<String>,
     note: Option<String>,
     action: Option<Action>,
+    /// Whether the cell has nothing to say; a card leaves it out.
+    blank: bool,
 }
 
 /// A button in a cell.
@@ -44,7 +46,8 @@ impl Cell {
 
     /// An optional text; a dash if there is none.
     pub(super) fn of(text: Option<String>) -> Self {
-        Self::text(text.unwrap_or_else(|| "–".to_owned()))
+        let blank = text.is_none();
+        Self { blank, ..Self::text(text.unwrap_or_else(|| "–".to_owned())) }
     }
 
     pub(super) fn link(text: impl Into<String>, href: impl Into<String>) -> Self {

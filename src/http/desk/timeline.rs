@@ -1,7 +1,7 @@
 //! The events of a log in plain words: what happened, when, where, and who recorded it. They are read from the JSON of the
 //! API's history, so a page never shows more of an event than that does.
 
-use super::words::{amount_of, decimal_of, instant_of, species_of, word_of};
+use super::words::{amount_of, decimal_of, instant_of, species_of, when, word_of};
 use crate::base::geo::Position;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
@@ -60,10 +60,11 @@ impl Happening {
     pub(super) fn of(event: &Value, lang: Lang) -> Self {
         let kind = event["type"].as_str().unwrap_or("other").to_owned();
         let (at, received) = (instant_of(&event["occurred_at"]), instant_of(&event["received_at"]));
-        let late = at.zip(received).filter(|(at, received)| *received - *at > LATE).map(|(_, received)| received);
+        let late =
+            at.zip(received).filter(|(at, received)| *received - *at > LATE).map(|(_, received)| received);
         let details = &event["details"];
         let observed = (kind == "inspected").then(|| Observed {
-            when: at.map(|at| lang.moment(at)).unwrap_or_default(),
+            when: at.map(|at| when(lang, at)).unwrap_or_default(),
             outcome: word_of("inspection", &details["outcome"], lang).unwrap_or_default(),
             species: species_of(&details["observed"]["species"], lang),
             length: amount_of(lang, "metres", &details["observed"]["length_m"]),
@@ -72,10 +73,15 @@ impl Happening {
         Self {
             seq: event["seq"].as_u64().unwrap_or_default(),
             // An event of which the reader may see only the hash has no type.
-            title: if event["type"].is_null() { say(lang, "desk-event-closed") } else { say_word(lang, "event", &kind) },
-            when: at.map(|at| lang.moment(at)),
-            recorded: late
-                .map(|received| say_with(lang, "desk-recorded-late", &[("when", lang.moment(received).into())])),
+            title: if event["type"].is_null() {
+                say(lang, "desk-event-closed")
+            } else {
+                say_word(lang, "event", &kind)
+            },
+            when: at.map(|at| when(lang, at)),
+            recorded: late.map(|received| {
+                say_with(lang, "desk-recorded-late", &[("when", when(lang, received).into())])
+            }),
             place: place(event, lang),
             by: event["organization"].is_object().then(|| name(&event["organization"], lang)),
             facts: facts(event, &kind, lang),
@@ -112,7 +118,7 @@ pub(super) fn path(events: &[Happening], lang: Lang) -> Vec<Stop> {
         Stop {
             seq: event.seq,
             title: event.title.clone(),
-            when: lang.moment(at),
+            when: when(lang, at),
             place: event.place.clone().unwrap_or_else(|| "–".to_owned()),
             position: coordinates(position),
             distance: from.and_then(|from| kilometres(from.distance_m(position), lang)),
@@ -144,7 +150,9 @@ fn place(event: &Value, lang: Lang) -> Option<String> {
     let kind = word_of("place", &place["kind"], lang);
     // The region is repeated in the details, for buyers.
     let region = [&place["region"], &event["details"]["region"]].into_iter().find_map(Value::as_str);
-    let region = region.and_then(|code| Region::parse(code).ok()).map(|region| super::words::region_word(region, lang));
+    let region = region
+        .and_then(|code| Region::parse(code).ok())
+        .map(|region| super::words::region_word(region, lang));
     let name = place["name"].as_str().map(str::to_owned);
     let parts: Vec<String> = [name, kind, region].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
@@ -177,7 +185,15 @@ fn facts(event: &Value, kind: &str, lang: Lang) -> Vec<(String, String)> {
         ("desk-fact-seen-diameter", amount_of(lang, "centimetres", &details["observed"]["top_diameter_cm"])),
         ("desk-fact-reason", reason),
         ("desk-fact-act", document(&details["act"], "date", None, lang)),
-        ("desk-fact-document", document(&event["document"], "issued_on", word_of("document", &event["document"]["kind"], lang), lang)),
+        (
+            "desk-fact-document",
+            document(
+                &event["document"],
+                "issued_on",
+                word_of("document", &event["document"]["kind"], lang),
+                lang,
+            ),
+        ),
         ("desk-fact-to", party(&details["to"])),
         ("desk-fact-of", word_of("transfer", &details["of"], lang)),
         ("desk-fact-carrier", party(&details["carrier"])),
@@ -185,7 +201,10 @@ fn facts(event: &Value, kind: &str, lang: Lang) -> Vec<(String, String)> {
         ("desk-fact-custodian", party(&details["custodian"])),
         ("desk-fact-country", text(&details["country"])),
         ("desk-fact-hs", text(&details["hs"])),
-        ("desk-fact-permit", document(&details["permit"], "issued_on", text(&details["permit"]["issuer"]), lang)),
+        (
+            "desk-fact-permit",
+            document(&details["permit"], "issued_on", text(&details["permit"]["issuer"]), lang),
+        ),
         ("desk-fact-buyer", word_of("buyer", &details["buyer"]["kind"], lang)),
         ("seal", text(&details["seal"])),
         ("species", species_of(&details["species"], lang)),
@@ -224,7 +243,7 @@ fn person(event: &Value, kind: &str) -> Option<String> {
 /// else the inspector's own words.
 pub(super) fn reason_word(reason: &str, lang: Lang) -> String {
     use crate::base::i18n::text::try_say_with;
-    let known = ["inspection", "void", "event"];
+    let known = ["inspection", "event", "void"];
     let word = known.iter().find_map(|family| try_say_with(lang, &format!("{family}-{reason}"), &[]));
     word.unwrap_or_else(|| reason.to_owned())
 }

@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn what_the_eye_does_not_see_is_not_read() {
-        let uri: Uri = "/desk/search?q=%E2%80%8B%20KZ%C2%A000%EF%BB%BF417%20&x=1&codes=A%0D%0A%20B%1D91%0A%0A".parse().unwrap();
+        let uri: Uri =
+            "/desk/search?q=%E2%80%8B%20KZ%C2%A000%EF%BB%BF417%20&x=1&codes=A%0D%0A%20B%1D91%0A%0A"
+                .parse()
+                .unwrap();
         let values = Values::of_query(&uri);
         assert_eq!(values.get("q"), "KZ 00417");
         assert_eq!(values.lines("codes"), ["A", "B\u{1d}91"]);

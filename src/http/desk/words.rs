@@ -3,11 +3,12 @@
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
 use crate::base::region::Region;
+use crate::base::units::KAZAKHSTAN_OFFSET_MINUTES;
 use crate::http::pages::english_name;
 use crate::services::verification::answer::Verdict;
 use crate::timber::custody::log::read::PartyView;
 use crate::timber::wood::species::Species;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -76,6 +77,12 @@ pub(super) fn verdict_word(verdict: Verdict, offered: bool, lang: Lang) -> Strin
         Verdict::Unknown => "?",
     };
     format!("{sign} {}", verdict.word(lang))
+}
+
+/// An instant in Kazakhstan's time, to the minute. The foot of each page names the zone.
+pub(super) fn when(lang: Lang, at: DateTime<Utc>) -> String {
+    let local = (at + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).naive_utc();
+    format!("{}, {}", lang.date(local.date()), local.format("%H:%M"))
 }
 
 /// A word of a vocabulary in a JSON value.

@@ -11,8 +11,8 @@ pub mod routes;
 mod view;
 
 pub use docs::{Reference, render_reference, render_reference_tag};
-pub(in crate::http) use view::{english_name, render};
 pub use view::{
     FormProblem, ReportForm, error_page, render_form, render_register, render_reported, render_start,
     render_verification, verify_path,
 };
+pub(in crate::http) use view::{english_name, render};

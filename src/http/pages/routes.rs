@@ -247,7 +247,8 @@ pub async fn problems_as_pages(request: Request, next: Next) -> Response {
     }
     let lang = language(request.uri(), request.headers());
     // The pages of the desk have another frame.
-    let desk = request.uri().path().strip_prefix("/desk").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let desk =
+        request.uri().path().strip_prefix("/desk").filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let desk = desk.map(|_| (request.uri().clone(), request.headers().clone()));
     let response = next.run(request).await;
     if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != PROBLEM_JSON.as_bytes()) {

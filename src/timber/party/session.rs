@@ -132,7 +132,8 @@ impl BatchQuery for SessionLookup {
                 if Lifetime::of(&row.roles).is_over(row.created_at, row.last_seen_at, now) {
                     return None;
                 }
-                let used = KeyRow { id: row.key_id, expires_at: row.expires_at, last_used_at: row.last_used_at };
+                let used =
+                    KeyRow { id: row.key_id, expires_at: row.expires_at, last_used_at: row.last_used_at };
                 if !uses.admit(&key, used) {
                     return None;
                 }
@@ -230,7 +231,11 @@ pub struct ListedSession {
 ///
 /// # Errors
 /// From the database.
-pub async fn list(db: impl PgExecutor<'_>, caller: &Caller, now: DateTime<Utc>) -> Result<Vec<ListedSession>> {
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<Vec<ListedSession>> {
     let lifetime = Lifetime::of(&caller.roles);
     let rows = sqlx::query_as!(
         ListedSession,
@@ -248,12 +253,7 @@ pub async fn list(db: impl PgExecutor<'_>, caller: &Caller, now: DateTime<Utc>) 
 ///
 /// # Errors
 /// From the database.
-pub async fn end(
-    tx: &mut Tx<'_>,
-    key: KeyId,
-    only: Option<SessionId>,
-    now: DateTime<Utc>,
-) -> Result<u64> {
+pub async fn end(tx: &mut Tx<'_>, key: KeyId, only: Option<SessionId>, now: DateTime<Utc>) -> Result<u64> {
     let ended = sqlx::query!(
         "UPDATE session SET ended_at = $3
          WHERE key_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ended_at IS NULL",
