@@ -7,7 +7,9 @@ use super::api::{
     keys, logs, observations, organization_changes, organizations, parameters, photos, proofs, reference,
     reports, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
-use super::desk::{checks, codes, holds, home, log, logs as desk_logs, search, session, sessions, sign_in};
+use super::desk::{
+    self, checks, codes, holds, home, log, logs as desk_logs, search, session, sessions, sign_in,
+};
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems};
 use crate::evidence::register::queue::Lag;
@@ -26,7 +28,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, Request};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use std::collections::BTreeSet;
@@ -212,7 +214,7 @@ fn desk_pages(app: &App, public_url: Option<&str>) -> Router<App> {
         .route("/desk/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .merge(signed_in)
         .layer(session::same_site_writes(public_url))
-        .layer(axum::middleware::from_fn(session::remember_language))
+        .layer(from_fn(session::remember_language))
 }
 
 /// The OpenAPI document and the reference made from it.
@@ -311,7 +313,10 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         router =
             router.merge(exposition.routes(METRICS_PATH, move |headers| operator_only(of.clone(), headers)));
     }
-    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
+    with_layers(router, layers)
+        .layer(from_fn(pages::problems_as_pages))
+        .layer(from_fn(desk::problems_as_pages))
+        .with_state(app)
 }
 
 /// The 405 of the hot reads, to which the layer [`refuse_bad_token`] does not apply. The [`Caller`] extractor

@@ -295,7 +295,7 @@ pub(in crate::http) async fn page_of_logs(
     limit: Option<Limit>,
 ) -> Result<Page<LogView>, Problem> {
     let mut db = app.connection(reader.organization).await?;
-    let ids = list::list(&mut **db, reader, filter).await?;
+    let ids = list::list(&mut db, reader, filter).await?;
     let page = Page::of(cursors, ids, limit, |id| *id, |id| id);
     let rows = read::fetch(&mut db, &page.items, app.clock.now()).await?;
     let names = Names::read(&mut **db, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;

@@ -118,8 +118,7 @@ impl TrafficClass {
         match route {
             "/healthz" | "/readyz" | "/metrics" => Self::Probe,
             "/v1/verify" | "/desk/codes" => Self::Read,
-            "/v1/species" | "/v1/regions" => Self::Public,
-            "/desk/sign-in" => Self::Public,
+            "/v1/species" | "/v1/regions" | "/desk/sign-in" => Self::Public,
             _ if route.starts_with("/desk") && reads => Self::Read,
             _ if route.starts_with("/desk") => Self::Write,
             _ if route.starts_with("/v1/verify/") || !route.starts_with("/v1/") => Self::Public,

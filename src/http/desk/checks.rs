@@ -88,9 +88,8 @@ pub async fn record_check(
 ) -> Result<Response, Problem> {
     let values = Values::of_form(&envelope)?;
     let log = seen_log(&app, &desk, &unresolved, &code(&uri)).await?.log;
-    let problem = match record(&app, caller, envelope, &check_body(&log, &values)).await {
-        Ok(_) => return Ok(see_other(&format!("{}?done=inspected", log_path(log.seal.number.as_str())))),
-        Err(problem) => problem,
+    let Err(problem) = record(&app, caller, envelope, &check_body(&log, &values)).await else {
+        return Ok(see_other(&format!("{}?done=inspected", log_path(log.seal.number.as_str()))));
     };
     let status = problem.status();
     let mut form = check_form(desk.lang, &uri, &values)
@@ -105,7 +104,7 @@ pub async fn record_check(
 pub(super) fn operation(values: &Values, status: StatusCode) -> String {
     let sent = OperationId::parse(&values.get("operation_id")).ok();
     let again = sent.filter(|_| status != StatusCode::CONFLICT);
-    again.unwrap_or_else(OperationId::new).to_string()
+    again.unwrap_or_default().to_string()
 }
 
 /// The body of the request, as a program would send it.
@@ -117,7 +116,7 @@ fn check_body(log: &LogView, values: &Values) -> Body {
     // A required member is sent even if it is empty, so that it is refused together with the others.
     let details = Body::default()
         .put("outcome", &values.get("outcome"))
-        .object("observed", observed)
+        .object("observed", &observed)
         .text("note", &values.get("note"));
     let details = match values.get("hold").as_str() {
         "yes" => details.put("hold", &true),
@@ -135,8 +134,8 @@ pub(super) fn event_body(event: &str, log: &LogView, values: &Values) -> Body {
         .put("logs", &[log.id])
         .text("occurred_at", &moment(&values.get("occurred_at")))
         .text("operation_id", &values.get("operation_id"))
-        .object("place", place)
-        .object("position", position(&values.get("position")))
+        .object("place", &place)
+        .object("position", &position(&values.get("position")))
 }
 
 /// The field for a pointer into the body.

@@ -106,14 +106,11 @@ async fn send(
     let values = Values::of_form(&envelope)?;
     let log = seen_log(app, desk, unresolved, &segment_before(uri, step.path)).await?.log;
     let act = Body::default().text("number", &values.get("act")).text("date", &values.get("act_date"));
-    let details = Body::default().put("reason", &values.get("reason")).object("act", act);
+    let details = Body::default().put("reason", &values.get("reason")).object("act", &act);
     let body = event_body(step.event, &log, &values).put("details", &details);
-    let problem = match record(app, caller, envelope, &body).await {
-        Ok(_) => {
-            let path = log_path(log.seal.number.as_str());
-            return Ok(see_other(&format!("{path}?done={}", step.event)));
-        }
-        Err(problem) => problem,
+    let Err(problem) = record(app, caller, envelope, &body).await else {
+        let path = log_path(log.seal.number.as_str());
+        return Ok(see_other(&format!("{path}?done={}", step.event)));
     };
     let status = problem.status();
     let mut form = reason_form(desk.lang, uri, &values, step)

@@ -67,7 +67,7 @@ pub async fn show(State(app): State<App>, desk: Desk) -> Result<Response, Proble
     Ok(page(&Home { frame: frame.titled(title), blocks, checked_at }))
 }
 
-/// The findings that nobody has decided, those first that an inspector should look at first.
+/// The findings without a decision, those first that an inspector should look at first.
 async fn findings(app: &App, desk: &Desk) -> Result<Block, Problem> {
     let lang = desk.lang;
     let filter = FindingFilter { state: Some(FindingState::New), ..FindingFilter::default() };

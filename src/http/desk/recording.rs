@@ -57,8 +57,8 @@ impl Body {
     }
 
     /// With an object, unless it has no members.
-    pub(super) fn object(self, name: &'static str, object: Self) -> Self {
-        if object.0.is_empty() { self } else { self.put(name, &object) }
+    pub(super) fn object(self, name: &'static str, object: &Self) -> Self {
+        if object.0.is_empty() { self } else { self.put(name, object) }
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn record(
     // A page has parameters of its own, such as its language.
     envelope.query = None;
     let parsed = envelope.parse_document::<NewCustodyEvent, _>(app, &document)?;
-    post_event(app.clone(), caller, parsed).await
+    Box::pin(post_event(app.clone(), caller, parsed)).await
 }
 
 /// Shows a refusal in the form: each error at the field that `field_of` gives for its pointer.

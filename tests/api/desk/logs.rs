@@ -19,7 +19,7 @@ async fn the_home_page_shows_what_waits_and_else_that_nothing_does() {
     }
     let offered = felled.logs[0].clone();
     let to = json!({"to_bin": felled.sawmill.bin});
-    world.event(&felled.enterprise, "transferred", &[offered.clone()], to).await.expect(201);
+    world.event(&felled.enterprise, "transferred", std::slice::from_ref(&offered), to).await.expect(201);
     let mismatch = json!({"details": {"outcome": "mismatch"}});
     world.event(&felled.inspector, "inspected", &[felled.logs[1].clone()], mismatch).await.expect(201);
     let page = Visitor::page(&mill.get(&world, "/desk").await);
@@ -59,7 +59,7 @@ async fn the_search_says_what_was_understood_within_ones_sight() {
     let felled = world.felled(2).await;
     let number = felled.logs[0].clone();
     let carried = json!({"carrier_bin": felled.carrier.bin, "vehicle": "123 ABC 16"});
-    world.event(&felled.enterprise, "loaded", &[number.clone()], carried).await.expect(201);
+    world.event(&felled.enterprise, "loaded", std::slice::from_ref(&number), carried).await.expect(201);
     let log = world.get(&format!("/v1/logs/{number}"), &felled.inspector).await.expect(200);
     let code = log["seal"]["marking_code"].as_str().unwrap().to_owned();
     let link = format!("/desk/logs/{number}");
