@@ -314,8 +314,7 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
             router.merge(exposition.routes(METRICS_PATH, move |headers| operator_only(of.clone(), headers)));
     }
     with_layers(router, layers)
-        .layer(from_fn(pages::problems_as_pages))
-        .layer(from_fn(desk::problems_as_pages))
+        .layer(from_fn(|request, next| pages::problems_as_pages(request, next, desk::error_page)))
         .with_state(app)
 }
 

@@ -10,9 +10,8 @@ use crate::http::pages::{assets, routes};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use askama::Template;
-use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::Next;
+use axum::http::response::Parts;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
 /// The frame of a page.
@@ -170,22 +169,16 @@ struct ErrorPage<'a> {
     request_id: &'a str,
 }
 
-/// Turns problems on the desk into pages with its frame, for clients that prefer HTML. The frame is that of the session,
-/// if the request had one.
-pub async fn problems_as_pages(request: Request, next: Next) -> Response {
-    if !routes::is_desk(request.uri()) {
-        return next.run(request).await;
-    }
-    let lang = language(request.uri(), request.headers());
-    let outside = Frame::outside(lang, request.uri());
-    routes::with_problem_pages(request, next, move |parts, id, retry| {
-        let frame = parts.extensions.remove::<Frame>().unwrap_or(outside);
-        error_page(frame, parts.status, id, retry)
-    })
-    .await
-}
-
-fn error_page(frame: Frame, status: StatusCode, request_id: &str, retry_after: Option<u32>) -> String {
+/// The page for a problem on the desk ([`routes::DeskPage`]). The frame is that of the session, if the request had one.
+pub fn error_page(
+    parts: &mut Parts,
+    (uri, headers): (&Uri, &HeaderMap),
+    request_id: &str,
+    retry_after: Option<u32>,
+) -> String {
+    let status = parts.status;
+    let frame = parts.extensions.remove::<Frame>();
+    let frame = frame.unwrap_or_else(|| Frame::outside(language(uri, headers), uri));
     let lang = frame.lang;
     let family = match status.as_u16() {
         403 => "403",

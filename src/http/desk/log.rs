@@ -248,7 +248,9 @@ fn measures(log: &LogView, events: &[Happening], ticket: Option<&TicketView>, la
         };
     let each =
         |of: fn(&super::timeline::Observed) -> Option<String>| seen.iter().map(|seen| of(seen)).collect();
-    row("desk-fact-outcome", None, each(|seen| Some(seen.outcome.clone())), None);
+    if !seen.is_empty() {
+        row("desk-fact-outcome", None, each(|seen| Some(seen.outcome.clone())), None);
+    }
     row("seal", Some(log.seal.number.as_str().to_owned()), vec![None; seen.len()], None);
     let by_ticket = match (ticket, line) {
         (Some(_), Some(_)) => Some(say(lang, "desk-on-ticket")),

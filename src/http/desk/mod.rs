@@ -25,4 +25,4 @@ mod timeline;
 mod values;
 mod words;
 
-pub use layout::{Frame, problems_as_pages};
+pub use layout::{Frame, error_page};

@@ -238,42 +238,34 @@ async fn linked(
     Ok(response)
 }
 
-/// Turns problems into HTML pages for clients that prefer HTML, everywhere but under `/v1/` and on the desk, which has
-/// pages of its own. It is among the outermost layers, so that a request shed for lack of a concurrency permit gets a
-/// page as well.
-pub async fn problems_as_pages(request: Request, next: Next) -> Response {
-    if is_desk(request.uri()) {
+/// Makes the page for a problem on the desk, whose pages have another frame: from the head of the response, the URL and
+/// the headers of the request, the request id, and `Retry-After` in seconds.
+pub type DeskPage = fn(&mut Parts, (&Uri, &HeaderMap), &str, Option<u32>) -> String;
+
+/// Turns problems into HTML pages for clients that prefer HTML, everywhere but under `/v1/`. It is the outermost layer,
+/// so that a request shed for lack of a concurrency permit gets a page as well.
+pub async fn problems_as_pages(request: Request, next: Next, desk_page: DeskPage) -> Response {
+    let for_people =
+        !request.uri().path().starts_with("/v1/") && Preference::of(request.headers()) == Preference::Html;
+    if !for_people {
         return next.run(request).await;
     }
     let lang = language(request.uri(), request.headers());
-    with_problem_pages(request, next, move |parts, id, retry| error_page(parts.status, lang, id, retry)).await
-}
-
-/// Whether a path is one of the desk.
-pub(in crate::http) fn is_desk(uri: &Uri) -> bool {
-    uri.path().strip_prefix("/desk").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Replaces a problem by the page that `page` makes of the response's head, the request id and `Retry-After` in seconds,
-/// if the client prefers HTML.
-pub(in crate::http) async fn with_problem_pages(
-    request: Request,
-    next: Next,
-    page: impl FnOnce(&mut Parts, &str, Option<u32>) -> String,
-) -> Response {
-    let for_people =
-        !request.uri().path().starts_with("/v1/") && Preference::of(request.headers()) == Preference::Html;
+    let desk =
+        request.uri().path().strip_prefix("/desk").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let desk = desk.map(|_| (request.uri().clone(), request.headers().clone()));
     let response = next.run(request).await;
-    let is_problem =
-        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == PROBLEM_JSON.as_bytes());
-    if !for_people || !is_problem {
+    if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != PROBLEM_JSON.as_bytes()) {
         return response;
     }
     let (mut parts, _) = response.into_parts();
     let text = |name: HeaderName| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
     let retry = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
     let id = text(crate::http::core::layers::X_REQUEST_ID).unwrap_or_default();
-    let page = html(page(&mut parts, &id, retry));
+    let page = html(match &desk {
+        Some((uri, headers)) => desk_page(&mut parts, (uri, headers), &id, retry),
+        None => error_page(parts.status, lang, &id, retry),
+    });
     let (head, body) = page.into_parts();
     // The length and encoding are those of the problem document, so they are wrong for the page.
     parts.headers.remove(CONTENT_LENGTH);
