@@ -63,6 +63,7 @@ CREATE TABLE seal_check (
     count       integer     NOT NULL CHECK (count > 0),
     PRIMARY KEY (hour, seal_number, block)
 ) WITH (fillfactor = 90);
+CREATE INDEX seal_check_seal ON seal_check (seal_number);
 COMMENT ON TABLE seal_check IS 'How often buyers checked a seal; for 90 days. No event says so, and a kill loses up to a minute';
 COMMENT ON COLUMN seal_check.hour IS 'Begin of the hour';
 COMMENT ON COLUMN seal_check.block IS 'Keyed hash of a block of addresses; the key is in memory only, and a new one every day';

@@ -495,8 +495,6 @@ fn the_sample_for_nginx_is_valid() {
 /// Sections of `docs/DOMAIN.md` that the source generates: between a marker and `<!-- end -->`.
 #[test]
 fn the_domain_document_shows_the_tables_of_the_source() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/DOMAIN.md");
-    let mut document = fs::read_to_string(&path).expect("docs/DOMAIN.md");
     let mut rules = String::from(
         "| rule | version | highest severity | detects | legal basis |\n|---|---|---|---|---|\n",
     );
@@ -507,21 +505,60 @@ fn the_domain_document_shows_the_tables_of_the_source() {
             rule.id, rule.version, rule.severity, rule.about
         ));
     }
-    let printed = [
-        ("<!-- custody table -->\n", ormantrace::timber::custody::table::markdown()),
-        ("<!-- rules -->\n", rules),
-    ];
-    for (mark, table) in printed {
+    let custody = ormantrace::timber::custody::table::markdown();
+    sections_are_current(
+        "docs/DOMAIN.md",
+        &[("<!-- custody table -->\n", custody), ("<!-- rules -->\n", rules)],
+    );
+}
+
+/// Compares sections of a document with what the source generates; writes them if `ORMANTRACE_PRINT_DOCS` is set.
+fn sections_are_current(name: &str, sections: &[(&str, String)]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let mut document = fs::read_to_string(&path).expect(name);
+    for (mark, text) in sections {
         let start = document.find(mark).expect("the mark") + mark.len();
         let end = start + document[start..].find("<!-- end -->").expect("the end");
-        document.replace_range(start..end, &table);
+        document.replace_range(start..end, text);
     }
     if std::env::var_os("ORMANTRACE_PRINT_DOCS").is_some() {
         fs::write(&path, &document).expect("writable");
     }
-    assert_eq!(
-        fs::read_to_string(&path).expect("docs/DOMAIN.md"),
-        document,
-        "docs/DOMAIN.md is outdated; run with ORMANTRACE_PRINT_DOCS=1"
-    );
+    let stored = fs::read_to_string(&path).expect(name);
+    assert!(stored == document, "{name} is outdated; run with ORMANTRACE_PRINT_DOCS=1");
+}
+
+#[test]
+fn the_page_of_findings_describes_every_rule() {
+    use ormantrace::timber::finding::registry;
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FINDINGS.md")).expect("it");
+    let by_hand = &page[..page.find("<!-- single records -->").expect("the mark")];
+    let mut sections = String::new();
+    for (rule, notes) in registry::all() {
+        let notes = notes.unwrap_or_else(|| panic!("{} has no notes", rule.id));
+        let is_of_surveillance =
+            ["\n", ":"].iter().any(|end| by_hand.contains(&format!("\n## {}{end}", rule.id)));
+        if is_of_surveillance {
+            continue;
+        }
+        let law = rule.legal_basis.map(|law| format!(" *Law*: {law}.")).unwrap_or_default();
+        let inputs: Vec<String> =
+            notes.inputs.iter().map(|(name, meaning)| format!("`{name}` ({meaning})")).collect();
+        let parameters: Vec<String> =
+            notes.parameters.iter().map(|name| format!("`{}`", name.as_str())).collect();
+        let list = |title: &str, of: &[String]| {
+            if of.is_empty() { String::new() } else { format!(" *{title}*: {}.", of.join(", ")) }
+        };
+        sections.push_str(&format!(
+            "### {}\n{} *Highest severity*: {}.{}{}{law} *Not seen*: {}\n\n",
+            rule.id,
+            rule.about,
+            rule.severity,
+            list("Figures", &inputs),
+            list("Parameters", &parameters),
+            notes.blind_to
+        ));
+    }
+    sections_are_current("docs/FINDINGS.md", &[("<!-- single records -->\n", sections)]);
 }

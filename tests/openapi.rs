@@ -79,7 +79,7 @@ fn every_response_with_a_body_has_its_type() {
     let document = document();
     for (id, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
-            if ["204", "304"].contains(&status.as_str()) {
+            if ["202", "204", "304"].contains(&status.as_str()) {
                 continue;
             }
             let content = response["content"].as_object().unwrap_or_else(|| panic!("{id}: {status}"));
@@ -129,6 +129,10 @@ fn every_request_body_has_examples_that_fit_it() {
                 assert!(body["example"].is_string(), "{id} as {media}");
                 continue;
             }
+            if media.starts_with("image/") {
+                assert_eq!(body["schema"]["contentMediaType"], media.as_str(), "{id}");
+                continue;
+            }
             let examples = body["examples"].as_object().unwrap();
             assert!(!examples.is_empty(), "{id} has no example");
             for (name, example) in examples {
@@ -137,7 +141,7 @@ fn every_request_body_has_examples_that_fit_it() {
             }
         }
     }
-    assert_eq!(bodies, 24);
+    assert_eq!(bodies, 30);
 }
 
 /// The schema that a reference leads to.

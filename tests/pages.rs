@@ -25,7 +25,7 @@ use ormantrace::services::verification::answer::{
     VerifiedOrigin, VerifiedRegion,
 };
 use ormantrace::services::verification::cached_json::CachedJson;
-use ormantrace::timber::seal::VoidReason;
+use ormantrace::timber::seal::{Code, SealNumber, VoidReason};
 use std::sync::LazyLock;
 
 const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
@@ -63,6 +63,7 @@ fn log(status: &str, event: &str) -> VerifiedLog {
         last_event: VerifiedEvent {
             kind: event.into(),
             on: NaiveDate::from_ymd_opt(2026, 11, 19).unwrap(),
+            as_recorded: false,
             region: Some(abai()),
         },
     }
@@ -92,6 +93,10 @@ fn asked(signature: Signature) -> ParsedCode {
 }
 
 /// A valid verdict with a record in the register, cosigned by `k` of `n` witnesses.
+fn typed(number: &str) -> Code {
+    Code::SealNumber(SealNumber::parse(number).unwrap())
+}
+
 fn registered(k: usize, n: usize) -> Verification {
     let register =
         RegisterEntry { index: 48_211, received_at: now(), size: 48_213, witnesses: Witnesses { k, n } };
@@ -141,7 +146,7 @@ fn answers() -> Vec<(&'static str, Verification)> {
             ),
         ),
         ("unused", Verification::unused(asked(Signature::Valid))),
-        ("unknown", Verification::not_registered(unregistered, None)),
+        ("unknown", Verification::not_registered(unregistered, &typed("KZ000041"))),
         ("forged", Verification::forged(asked(Signature::Forged))),
         (
             "unreadable",
@@ -445,7 +450,12 @@ fn script_in_any_text_is_only_text() {
         felling_ticket: evil(),
         status: evil(),
         holder_name: Some(evil()),
-        last_event: VerifiedEvent { kind: evil(), on: now().date_naive(), region: Some(region()) },
+        last_event: VerifiedEvent {
+            kind: evil(),
+            on: now().date_naive(),
+            as_recorded: false,
+            region: Some(region()),
+        },
         ..stack()
     };
     let asked = || ParsedCode { code: evil(), seal_number: Some(evil()), signature: Signature::Forged };
@@ -454,7 +464,7 @@ fn script_in_any_text_is_only_text() {
         Verification::closed(asked(), log()),
         Verification::void(asked(), VoidReason::Stolen, Some(log())),
         Verification::unused(asked()),
-        Verification::not_registered(asked(), None),
+        Verification::not_registered(asked(), &typed("KZ000041")),
         Verification::forged(asked()),
         Verification::unreadable(EVIL, &Invalid::new("not-a-code", EVIL)),
     ];
@@ -585,6 +595,7 @@ fn every_message_is_used() {
         include_str!("../templates/register.html"),
         include_str!("../templates/part/again.html"),
         include_str!("../templates/part/ask.html"),
+        include_str!("../templates/part/report.html"),
     ]
     .concat();
     // Ids with these prefixes end in a word that is known only at run time, so the sources do not contain the
@@ -601,6 +612,7 @@ fn every_message_is_used() {
         "error-",
         "hint-",
         "message-",
+        "report-",
         "start-step-",
     ];
     assert!(message_ids().count() > 100);

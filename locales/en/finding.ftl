@@ -4,11 +4,24 @@ finding-L6-v1 = { $case ->
     [reached] { $marked_m3 } m³ are marked on a line of { $permitted_m3 } m³: { $reached_percent } % is reached.
    *[over] { $marked_m3 } m³ are marked on a line of { $permitted_m3 } m³; the tolerance is { $tolerance_percent } % ({ $tolerance_table }).
 }
-finding-L8-v1 = { $case ->
+finding-L8-v2 = { $case ->
     [country] The position { $position } lies outside Kazakhstan by more than { $margin_km } km.
    *[plot] The position { $position } lies { $distance_m } m outside the ticket's plot; its accuracy is { $accuracy_m } m.
 }
-finding-L13-v1 = A log of { $diameter_cm } cm and { $length_m } m is declared firewood.
+finding-L13-v2 = { $case ->
+    [pieces] { $declared_m3 } m³ of { $wood ->
+        [brushwood] brushwood
+       *[firewood] firewood
+    } in { $pieces } pieces are more than { $limit_m3 } m³ a piece.
+    [stack] The pieces of a stack of { $wood ->
+        [brushwood] brushwood
+       *[firewood] firewood
+    } have { $diameter_cm } cm and { $length_m } m.
+   *[log] A log of { $diameter_cm } cm and { $length_m } m is declared { $wood ->
+        [brushwood] brushwood
+       *[firewood] firewood
+    }.
+}
 finding-L14-v2 = { $case ->
     [sum] { $logs ->
         [one] { $logs } log of this ticket has { $declared_m3 } m³, declared to be from the table; { $table } has { $table_m3 } m³ for it ({ $deviation } %).
@@ -69,7 +82,22 @@ finding-L18-v1 = { $case ->
     [moved] { $returned_m3 } m³ moved from a line of { $permitted_m3 } m³ to { $species } ({ $wood }); corrections of this ticket returned volume before: { $earlier }.
    *[corrected] { $returned_m3 } m³ left a line of { $permitted_m3 } m³ by a correction; corrections of this ticket returned volume before: { $earlier }.
 }
-finding-no-allowable-cut-v1 = The issuer has no allowable cut for { $years }.
+finding-no-allowable-cut-v2 = { $case ->
+    [own] The issuer has no allowable cut for { $years }, and issued this ticket of { $volume_m3 } m³ to itself.
+    [large] The issuer has no allowable cut for { $years }; { $volume_m3 } m³ are more than { $limit_m3 } m³.
+   *[small] The issuer has no allowable cut for { $years }.
+}
+finding-ticket-after-felling-v1 = { $case ->
+    [extended] { $days ->
+        [one] The ticket was extended until { $felling_until }, { $days } day after its term had ended ({ $ended_on }).
+       *[other] The ticket was extended until { $felling_until }, { $days } days after its term had ended ({ $ended_on }).
+    }
+    [ended] The ticket was received when its term, { $felling_from } to { $felling_until }, was over.
+   *[began] { $days ->
+        [one] The ticket was received { $days } day after the first day of felling, { $felling_from }.
+       *[other] The ticket was received { $days } days after the first day of felling, { $felling_from }.
+    }
+}
 finding-harvest-in-ban-v1 = It was felled on { $felled_on }, a day on which felling is banned there.
 finding-area-unlike-plot-v1 = The ticket states { $stated_ha } ha; its plot has { $plot_ha } ha.
 finding-plots-overlap-v1 = Its plot shares { $shared_ha } ha ({ $share_percent } % of the smaller one) with that of ticket { $ticket }.
@@ -99,13 +127,13 @@ finding-L4-v1 = { $case ->
     [checked] Seal { $seal }, recorded as { $reason }, was checked { $checks } times on { $day }, by at least { $blocks } persons.
    *[stock] Seal { $seal } was in the stock of another organisation.
 }
-finding-L5-v1 = { $case ->
+finding-L5-v2 = { $case ->
     [closed] The code was checked by an inspector { $days } days after its log was recorded as { $event }.
     [checked] The code of a log recorded as { $event } was checked { $checks } times on { $day }, by at least { $blocks } persons.
     [burst] The code was checked { $checks } times on { $day }, by at least { $blocks } persons.
    *[far] Events { $first } and { $second } are at least { $distance_km } km and only { $hours } h apart, and one of them is an inspection.
 }
-finding-L9-v1 = { $case ->
+finding-L9-v2 = { $case ->
     [removed] The wood left the forest on { $removed_on }; the term of removal ended on { $removal_until }.
    *[left] Logs still in the forest when the term of removal ended on { $removal_until }: { $logs }.
 }
@@ -115,7 +143,7 @@ finding-L10-v1 = { $case ->
    *[after] The log was felled on { $felled_on }, after the ticket's term.
 }
 finding-ticket-cancelled-v1 = The wood left the forest on { $removed_on }; its ticket was cancelled on { $cancelled_on }.
-finding-impossible-journey-v1 = Events { $first } and { $second } are at least { $distance_km } km and only { $hours } h apart.
+finding-impossible-journey-v2 = Events { $first } and { $second } are at least { $distance_km } km and only { $hours } h apart.
 finding-L15-v1 = { $case ->
     [digits] Of { $logs } logs of one person, { $excess_percent } % more have a round diameter than the diameters beside it.
    *[series] Of { $logs } logs of one person, { $share_percent } % repeat the measures of five logs one after another.
@@ -131,3 +159,8 @@ finding-L17-v1 = { $case ->
 }
 finding-L18-repeated-v1 = Corrections of a month that gave volume back: { $corrections }, with { $given_back_m3 } m³ of { $harvested_m3 } m³.
 finding-hold-overdue-v1 = The hold of the ticket ended on { $until } and was neither extended nor released.
+finding-traded-unsealed-v1 = { $event ->
+    [transferred] The log was transferred after an inspector had found its seal missing or damaged, and before it was replaced.
+    [exported] The log was exported after an inspector had found its seal missing or damaged, and before it was replaced.
+   *[sold] The log was sold after an inspector had found its seal missing or damaged, and before it was replaced.
+}

@@ -56,12 +56,14 @@ message-unused =
     Do not buy it until it has been recorded.
 
 message-not-registered =
-    There is no seal with this number or code. Check every character and try again.
-    If it is not found again, the seal may be forged. Do not buy timber with this seal.
+    There is no seal with this number. Type it again; if it is printed so, the seal is false. Do not buy timber with this seal.
+
+message-scanned-not-registered =
+    There is no seal with this code. A scanner reads a code as it is printed, so the seal is false. Do not buy timber with this seal.
 
 message-letter-like-digit =
     There is no seal with this number. It has a letter that looks like a digit, such as O for a zero (0):
-    did you mean { $number }? Check every character and try again. If it is not found again, the seal may be forged. Do not buy timber with this seal.
+    did you mean { $number }? Type it again; if it is printed so, the seal is false. Do not buy timber with this seal.
 
 message-forged =
     The signature in this code is not genuine. The code is forged or damaged. Scan the seal once more.

@@ -4,11 +4,24 @@ finding-L6-v1 = { $case ->
     [reached] Билеттің { $permitted_m3 } м³ жолында { $marked_m3 } м³ таңбаланған: { $reached_percent } %-ға жетті.
    *[over] Билеттің { $permitted_m3 } м³ жолында { $marked_m3 } м³ таңбаланған; рұқсат етілген ауытқу { $tolerance_percent } % ({ $tolerance_table }).
 }
-finding-L8-v1 = { $case ->
+finding-L8-v2 = { $case ->
     [country] { $position } нүктесі Қазақстаннан { $margin_km } км-ден астам тыс жатыр.
    *[plot] { $position } нүктесі билеттің кеспеағаш шегінен { $distance_m } м тыс жатыр; оның дәлдігі { $accuracy_m } м.
 }
-finding-L13-v1 = Диаметрі { $diameter_cm } см, ұзындығы { $length_m } м бөрене отын деп жарияланған.
+finding-L13-v2 = { $case ->
+    [pieces] { $pieces } дана { $wood ->
+        [brushwood] шырпыда
+       *[firewood] отында
+    } { $declared_m3 } м³ бар: бір данаға { $limit_m3 } м³-ден көп.
+    [stack] { $wood ->
+        [brushwood] Шырпы
+       *[firewood] Отын
+    } қатары даналарының диаметрі { $diameter_cm } см, ұзындығы { $length_m } м.
+   *[log] Диаметрі { $diameter_cm } см, ұзындығы { $length_m } м бөрене { $wood ->
+        [brushwood] шырпы
+       *[firewood] отын
+    } деп жарияланған.
+}
 finding-L14-v2 = { $case ->
     [sum] Осы билеттің { $logs } бөренесіне кесте бойынша { $declared_m3 } м³ мәлімделген; { $table } бойынша { $table_m3 } м³ ({ $deviation } %).
    *[log] { $declared_m3 } м³ { $method } тәсілімен мәлімделген; { $table } бойынша { $table_m3 } м³ ({ $deviation } %).
@@ -63,7 +76,16 @@ finding-L18-v1 = { $case ->
     [moved] { $permitted_m3 } м³ жолдан { $returned_m3 } м³ { $species } ({ $wood }) жолына көшірілді; бұған дейін осы билет бойынша қайтарулар: { $earlier }.
    *[corrected] Түзету арқылы { $permitted_m3 } м³ жолдан { $returned_m3 } м³ алынды; бұған дейін осы билет бойынша қайтарулар: { $earlier }.
 }
-finding-no-allowable-cut-v1 = Билет берушінің { $years } жылға есептік кеспеағашы жоқ.
+finding-no-allowable-cut-v2 = { $case ->
+    [own] Билет берушінің { $years } жылға есептік кеспеағашы жоқ, ал { $volume_m3 } м³ билетті ол өзіне берген.
+    [large] Билет берушінің { $years } жылға есептік кеспеағашы жоқ; { $volume_m3 } м³ — { $limit_m3 } м³-ден көп.
+   *[small] Билет берушінің { $years } жылға есептік кеспеағашы жоқ.
+}
+finding-ticket-after-felling-v1 = { $case ->
+    [extended] Билет мерзімі аяқталғаннан ({ $ended_on }) кейін { $days } күн өткен соң { $felling_until } дейін ұзартылған.
+    [ended] Билет мерзімі ({ $felling_from } – { $felling_until }) өтіп кеткен соң түскен.
+   *[began] Билет кесудің бірінші күнінен ({ $felling_from }) кейін { $days } күн өткен соң түскен.
+}
 finding-harvest-in-ban-v1 = { $felled_on } күні кесілген, ол күні онда кесуге тыйым салынған.
 finding-area-unlike-plot-v1 = Билетте { $stated_ha } га көрсетілген, учаскенің ауданы { $plot_ha } га.
 finding-plots-overlap-v1 = Учаске { $ticket } билетінің учаскесімен { $shared_ha } га қабаттасады (кішісінің { $share_percent } %).
@@ -93,13 +115,13 @@ finding-L4-v1 = { $case ->
     [checked] «{ $reason }» деп жазылған { $seal } пломбасы { $day } күні { $checks } рет тексерілді, кемінде { $blocks } адам.
    *[stock] { $seal } пломбасы басқа ұйымның қорында болған.
 }
-finding-L5-v1 = { $case ->
+finding-L5-v2 = { $case ->
     [closed] Бөрене туралы { $event } жазылғаннан кейін { $days } күн өткен соң инспектор кодты тексерді.
     [checked] { $event } жазылған бөрененің коды { $day } күні { $checks } рет тексерілді, кемінде { $blocks } адам.
     [burst] Код { $day } күні { $checks } рет тексерілді, кемінде { $blocks } адам.
    *[far] { $first } және { $second } оқиғаларының арасы кемінде { $distance_km } км, ал уақыты тек { $hours } сағ; бірі — тексеру.
 }
-finding-L9-v1 = { $case ->
+finding-L9-v2 = { $case ->
     [removed] Ағаш орманнан { $removed_on } күні шығарылды; шығару мерзімі { $removal_until } күні біткен.
    *[left] Шығару мерзімі { $removal_until } күні біткенде орманда қалған бөрене саны: { $logs }.
 }
@@ -109,7 +131,7 @@ finding-L10-v1 = { $case ->
    *[after] Бөрене { $felled_on } күні, билет мерзімінен кейін дайындалды.
 }
 finding-ticket-cancelled-v1 = Ағаш орманнан { $removed_on } күні шығарылды; билеті { $cancelled_on } күні жойылған.
-finding-impossible-journey-v1 = { $first } және { $second } оқиғаларының арасы кемінде { $distance_km } км, ал уақыты тек { $hours } сағ.
+finding-impossible-journey-v2 = { $first } және { $second } оқиғаларының арасы кемінде { $distance_km } км, ал уақыты тек { $hours } сағ.
 finding-L15-v1 = { $case ->
     [digits] Бір адамның { $logs } бөренесінде дөңгелек диаметр көршілес диаметрлерден { $excess_percent } %-ға көп.
    *[series] Бір адамның { $logs } бөренесінің { $share_percent } %-ы қатарынан бес бөрененің өлшемін қайталайды.
@@ -125,3 +147,8 @@ finding-L17-v1 = { $case ->
 }
 finding-L18-repeated-v1 = Бір айда көлемді қайтарған түзету саны: { $corrections }, барлығы { $harvested_m3 } м³-ден { $given_back_m3 } м³.
 finding-hold-overdue-v1 = Билеттің тоқтатылуы { $until } күні бітті; ұзартылмады да, алынбады да.
+finding-traded-unsealed-v1 = { $event ->
+    [transferred] Инспектор пломбаның жоқ немесе бүлінген екенін анықтағаннан кейін және ол ауыстырылмай тұрып, бөрене берілді.
+    [exported] Инспектор пломбаның жоқ немесе бүлінген екенін анықтағаннан кейін және ол ауыстырылмай тұрып, бөрене экспортталды.
+   *[sold] Инспектор пломбаның жоқ немесе бүлінген екенін анықтағаннан кейін және ол ауыстырылмай тұрып, бөрене сатылды.
+}

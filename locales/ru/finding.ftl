@@ -4,11 +4,24 @@ finding-L6-v1 = { $case ->
     [reached] По строке билета на { $permitted_m3 } м³ замаркировано { $marked_m3 } м³: достигнуто { $reached_percent } %.
    *[over] По строке билета на { $permitted_m3 } м³ замаркировано { $marked_m3 } м³; допуск { $tolerance_percent } % ({ $tolerance_table }).
 }
-finding-L8-v1 = { $case ->
+finding-L8-v2 = { $case ->
     [country] Точка { $position } лежит за пределами Казахстана более чем на { $margin_km } км.
    *[plot] Точка { $position } лежит в { $distance_m } м за границей лесосеки билета; её точность { $accuracy_m } м.
 }
-finding-L13-v1 = Бревно { $diameter_cm } см и { $length_m } м объявлено дровами.
+finding-L13-v2 = { $case ->
+    [pieces] { $declared_m3 } м³ { $wood ->
+        [brushwood] хвороста
+       *[firewood] дров
+    }, штук: { $pieces }, — это больше { $limit_m3 } м³ на штуку.
+    [stack] Куски штабеля { $wood ->
+        [brushwood] хвороста
+       *[firewood] дров
+    } имеют { $diameter_cm } см и { $length_m } м.
+   *[log] Бревно { $diameter_cm } см и { $length_m } м объявлено { $wood ->
+        [brushwood] хворостом
+       *[firewood] дровами
+    }.
+}
 finding-L14-v2 = { $case ->
     [sum] { $logs ->
         [one] На { $logs } бревно этого билета заявлено { $declared_m3 } м³ по таблице; { $table } даёт для него { $table_m3 } м³ ({ $deviation } %).
@@ -72,7 +85,24 @@ finding-L18-v1 = { $case ->
     [moved] Со строки в { $permitted_m3 } м³ перенесено { $returned_m3 } м³ на { $species } ({ $wood }); возвратов объёма по этому билету прежде: { $earlier }.
    *[corrected] Исправлением со строки в { $permitted_m3 } м³ снято { $returned_m3 } м³; возвратов объёма по этому билету прежде: { $earlier }.
 }
-finding-no-allowable-cut-v1 = У выдавшего билет нет расчётной лесосеки на { $years }.
+finding-no-allowable-cut-v2 = { $case ->
+    [own] У выдавшего билет нет расчётной лесосеки на { $years }, а билет на { $volume_m3 } м³ он выдал самому себе.
+    [large] У выдавшего билет нет расчётной лесосеки на { $years }; { $volume_m3 } м³ — больше { $limit_m3 } м³.
+   *[small] У выдавшего билет нет расчётной лесосеки на { $years }.
+}
+finding-ticket-after-felling-v1 = { $case ->
+    [extended] { $days ->
+        [one] Билет продлён до { $felling_until } через { $days } день после конца срока ({ $ended_on }).
+        [few] Билет продлён до { $felling_until } через { $days } дня после конца срока ({ $ended_on }).
+       *[other] Билет продлён до { $felling_until } через { $days } дней после конца срока ({ $ended_on }).
+    }
+    [ended] Билет получен, когда его срок, с { $felling_from } по { $felling_until }, уже истёк.
+   *[began] { $days ->
+        [one] Билет получен через { $days } день после первого дня рубки, { $felling_from }.
+        [few] Билет получен через { $days } дня после первого дня рубки, { $felling_from }.
+       *[other] Билет получен через { $days } дней после первого дня рубки, { $felling_from }.
+    }
+}
 finding-harvest-in-ban-v1 = Срублено { $felled_on }, в день, когда рубка там запрещена.
 finding-area-unlike-plot-v1 = В билете указано { $stated_ha } га, площадь участка { $plot_ha } га.
 finding-plots-overlap-v1 = Участок перекрывается на { $shared_ha } га ({ $share_percent } % меньшего) с участком билета { $ticket }.
@@ -102,13 +132,13 @@ finding-L4-v1 = { $case ->
     [checked] Пломбу { $seal } с записью «{ $reason }» { $day } проверили { $checks } раз, не меньше { $blocks } человек.
    *[stock] Пломба { $seal } была в запасе другой организации.
 }
-finding-L5-v1 = { $case ->
+finding-L5-v2 = { $case ->
     [closed] Инспектор проверил код через { $days } дн. после записи { $event } о его бревне.
     [checked] Код бревна с записью { $event } { $day } проверили { $checks } раз, не меньше { $blocks } человек.
     [burst] Код { $day } проверили { $checks } раз, не меньше { $blocks } человек.
    *[far] Между событиями { $first } и { $second } не меньше { $distance_km } км и только { $hours } ч; одно из них — проверка.
 }
-finding-L9-v1 = { $case ->
+finding-L9-v2 = { $case ->
     [removed] Древесина вывезена из леса { $removed_on }; срок вывозки окончился { $removal_until }.
    *[left] Брёвен в лесу, когда { $removal_until } окончился срок вывозки: { $logs }.
 }
@@ -118,7 +148,7 @@ finding-L10-v1 = { $case ->
    *[after] Бревно заготовлено { $felled_on }, после срока билета.
 }
 finding-ticket-cancelled-v1 = Древесина вывезена из леса { $removed_on }; билет отменён { $cancelled_on }.
-finding-impossible-journey-v1 = Между событиями { $first } и { $second } не меньше { $distance_km } км и только { $hours } ч.
+finding-impossible-journey-v2 = Между событиями { $first } и { $second } не меньше { $distance_km } км и только { $hours } ч.
 finding-L15-v1 = { $case ->
     [digits] Из { $logs } брёвен одного человека на { $excess_percent } % больше с круглым диаметром, чем с соседними.
    *[series] Из { $logs } брёвен одного человека { $share_percent } % повторяют размеры пяти брёвен подряд.
@@ -134,3 +164,8 @@ finding-L17-v1 = { $case ->
 }
 finding-L18-repeated-v1 = Исправлений за месяц, вернувших объём: { $corrections }, всего { $given_back_m3 } м³ из { $harvested_m3 } м³.
 finding-hold-overdue-v1 = Остановка билета окончилась { $until }; её не продлили и не сняли.
+finding-traded-unsealed-v1 = { $event ->
+    [transferred] Бревно передано после того, как инспектор установил, что пломбы нет или она повреждена, и до её замены.
+    [exported] Бревно вывезено после того, как инспектор установил, что пломбы нет или она повреждена, и до её замены.
+   *[sold] Бревно продано после того, как инспектор установил, что пломбы нет или она повреждена, и до её замены.
+}

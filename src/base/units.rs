@@ -11,7 +11,7 @@
 mod text;
 mod time;
 
-pub use text::{Note, Text, lost_letters};
+pub use text::{Note, Reference, Text, lost_letters};
 pub use time::{KAZAKHSTAN_OFFSET_MINUTES, LocalDate, Moment, serialize_utc, utc_text};
 
 use crate::base::error::Invalid;

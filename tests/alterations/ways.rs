@@ -3,8 +3,9 @@
 use crate::scene::{Scene, run};
 use sqlx::{PgConnection, Row as _};
 
-/// Tables that may be read in full: the queue, which is nearly empty, and a table of one row.
-const WHOLE: [&str; 2] = ["leaf_queue", "register"];
+/// Tables that may be read in full: the queue, which is nearly empty, a table of one row, and the values of the
+/// parameters, of which there are some tens.
+const WHOLE: [&str; 3] = ["leaf_queue", "parameter", "register"];
 /// How many times one complete check may fetch a row of a large table by an index, on average over all rows
 /// of the table.
 const TIMES: i64 = 10;

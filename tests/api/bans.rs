@@ -377,3 +377,79 @@ async fn a_cut_is_the_operators_and_for_a_forest_owner() {
     assert_eq!(codes(json!({"volume_m3": 0})).await, ["volume-too-small"]);
     assert_eq!(codes(json!({"forestry": "«»"})).await, ["required"]);
 }
+
+/// Without a cut nothing limits the volume: much of it, or a ticket to oneself, is a warning.
+#[tokio::test]
+async fn a_large_ticket_or_ones_own_without_a_cut_is_a_warning() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let issue = async |holder: &Org, number: &str, volume: f64| {
+        let mut body = ticket(holder, number, "2027-01-10", "2027-02-10");
+        body["lines"] = json!([{"species": "pinus_sylvestris", "wood": "commercial", "volume_m3": volume},
+                               {"species": "betula_pendula", "wood": "firewood", "volume_m3": 1}]);
+        let answer = world.post("/v1/felling-tickets", &felled.forest_owner, body).await.expect(201);
+        let found = &answer["findings"][0];
+        assert_eq!((&found["rule"], &found["version"]), (&json!("no-allowable-cut"), &json!(2)));
+        (found["severity"].as_str().unwrap().to_owned(), found["detail"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(issue(&felled.enterprise, "1", 999.0).await.0, "notice");
+    let large = issue(&felled.enterprise, "2", 999.0001).await;
+    assert_eq!(
+        large,
+        (
+            "warning".to_owned(),
+            "The issuer has no allowable cut for 2027; 1000.0001 m³ are more than 1000 m³.".to_owned()
+        )
+    );
+    let own = issue(&felled.forest_owner, "3", 1.0).await;
+    assert_eq!(own.0, "warning");
+    assert!(own.1.ends_with("issued this ticket of 2 m³ to itself."), "{}", own.1);
+    assert_eq!(unsound(&world).await, [""; 0]);
+}
+
+/// A ticket that is made after the felling is found, and so is an extension after the term.
+#[tokio::test]
+async fn a_ticket_after_the_felling_is_found() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.app.rulebook.replace(ormantrace::timber::parameter::Parameters::default());
+    let (owner, holder) = (&felled.forest_owner, &felled.enterprise);
+    cut(&world, &felled, json!({"year": 2026, "volume_m3": 1_000})).await.expect(201);
+    let issue = async |number: &str, from: &str, until: &str| {
+        let mut body = ticket(holder, number, from, until);
+        body["lines"] = json!([{"species": "pinus_sylvestris", "wood": "commercial", "volume_m3": 1}]);
+        body["issued_on"] = json!("2026-08-06");
+        world.post("/v1/felling-tickets", owner, body).await.expect(201)
+    };
+    let sentence = |answer: &Value| {
+        let found = answer["findings"].as_array().unwrap().iter();
+        let found = found.filter(|found| found["rule"] == "ticket-after-felling");
+        found
+            .map(|found| format!("{}: {}", found["severity"], found["detail"]).replace('"', ""))
+            .collect::<Vec<_>>()
+    };
+    // Received on 5 October.
+    assert_eq!(sentence(&issue("1", "2026-10-02", "2026-10-31").await), [""; 0]);
+    assert_eq!(
+        sentence(&issue("2", "2026-10-01", "2026-10-31").await),
+        ["warning: The ticket was received 4 days after the first day of felling, 2026-10-01."]
+    );
+    let ended = issue("3", "2026-08-06", "2026-10-04").await;
+    assert_eq!(
+        sentence(&ended),
+        ["warning: The ticket was received when its term, 2026-08-06 to 2026-10-04, was over."]
+    );
+    let extend = async |ticket: &Value, until: &str| {
+        let path = format!("/v1/felling-tickets/{}/extend", ticket["id"].as_str().unwrap());
+        world.post(&path, owner, json!({"felling_until": until, "reason": "Қар"})).await.expect(200)
+    };
+    assert_eq!(sentence(&extend(&ended, "2026-10-05").await), [""; 0]);
+    world.later(3 * 24 * 60);
+    assert_eq!(sentence(&extend(&ended, "2026-10-06").await), [""; 0], "three days after the 5th");
+    world.later(3 * 24 * 60);
+    assert_eq!(
+        sentence(&extend(&ended, "2026-10-10").await),
+        ["warning: The ticket was extended until 2026-10-10, 5 days after its term had ended (2026-10-06)."]
+    );
+    assert_eq!(unsound(&world).await, [""; 0]);
+}

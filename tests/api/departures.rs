@@ -96,7 +96,14 @@ async fn an_export_in_a_ban_needs_a_permit_and_is_found() {
     // Nor with an earlier day: that is recorded, and found.
     let earlier = export(2, json!({"occurred_at": "2026-10-05T21:00:00+05:00"})).await;
     assert_eq!(rules(&earlier), ["export-before-ban"]);
-    let permit = json!({"number": "77", "issued_on": "2026-10-05", "issuer": "Орман шаруашылығы комитеті"});
+    let permit = |issued_on: &str| json!({"number": "77", "issued_on": issued_on, "issuer": "Орман шаруашылығы комитеті"});
+    let later = export(3, json!({"permit": permit("2026-10-07")})).await;
+    assert_eq!(later.expect(422)["errors"][0]["pointer"], "/permit/issued_on");
+    assert_eq!(later.codes(), ["permit-after-export"], "the day of the export is the 6th");
+    let mut nameless = permit("2026-10-05");
+    nameless["number"] = json!("-");
+    assert_eq!(export(3, json!({"permit": nameless})).await.codes(), ["reference-without-letters"]);
+    let permit = permit("2026-10-05");
     let permitted = export(3, json!({"permit": permit})).await;
     assert_eq!(rules(&permitted), ["export-permit"]);
     assert!(
@@ -149,4 +156,40 @@ async fn a_sale_names_its_buyer_without_a_number_in_the_business_part() {
     let history = format!("/v1/logs/{}/history", felled.logs[2]);
     let history = world.get(&history, &felled.inspector).await.expect(200);
     assert_eq!(history["events"][1]["parts"]["personal"]["erased"], true);
+}
+
+#[tokio::test]
+async fn the_permit_of_the_day_of_the_export_is_early_enough() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let permit = json!({"number": "77", "issued_on": "2026-10-05", "issuer": "Орман шаруашылығы комитеті"});
+    let body = json!({"country": "UZ", "hs": "4403", "permit": permit});
+    world.event(&felled.enterprise, "exported", &felled.logs, body).await.expect(201);
+    // Nor does a correction move the export before its permit.
+    let set = json!({"occurred_at": "2026-10-04T12:00:00+05:00", "place": {"name": "Ауыл"}});
+    let body = json!({"corrects": 2, "reason": "Қате күн", "set": set});
+    let refused = world.event(&felled.enterprise, "corrected", &felled.logs, body).await;
+    refused.expect(409);
+    assert_eq!(refused.codes()[0], "permit-after-export");
+}
+
+/// A dash is no vehicle, and no number of a document.
+#[tokio::test]
+async fn papers_are_named_with_a_letter_or_a_digit() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let post =
+        async |event: &str, more: Value| world.event(&felled.enterprise, event, &felled.logs, more).await;
+    for empty in ["-", "—", "..."] {
+        let refused = post("loaded", json!({"carrier_bin": felled.carrier.bin, "vehicle": empty})).await;
+        assert_eq!(refused.expect(422)["errors"][0]["pointer"], "/vehicle");
+        assert_eq!(refused.codes(), ["reference-without-letters"], "{empty}");
+        let document = json!({"document": {"kind": "waybill", "number": empty}});
+        let refused = post("stored", document).await;
+        assert_eq!(refused.expect(422)["errors"][0]["pointer"], "/document/number");
+        assert_eq!(refused.codes(), ["reference-without-letters"], "{empty}");
+    }
+    let loaded = post("loaded", json!({"carrier_bin": felled.carrier.bin, "vehicle": "7"})).await;
+    assert_eq!(rules(&loaded), [""; 0]);
+    assert_eq!(world.unsound().await, [""; 0]);
 }

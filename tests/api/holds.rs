@@ -122,8 +122,8 @@ async fn a_hold_outlives_the_end_of_a_journey_and_the_reversal_before_it() {
     // A truck that was stopped may arrive and be unloaded; nothing else.
     world.event(&felled.carrier, "arrived", one, json!({})).await.expect(201);
     world.event(&felled.sawmill, "received", one, json!({})).await.expect(201);
-    assert_eq!(world.event(&felled.sawmill, "processed", one, json!({})).await.codes(), ["held"]);
-    // `received` accepted the transfer: one side cannot undo it, and the inspector's reversal leaves the hold.
+    assert_eq!(world.event(&felled.sawmill, "accepted", one, json!({})).await.codes(), ["held"]);
+    // The inspector's reversal of the receipt leaves the hold.
     let reversal = json!({"corrects": 7, "reverse": true, "reason": "Wrong truck"});
     world.event(inspector, "corrected", one, reversal).await.expect(201);
     let now = world.get(&format!("/v1/logs/{}", one[0]), inspector).await.expect(200);
@@ -262,6 +262,79 @@ async fn timber_in_circulation_is_not_always_on_offer() {
     let load = json!({"carrier_bin": felled.carrier.bin, "vehicle": "123 ABC 10"});
     world.event(holder, "loaded", one, load).await.expect(201);
     assert_eq!(verdict(&world, &one[0]).await["for_sale"], json!({"offered": false, "why": "on_the_road"}));
+}
+
+/// The buyer of a held log counts it in; it becomes the buyer's after the release, by an acceptance.
+#[tokio::test]
+async fn a_held_log_is_received_and_stays_its_sellers() {
+    let world = World::new().await;
+    for of in ["both", "ownership"] {
+        let felled = world.felled(2).await;
+        let (holder, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+        let load = json!({"carrier_bin": felled.carrier.bin, "vehicle": "123 ABC 10"});
+        world.event(holder, "loaded", logs, load).await.expect(201);
+        world.event(holder, "departed", logs, json!({})).await.expect(201);
+        world.event(holder, "transferred", logs, json!({"to_bin": buyer.bin, "of": of})).await.expect(201);
+        world.event(holder, "arrived", logs, json!({})).await.expect(201);
+        let (held, free) = logs.split_at(1);
+        world.event(&felled.inspector, "detained", held, DETAINED()).await.expect(201);
+        assert_eq!(world.event(buyer, "accepted", held, json!({})).await.codes(), ["held"]);
+        world.event(buyer, "received", logs, json!({})).await.expect(201);
+        let of_log = async |code: &str| {
+            let log = world.get(&format!("/v1/logs/{code}"), holder).await.expect(200);
+            (log["status"].clone(), log["owner"]["id"].clone(), log["pending"].is_null())
+        };
+        assert_eq!(of_log(&held[0]).await, (json!("received"), json!(holder.id), false), "{of}");
+        let of_free = world.get(&format!("/v1/logs/{}", free[0]), buyer).await.expect(200);
+        assert_eq!(
+            (&of_free["owner"]["id"], &of_free["pending"]),
+            (&json!(buyer.id), &Value::Null)
+        );
+        assert_eq!(world.unsound().await, Vec::<String>::new());
+        let free = json!({"details": {"reason": "Papers found"}});
+        world.event(&felled.inspector, "released", held, free).await.expect(201);
+        world.event(buyer, "accepted", held, json!({})).await.expect(201);
+        let now = world.get(&format!("/v1/logs/{}", held[0]), buyer).await.expect(200);
+        assert_eq!(now["owner"]["id"], json!(buyer.id));
+        assert_eq!(world.unsound().await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_decision_names_no_finding_that_does_not_exist() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let mut more = DETAINED();
+    more["details"]["finding_id"] = json!("01999999-9999-7999-8999-999999999999");
+    let refused = world.event(&felled.inspector, "detained", &felled.logs, more.clone()).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["unknown-finding"]);
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/details/finding_id");
+    let seen = json!({"details": {"outcome": "mismatch", "hold": false}});
+    let found = world.event(&felled.inspector, "inspected", &felled.logs, seen).await.expect(201);
+    more["details"]["finding_id"] = found["findings"][0]["id"].clone();
+    world.event(&felled.inspector, "detained", &felled.logs, more).await.expect(201);
+}
+
+/// Timber without a sound seal may be moved and sold, and an inspector sees that.
+#[tokio::test]
+async fn timber_that_is_traded_before_it_is_sealed_again_is_found() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let holder = &felled.enterprise;
+    let seen = json!({"details": {"outcome": "seal_damaged"}});
+    world.event(&felled.inspector, "inspected", &felled.logs, seen).await.expect(201);
+    let new = json!({"new_seal_number": felled.seals[0], "reason": "Torn off"});
+    world.event(holder, "seal_replaced", &felled.logs[1..], new).await.expect(201);
+    let rules = |answer: &Value| -> Vec<Value> {
+        answer["findings"].as_array().unwrap().iter().map(|one| one["rule"].clone()).collect()
+    };
+    let buyer = json!({"buyer": {"kind": "person"}, "document": {"kind": "invoice", "number": "118"}});
+    let sold = world.event(holder, "sold", &felled.logs[..1], buyer.clone()).await.expect(201);
+    assert_eq!(rules(&sold), [json!("traded-unsealed")]);
+    let resealed = [felled.seals[0].clone()];
+    let sold = world.event(holder, "sold", &resealed, buyer).await.expect(201);
+    assert_eq!(rules(&sold), Vec::<Value>::new());
 }
 
 /// 32 sales and a detention of one log at the same time: either the sale came first, or the log is held and not sold.
@@ -451,4 +524,40 @@ async fn a_hold_that_an_insider_removes_from_a_row_is_found() {
         sqlx::query(back).bind(&felled.logs[0]).bind(before).execute(&mut owner).await.unwrap();
         assert_eq!(world.unsound().await, Vec::<String>::new());
     }
+}
+
+/// The issuer's hold ends when the request says, within 72 hours; a longer one is refused and not cut.
+#[tokio::test]
+async fn the_issuers_hold_is_refused_beyond_its_limit() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let issuer = &felled.forest_owner;
+    // It is 05:00 on 5 October.
+    for until in ["2026-10-05T05:00:00Z", "2026-10-08T05:00:01Z", "2026-10-14T05:00:00Z"] {
+        let refused = hold(&world, &felled, issuer, json!({"until": until})).await;
+        let told = refused.expect(422);
+        assert_eq!(
+            (refused.codes(), &told["errors"][0]["pointer"]),
+            (vec!["hold-too-long".to_owned()], &json!("/until"))
+        );
+        assert!(told["errors"][0]["detail"].as_str().unwrap().contains("72 hours"), "{told}");
+    }
+    assert_eq!(hold(&world, &felled, &felled.enterprise, json!({})).await.status, 403);
+    let held = hold(&world, &felled, issuer, json!({"until": "2026-10-05T17:00:00Z"})).await.expect(200);
+    assert_eq!(held["held"]["until"], "2026-10-05T17:00:00.000000Z");
+    let stored = async || world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await;
+    world.later(12 * 60 - 1);
+    assert_eq!(stored().await.codes(), ["held"]);
+    world.later(1);
+    stored().await.expect(201);
+    assert_eq!(world.unsound().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_issuers_hold_may_last_exactly_its_limit() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let until = json!({"until": "2026-10-08T05:00:00Z"});
+    let held = hold(&world, &felled, &felled.forest_owner, until).await.expect(200);
+    assert_eq!(held["held"]["until"], "2026-10-08T05:00:00.000000Z");
 }

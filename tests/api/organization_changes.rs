@@ -160,6 +160,7 @@ async fn supervision_and_timber_are_not_combined() {
         (json!(["inspector", "enterprise"]), true),
         (json!(["forest_owner", "inspector"]), true),
         (json!(["operator", "enterprise"]), true),
+        (json!(["inspector", "carrier"]), true),
         (json!(["operator", "inspector"]), false),
         (json!(["forest_owner", "enterprise", "carrier"]), false),
     ] {

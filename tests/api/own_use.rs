@@ -16,6 +16,13 @@ struct Scene {
     seals: Vec<String>,
 }
 
+/// A ticket of firewood alone.
+fn ticket_of(holder: &Org, number: &str) -> Value {
+    let mut body = World::ticket_of(holder, number, 100);
+    body["lines"] = json!([{"species": "pinus_sylvestris", "wood": "firewood", "volume_m3": 20}]);
+    body
+}
+
 impl Scene {
     async fn new() -> Self {
         let world = World::new().await;
@@ -26,7 +33,9 @@ impl Scene {
         let id = made["id"].as_str().unwrap().parse().unwrap();
         let (_, token) = world.key(id).await;
         let person = Org { id, bin: IIN.to_owned(), token: token.expose().to_owned() };
-        let ticket = world.ticket(&forest_owner, &person, "0001300").await["id"].as_str().unwrap().to_owned();
+        let body = ticket_of(&person, "0001300");
+        let ticket = world.post("/v1/felling-tickets", &forest_owner, body).await.expect(201);
+        let ticket = ticket["id"].as_str().unwrap().to_owned();
         let seals = world.seals(&operator, &forest_owner, 6).await;
         Self { world, operator, forest_owner, person, ticket, seals }
     }
@@ -235,7 +244,8 @@ async fn the_forest_owner_keeps_its_role_while_it_records_for_a_person() {
     // Nothing is recorded for a suspended person, and no ticket is issued to it.
     let other = world.organization(31, "«Ертіс орманы» МОТР", &["forest_owner"]).await;
     let own = world.seals(operator, &other, 1).await;
-    let second = world.ticket(&other, person, "0001301").await["id"].as_str().unwrap().to_owned();
+    let second = world.post("/v1/felling-tickets", &other, ticket_of(person, "0001301")).await.expect(201);
+    let second = second["id"].as_str().unwrap().to_owned();
     let suspend = format!("/v1/organizations/{}/suspend", person.id);
     world.post(&suspend, operator, json!({"reason": "Сот шешімі"})).await.expect(200);
     let mut body = scene.stacks(&own);
@@ -243,4 +253,58 @@ async fn the_forest_owner_keeps_its_role_while_it_records_for_a_person() {
     assert_eq!(world.post("/v1/harvests", &other, body).await.codes(), ["organization-suspended"]);
     let third = World::ticket_of(person, "0001302", 100);
     assert_eq!(world.post("/v1/felling-tickets", &other, third).await.codes(), ["organization-suspended"]);
+}
+
+/// An individual gets firewood and brushwood, and no commercial wood.
+#[tokio::test]
+async fn an_individual_gets_no_commercial_wood() {
+    let scene = Scene::new().await;
+    let Scene { world, forest_owner, person, seals, .. } = &scene;
+    let issue = async |number: &str, lines: Value| {
+        let mut body = ticket_of(person, number);
+        body["lines"] = lines;
+        world.post("/v1/felling-tickets", forest_owner, body).await
+    };
+    let line =
+        |wood: &str, volume: f64| json!({"species": "pinus_sylvestris", "wood": wood, "volume_m3": volume});
+    for (lines, pointer) in [
+        (json!([line("commercial", 0.0001)]), "/lines/0/wood"),
+        (json!([line("firewood", 5.0), line("commercial", 500.0)]), "/lines/1/wood"),
+    ] {
+        let refused = issue("1", lines).await;
+        assert_eq!(refused.expect(422)["errors"][0]["pointer"], pointer);
+        assert_eq!(refused.codes(), ["firewood-only"]);
+    }
+    // With other errors of the request.
+    let mut body = ticket_of(person, "1");
+    body["lines"] = json!([line("commercial", 5.0), line("sawdust", 1.0)]);
+    let refused = world.post("/v1/felling-tickets", forest_owner, body).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["unknown-wood", "firewood-only"]);
+    issue("2", json!([line("firewood", 5.0), line("brushwood", 5.0)])).await.expect(201);
+
+    // An enterprise may have it.
+    let enterprise = world.enterprise().await;
+    world.ticket(forest_owner, &enterprise, "3").await;
+
+    // A ticket that was issued before: nothing commercial is recorded under it, and it is not extended.
+    world.post("/v1/harvests", forest_owner, scene.stacks(&seals[..1])).await.expect(201);
+    sqlx::query("INSERT INTO ticket_line (id, ticket_id, position, species, wood, permitted_m3) VALUES (gen_random_uuid(), $1::uuid, 7, 'pinus_sylvestris', 'commercial', 500)")
+        .bind(scene.ticket.as_str())
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    let body = World::harvest_of(&scene.ticket, &seals[1..2]);
+    let refused = world.post("/v1/harvests", forest_owner, body).await;
+    assert_eq!(refused.expect(409)["errors"][0]["pointer"], "/logs/0/wood");
+    assert_eq!(refused.codes(), ["own-use"]);
+    let set = json!({"corrects": 1, "reason": "Қате", "set": {"wood": "commercial"}});
+    let refused = world.event(forest_owner, "corrected", &seals[..1], set).await;
+    assert_eq!(refused.expect(409)["errors"][0]["pointer"], "/set/wood");
+    assert_eq!(refused.codes(), ["own-use"]);
+    let path = format!("/v1/felling-tickets/{}/extend", scene.ticket);
+    let refused =
+        world.post(&path, forest_owner, json!({"felling_until": "2027-01-31", "reason": "Қар"})).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["own-use"]);
 }

@@ -114,6 +114,8 @@ async fn an_annulment_by_its_recorder_is_of_the_harvest_alone_and_within_72_hour
     let seen = json!({"details": {"outcome": "match"}});
     world.event(inspector, "inspected", one(1), seen).await.expect(201);
     by_inspector(&felled.logs[1], "inspected").await;
+    verdict(&world, &felled.logs[2]).await;
+    by_inspector(&felled.logs[2], "checked by a buyer a moment ago").await;
     world.event(holder, "sold", one(2), json!({})).await.expect(201);
     by_inspector(&felled.logs[2], "sold").await;
     // A held log is annulled by an inspector, and stays held.
@@ -666,5 +668,60 @@ async fn annulments_at_once_keep_the_limit_of_their_ticket() {
         answers.iter().filter(|answer| answer.status.as_u16() != 201).map(|a| a.codes()).collect();
     assert_eq!(codes.len(), 63);
     assert!(codes.iter().all(|codes| codes == &["correction-by-inspector-only"]));
+    assert_eq!(world.unsound().await, Vec::<String>::new());
+}
+
+/// Sell, reverse, new seal, sell again: the second reversal is an inspector's.
+#[tokio::test]
+async fn a_second_sale_is_reversed_by_an_inspector_only() {
+    let world = World::new().await;
+    let felled = world.felled(3).await;
+    let holder = &felled.enterprise;
+    let one = &felled.logs[..1];
+    let undo = |seq: u32| json!({"corrects": seq, "reason": "Not sold", "reverse": true});
+    world.event(holder, "sold", one, json!({})).await.expect(201);
+    let answer = correct(&world, holder, &one[0], undo(2)).await.expect(201);
+    assert_eq!(found(&answer), [("closing-reversed", "warning")]);
+    let body = json!({"new_seal_number": felled.seals[0], "reason": "Broken"});
+    world.event(holder, "seal_replaced", one, body).await.expect(201);
+    // Another way of closing it is no way round.
+    world.event(holder, "processed", &felled.seals[..1], json!({})).await.expect(201);
+    let refused = correct(&world, holder, &felled.seals[0], undo(5)).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["correction-by-inspector-only"]);
+    let answer = correct(&world, &felled.inspector, &felled.seals[0], undo(5)).await.expect(201);
+    assert_eq!(found(&answer), [("closing-reversed", "warning")]);
+    // The reversal of what closes nothing is not limited, and no other log is.
+    world.event(holder, "stored", &felled.seals[..1], json!({})).await.expect(201);
+    correct(&world, holder, &felled.seals[0], undo(7)).await.expect(201);
+    world.event(holder, "sold", &felled.logs[1..2], json!({})).await.expect(201);
+    correct(&world, holder, &felled.logs[1], undo(2)).await.expect(201);
+    assert_eq!(world.unsound().await, Vec::<String>::new());
+}
+
+/// After a reversed sale the volume does not return to the ticket by its recorder's hand.
+#[tokio::test]
+async fn the_harvest_of_a_log_that_was_sold_is_corrected_by_an_inspector_only() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let holder = &felled.enterprise;
+    let smaller = json!({"corrects": 1, "reason": "Misread",
+        "set": {"top_diameter_cm": 14, "length_m": 3, "volume_m3": 0.053}});
+    let before = marked(&world, &felled).await;
+    for closing in ["sold", "lost"] {
+        let log = &felled.logs[usize::from(closing == "lost")];
+        world.event(holder, closing, std::slice::from_ref(log), json!({})).await.expect(201);
+        let undo = json!({"corrects": 2, "reason": "Not so", "reverse": true});
+        correct(&world, holder, log, undo).await.expect(201);
+        for body in
+            [smaller.clone(), json!({"corrects": 1, "reason": "Misread", "set": {"grade": 2}}), annul()]
+        {
+            let refused = correct(&world, holder, log, body).await;
+            refused.expect(409);
+            assert_eq!(refused.codes(), ["correction-by-inspector-only"], "{closing}");
+        }
+    }
+    assert_eq!(marked(&world, &felled).await, before);
+    correct(&world, &felled.inspector, &felled.logs[0], smaller).await.expect(201);
     assert_eq!(world.unsound().await, Vec::<String>::new());
 }

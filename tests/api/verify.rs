@@ -140,6 +140,47 @@ async fn many_codes_at_once_take_a_token_and_keep_their_order() {
     assert_eq!(thousand.expect(200)["items"].as_array().unwrap().len(), 1000);
 }
 
+/// The page calls timber checked only if each inspection found it as recorded.
+#[tokio::test]
+async fn the_page_says_checked_only_of_timber_that_is_as_recorded() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let path = format!("/verify/{}?lang=en", felled.logs[0]);
+    let inspected = async |outcome: &str| {
+        let seen = json!({"details": {"outcome": outcome, "hold": false}});
+        let seen = if outcome == "match" { json!({"details": {"outcome": outcome}}) } else { seen };
+        world.event(&felled.inspector, "inspected", &felled.logs, seen).await.expect(201);
+        String::from_utf8_lossy(&page(&world, &path).await.bytes).into_owned()
+    };
+    let shown = inspected("match").await;
+    assert!(shown.contains("Checked by an inspector: as recorded"), "{shown}");
+    let (verdict, seller) =
+        (shown.find("verdict-message").unwrap(), shown.find("The seller should be:").unwrap());
+    let origin = shown.find("id=\"origin\"").unwrap();
+    assert!(verdict < seller && seller < origin && shown[seller..origin].contains("ТОО «Ертіс ағаш»"));
+    let shown = inspected("mismatch").await;
+    assert!(shown.contains("Inspected by an inspector") && !shown.contains("Checked by"), "{shown}");
+    let shown = inspected("match").await;
+    assert!(!shown.contains("Checked by"), "one of them was not as recorded");
+}
+
+/// A number may be mistyped; a code that was scanned is what is printed.
+#[tokio::test]
+async fn an_unknown_code_is_judged_by_its_form_alone() {
+    let world = World::new().await;
+    let said = async |code: &str| {
+        let path = format!("/v1/verify/{code}");
+        let answer = world.call(axum::http::Method::GET, &path, None, Value::Null).await.expect(200);
+        answer["message"]["en"].as_str().unwrap().to_owned()
+    };
+    let typed = said("KZ000000777").await;
+    assert!(typed.contains("Type it again; if it is printed so, the seal is false."), "{typed}");
+    let letter = said("DEMO-I00001").await;
+    assert!(letter.contains("DEMO-100001") && letter.contains("Type it again"), "{letter}");
+    let scanned = said("0104870000000012215QK7ZT2M").await;
+    assert!(scanned.contains("the seal is false") && !scanned.contains("again"), "{scanned}");
+}
+
 #[tokio::test]
 async fn pages_lead_people_to_the_verdict() {
     let world = World::new().await;

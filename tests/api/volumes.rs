@@ -102,6 +102,13 @@ async fn possible_volumes_are_recorded_and_odd_ones_found() {
         json!({"kind": "stack", "wood": wood, "pieces": pieces, "volume_m3": volume,
                "length_m": 6, "top_diameter_cm": 14, "measurement_method": "stack_geometric"})
     };
+    // The length of the pieces is not that of saw logs.
+    let thin = |wood: &str, pieces: u32, volume: f64| {
+        let mut stack = stack(wood, pieces, volume);
+        stack["length_m"] = json!(3);
+        stack["top_diameter_cm"] = json!(20);
+        stack
+    };
     for (members, expected) in [
         // The own cell, within 10 %.
         (by_table(24.0, 6.0, 0.297), Ok(vec![])),
@@ -120,7 +127,11 @@ async fn possible_volumes_are_recorded_and_odd_ones_found() {
         (by_harvester(24.0, 6.0, 0.6787), Err("volume-unlike-measures")),
         (stack("commercial", 10, 1.2), Ok(vec![])),
         (stack("commercial", 10, 1.2001), Ok(vec!["logs-as-stack warning"])),
-        (stack("firewood", 10, 1.2001), Ok(vec![])),
+        (stack("firewood", 10, 1.2), Ok(vec!["L13 warning"])),
+        (stack("brushwood", 10, 1.2), Err("not-on-ticket")),
+        (thin("firewood", 10, 1.2), Ok(vec![])),
+        (thin("firewood", 10, 1.2001), Ok(vec!["L13 warning"])),
+        (thin("commercial", 10, 1.2001), Ok(vec!["logs-as-stack warning"])),
         (stack("commercial", 10, 2.0001), Err("volume-unlike-measures")),
         (stack("firewood", 10, 0.7), Err("volume-unlike-measures")),
     ] {
@@ -249,5 +260,58 @@ async fn an_old_log_outside_the_bounds_may_be_corrected_towards_them() {
     assert_eq!(set(json!({"top_diameter_cm": 14, "length_m": 3, "volume_m3": 0.05})).await, [""; 0]);
     let refused = correct(&world, &felled.enterprise, &seal, json!({"length_m": 6})).await.expect(422);
     assert_eq!(refused["errors"][0]["pointer"], "/set/length_m");
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+/// A log with eleven pieces would be eleven logs on the volume of one.
+#[tokio::test]
+async fn a_log_is_one_piece() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let post = async |path: &str, pieces: Value| {
+        let body = harvest(&felled.ticket, &felled.seals[1..2], &json!({"pieces": pieces}));
+        world.post(path, &felled.enterprise, body).await
+    };
+    for pieces in [2, 11, 10_000] {
+        let refused = post("/v1/harvests", json!(pieces)).await;
+        assert_eq!(refused.expect(422)["errors"][0]["pointer"], "/logs/0/pieces");
+        assert_eq!(refused.codes(), ["log-is-one-piece"]);
+    }
+    // The volume is compared with the measures of one piece in the same response.
+    let low = json!({"pieces": 11, "volume_m3": 0.03});
+    let body = harvest(&felled.ticket, &felled.seals[1..2], &low);
+    let refused = world.post("/v1/harvests", &felled.enterprise, body).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["log-is-one-piece", "volume-unlike-measures", "volume-unlike-table"]);
+    let csv = format!(
+        "seal_number;kind;species;wood;length_m;top_diameter_cm;pieces;volume_m3;measurement_method;occurred_at;responsible_name\r\n\
+         {};log;pinus_sylvestris;commercial;6,0;24;11;0,33;gost_2708_75;2026-10-05T09:30:00+05:00;Ерлан Оспанов\r\n\
+         {};log;pinus_sylvestris;commercial;6,0;24;1;0,33;gost_2708_75;2026-10-05T09:30:00+05:00;Ерлан Оспанов\r\n",
+        felled.seals[1], felled.seals[2]
+    );
+    let request = Request::post(format!("/v1/harvests?felling_ticket_id={}", felled.ticket))
+        .header("authorization", format!("Bearer {}", felled.enterprise.token))
+        .header("content-type", "text/csv")
+        .body(Body::from(csv))
+        .unwrap();
+    let refused = world.send(request).await;
+    let errors = refused.expect(422)["errors"].as_array().unwrap().clone();
+    assert_eq!(errors.len(), 1);
+    assert_eq!((&errors[0]["line"], &errors[0]["column"]), (&json!(2), &json!("pieces")));
+    assert_eq!(found(&post("/v1/harvests", json!(1)).await.expect(201)), [""; 0]);
+    for (set, codes) in [
+        (json!({"pieces": 11}), vec!["log-is-one-piece"]),
+        (json!({"pieces": 2, "grade": 2}), vec!["log-is-one-piece"]),
+        (json!({"pieces": 1}), vec![]),
+    ] {
+        for by in [&felled.enterprise, &felled.inspector] {
+            let answer = correct(&world, by, &felled.seals[1], set.clone()).await;
+            assert_eq!(answer.status, if codes.is_empty() { 201 } else { 422 }, "{set}");
+            if !codes.is_empty() {
+                assert_eq!(answer.codes(), codes);
+                assert_eq!(answer.expect(422)["errors"][0]["pointer"], "/set/pieces");
+            }
+        }
+    }
     assert_eq!(world.unsound().await, [""; 0]);
 }

@@ -5,7 +5,7 @@ use crate::support::pg::TestDb;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use http_body_util::BodyExt;
 use ormantrace::base::clock::Clock;
 use ormantrace::base::ids::{KeyId, OrganizationId};
@@ -24,13 +24,15 @@ use ormantrace::http::core::write_queue;
 use ormantrace::http::router::router;
 use ormantrace::services::reads::Reads;
 use ormantrace::timber::event::actor::Actor;
-use ormantrace::timber::parameter::Rulebook;
+use ormantrace::timber::parameter::name::ParameterName;
+use ormantrace::timber::parameter::{Parameters, Rulebook};
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::key_record::{self, NewKey};
 use ormantrace::timber::party::organization::{NewOrganization, register};
 use ormantrace::timber::party::role::{OrganizationKind, Role};
 use ormantrace::timber::seal::gs1::Gtin;
 use ormantrace::timber::seal::signing::{KeyRing, SigningKey};
+use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -106,6 +108,15 @@ pub fn morning() -> DateTime<Utc> {
     "2026-10-05T05:00:00Z".parse().unwrap()
 }
 
+/// The rules of a new world: the tests issue tickets in October for a term from September, and a ticket that comes so
+/// late is a finding by default.
+fn rulebook(clock: &Clock) -> Rulebook {
+    let rulebook = Rulebook::new(clock.clone());
+    let days = (ParameterName::TicketReceiptDays, NaiveDate::MIN, Decimal::from(60));
+    rulebook.replace(Parameters::new([days]));
+    rulebook
+}
+
 /// The n-th valid BIN of the tests.
 pub fn bin(n: u32) -> String {
     (0..10)
@@ -139,7 +150,7 @@ impl World {
             writes: write_queue::writes(&pool),
             pool,
             clock: clock.clone(),
-            rulebook: Rulebook::new(clock.clone()),
+            rulebook: rulebook(clock),
             public_url: "http://orman.test".into(),
             inspectorate_contact: None,
             gtin: Gtin::DEMONSTRATION,

@@ -738,6 +738,8 @@ impl Maker {
         let arrives = departs + (kilometres / self.random.between(35.0, 65.0) * 3_600.0) as i64 + 30 * MINUTE;
         let accepted_late = self.late(0.1);
         let sells = to.is_none();
+        // Every second mill accepts by recording the receipt alone.
+        let accepts = sells && mill % 2 == 0;
         // Patterns of single logs and of loads.
         let fake_trip = bad && self.random.chance(0.02);
         // The clock of the phone at the lorry may be wrong.
@@ -768,7 +770,7 @@ impl Maker {
                 self.inspection(log, by, departs + (arrives - departs) / 2, log.spot, place);
             }
             self.event(log, "arrived", by, arrives + wrong, lag, Some(place), ("", ""));
-            if sells {
+            if accepts {
                 let accepted = arrives + 20 * MINUTE;
                 self.event(log, "accepted", owner, accepted, accepted_late, None, ("", ""));
             }

@@ -74,9 +74,9 @@ pub const STORIES: [Story; 5] = [
     },
     Story {
         kind: SubjectKind::Finding,
-        types: &["opened", "explained", "evidence_added", "decided", "superseded"],
+        types: &["opened", "explained", "decided", "evidence_added", "superseded"],
         person: Some(2),
-        erased: Some(4),
+        erased: Some(3),
         closed: None,
     },
 ];

@@ -182,7 +182,7 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
 fn a_kind_of_chain_that_is_not_known_is_refused_by_name() {
     let register = Register::new();
     for (kind, words) in [
-        (json!(5), "a chain of kind 5, finding, which is not known here"),
+        (json!(5), "the chain is of another kind than its subject"),
         (json!(6), "a chain of kind 6, waybill, which is not known here"),
         (json!(7), "a chain of kind 7, which is not known here"),
         (json!(0), "0 is not the number of a kind"),

@@ -151,10 +151,118 @@ impl<const MAX: usize> crate::base::input::ParseText for Text<MAX> {
     }
 }
 
+/// The number of a paper or of a vehicle: a [`Text`] with at least one letter or digit. A dash names nothing, and a
+/// record with it would look as if there were a paper.
+///
+/// Refusals: those of [`Text`], `reference-without-letters`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference<const MAX: usize = 40>(Text<MAX>);
+
+impl<const MAX: usize> Reference<MAX> {
+    /// Normalises and checks.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = Text::parse(text)?;
+        // The alphabets of plates and papers have upper and lower case; a sign that only looks like a dash has none.
+        let names = |letter: char| letter.is_uppercase() || letter.is_lowercase() || letter.is_numeric();
+        if text.as_str().chars().any(names) {
+            return Ok(Self(text));
+        }
+        let detail = "This names no paper and no vehicle: it has neither a letter nor a digit. Leave it out if there is none.";
+        Err(Invalid::new("reference-without-letters", detail))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl<const MAX: usize> std::fmt::Display for Reference<MAX> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<const MAX: usize> std::fmt::Debug for Reference<MAX> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<const MAX: usize> std::str::FromStr for Reference<MAX> {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl<const MAX: usize> serde::Serialize for Reference<MAX> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, const MAX: usize> serde::Deserialize<'de> for Reference<MAX> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::<MAX>::deserialize(deserializer)?;
+        Self::parse(text.as_str()).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<const MAX: usize> utoipa::PartialSchema for Reference<MAX> {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX))
+            .description(Some(
+                "One line of text with a letter or a digit; composed (NFC) and trimmed before it is stored.",
+            ))
+            .into()
+    }
+}
+
+impl<const MAX: usize> utoipa::ToSchema for Reference<MAX> {
+    fn name() -> std::borrow::Cow<'static, str> {
+        format!("Reference{MAX}").into()
+    }
+}
+
+impl<const MAX: usize> crate::base::input::Read for Reference<MAX> {
+    crate::base::input::whole!();
+
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
+        crate::base::input::read_text(node, errors)
+    }
+}
+
+impl<const MAX: usize> crate::base::input::ParseText for Reference<MAX> {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_dash_names_no_paper() {
+        for text in ["-", "—", "...", "- -", "№", "?", "/", "ー", "_"] {
+            let refused = Reference::<40>::parse(text).unwrap_err();
+            assert_eq!(refused.code, "reference-without-letters", "{text}");
+        }
+        for text in ["1", "А", "a", "123 ABC 10", "№ 7", "-Қ-", "٣"] {
+            assert!(Reference::<40>::parse(text).is_ok(), "{text}");
+        }
+        assert_eq!(Reference::<4>::parse("12345").unwrap_err().code, "text-too-long");
+        assert_eq!(Reference::<4>::parse(" ").unwrap_err().code, "text-empty");
+    }
 
     #[test]
     fn a_name_is_composed_and_trimmed() {

@@ -85,7 +85,9 @@ pub fn sum(seals: impl IntoIterator<Item = u32>) -> Option<Volume> {
 
 fn measures(n: u32) -> (&'static str, &'static str) {
     let at = n as usize;
-    (LENGTHS[at % LENGTHS.len()], DIAMETERS[at % DIAMETERS.len()])
+    // Each round goes through the diameters in steps of its own. Measures that repeat look copied to rule L15.
+    let step = 1 + at / (LENGTHS.len() * DIAMETERS.len()) % (DIAMETERS.len() - 1);
+    (LENGTHS[at % LENGTHS.len()], DIAMETERS[at * step % DIAMETERS.len()])
 }
 
 /// A decimal text as a JSON number.

@@ -67,6 +67,10 @@ pub(in crate::http) async fn post_event(
     if caller.suspended && !write.while_suspended {
         return Err(Problem::suspended());
     }
+    if input.annul == Some(true) {
+        // Whether the code was checked decides who may annul: the checks of the last minute count, too.
+        app.checks.write(&app.pool).await.map_err(Error::from)?;
+    }
     let (key, names_others) = (caller.key, input.to_bin.is_some() || input.carrier_bin.is_some());
     let content = Arc::new((input, caller));
     if names_others {

@@ -48,7 +48,7 @@ input! {
         pub number: Text<40>,
         /// Day of issue, not after the first day of felling.
         pub issued_on: LocalDate,
-        /// BIN of the organisation that may fell: an enterprise or a forest owner.
+        /// BIN of the organisation that may fell: an enterprise, a forest owner or an individual.
         pub holder_bin: Bin,
         /// Kind of felling.
         pub felling_kind: FellingKind,
@@ -70,7 +70,7 @@ input! {
         pub felling_until: LocalDate,
         /// Last day (in Kazakhstan) of removal, not before the last day of felling.
         pub removal_until: Option<LocalDate>,
-        /// What may be felled: one line for each species and kind of wood.
+        /// What may be felled: one line for each species and kind of wood; no commercial wood for an individual.
         pub lines: Vec<LineRequest> [1..=50],
     }
     => PartialTicket::check as PartialTicket;
@@ -195,6 +195,7 @@ impl PartialTicket {
                     .map(|line| line.as_ref().and_then(|line| line.species.zip(line.volume_m3)))
                     .collect()
             }),
+            woods: self.lines.iter().flatten().map(|line| line.as_ref().and_then(|line| line.wood)).collect(),
         }
     }
 }
@@ -304,7 +305,8 @@ async fn refuse(
             errors.invalid.push(error);
         }
         let mut tx = app.begin(caller.organization).await?;
-        let checked = check(&mut tx, caller.organization, &input.claims(), &mut errors).await;
+        let checked =
+            check(&mut tx, caller.organization, &input.claims(), &parameters, today, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
     }

@@ -4,7 +4,7 @@ use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::FindingId;
 use crate::base::input::{Errors, Node, input};
-use crate::base::units::{Moment, Text, Volume};
+use crate::base::units::{Moment, Reference, Text, Volume};
 use crate::evidence::chain::{Hash, SubjectKind, Tx};
 use crate::evidence::idempotency::stored::Made;
 use crate::evidence::register::Receipted;
@@ -16,7 +16,7 @@ use crate::http::core::query::{NoQuery, id_in_path};
 use crate::http::core::write::{Envelope, ParsedWrite, WriteResponse};
 use crate::services::reports::read_code;
 use crate::timber::finding::decide::refuse_iin;
-use crate::timber::finding::observe::{Observation, Observed, observe};
+use crate::timber::finding::observe::{Observation, ObservationKind, observe};
 use crate::timber::finding::photo::{PhotoHash, uploaded};
 use crate::timber::finding::report;
 use crate::timber::finding::row::Finding;
@@ -31,7 +31,7 @@ input! {
     /// What an inspector observed.
     pub struct ObservationRequest {
         /// What.
-        pub what: Observed,
+        pub what: ObservationKind,
         /// In words: personal data, shown to inspectors.
         pub text: Text<5_000>,
         /// When, with the local UTC offset.
@@ -39,7 +39,7 @@ input! {
         /// Where.
         pub position: Option<Position>,
         /// Registration number of the vehicle: personal data, shown to inspectors.
-        pub plate: Option<Text<20>>,
+        pub plate: Option<Reference<20>>,
         /// The seal number or marking code, if there was one. If it is registered, the finding is about its log and
         /// questions the holder.
         pub code: Option<SentCode>,
@@ -129,7 +129,7 @@ impl ObservationRequest {
             text: self.text.as_str(),
             occurred_at: self.occurred_at,
             position: self.position,
-            plate: self.plate.as_ref().map(Text::as_str),
+            plate: self.plate.as_ref().map(Reference::as_str),
             code: read.as_ref().map(|read| read.text.as_str()).or(sent.map(str::trim)),
             volume: self.volume_m3,
             photos: &photos,

@@ -62,8 +62,8 @@ input! {
         /// Why.
         #[schema(example = "Жерден тексеру керек")]
         pub reason: Text<200>,
-        /// When an inspector's hold is overdue, at most ten days from now, which is the default. The issuer's hold
-        /// always ends after 72 hours.
+        /// When an inspector's hold is overdue, at most ten days from now, or when the issuer's hold ends, at most 72
+        /// hours from now; by default as late as possible.
         pub until: Option<Moment>,
     }
 
@@ -108,7 +108,7 @@ impl PartialExtension {
             content_type = "application/problem+json"),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "`not-later`, `banned`, `no-cut-for-forestry`, `allowable-cut-exceeded` …", body = Problem,
+        (status = 409, description = "`not-later`, `banned`, `no-cut-for-forestry`, `allowable-cut-exceeded`, `own-use` …", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -174,7 +174,7 @@ pub async fn cancel_felling_ticket(
 ///
 /// An inspector's hold stops all logs of the ticket until an inspector releases it; `until` says when that is overdue,
 /// and another hold extends it. The issuer's hold stops the logs that the ticket's holder still holds, ends by itself
-/// after 72 hours, and is possible once in 30 days.
+/// at `until`, at most 72 hours later, and is possible once in 30 days.
 #[utoipa::path(
     post, path = "/v1/felling-tickets/{id}/hold", operation_id = "hold_felling_ticket", tag = "felling tickets",
     security(("token" = [])),
@@ -312,7 +312,8 @@ async fn refuse_change(
 ) -> Result<Problem, Problem> {
     if let (Some(dates), Ok(id)) = (dates, id_in_path(id)) {
         let mut tx = app.begin(caller.organization).await?;
-        let checked = change::check(&mut tx, caller, id, dates, &mut errors).await;
+        let day = (&*app.rulebook.parameters(), LocalDate::of(app.clock.now()).day());
+        let checked = change::check(&mut tx, caller, id, dates, day, &mut errors).await;
         tx.rollback().await.map_err(Error::from)?;
         checked?;
     }
@@ -339,7 +340,8 @@ async fn changed(
                 let parameters = app.rulebook.parameters();
                 match what {
                     What::Extend(felling, removal) => {
-                        let findings = extend(tx, caller, &act, id, (felling, removal), reason).await?;
+                        let findings =
+                            extend(tx, caller, &act, id, (felling, removal), reason, &parameters).await?;
                         let ticket = view(tx, id, act.at()).await?;
                         let made = Made::new(SubjectKind::FellingTicket, id);
                         return Ok(WriteResponse::ok(&ChangedTicket { ticket, findings }, made));

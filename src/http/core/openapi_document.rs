@@ -121,6 +121,10 @@ fn add_examples(operation: &mut Value) {
             body["example"] = csv_example(&id).into();
             continue;
         }
+        if is_file(media) {
+            body["schema"] = file_schema(media);
+            continue;
+        }
         let examples = json_examples(&id).into_iter();
         body["examples"] = examples
             .map(|(name, value)| (name.to_owned(), json!({"value": value})))
@@ -129,13 +133,22 @@ fn add_examples(operation: &mut Value) {
     }
 }
 
-/// Marks text responses that are not JSON with their media type, so that generators take them for files.
+/// Whether a response of this media type is a file: an image, or text that is not JSON.
+fn is_file(media: &str) -> bool {
+    media.starts_with("image/") || ["text/csv", "application/x-ndjson"].contains(&media)
+}
+
+fn file_schema(media: &str) -> Value {
+    json!({"type": "string", "contentMediaType": media})
+}
+
+/// Marks responses that are files with their media type, so that generators take them for files.
 fn type_files(operation: &mut Value) {
     let responses = operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for content in responses.filter_map(|response| response.get_mut("content")?.as_object_mut()) {
         for (media, body) in content.iter_mut() {
-            if ["text/csv", "image/svg+xml", "application/x-ndjson"].contains(&media.as_str()) {
-                body["schema"] = json!({"type": "string", "contentMediaType": media});
+            if is_file(media) {
+                body["schema"] = file_schema(media);
             }
         }
     }

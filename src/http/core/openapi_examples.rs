@@ -49,7 +49,7 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
         })),
         "create_ban" => vec![
             (
-                "felling",
+                "usual",
                 json!({"kind": "felling", "region": "KZ-63", "species": "haloxylon_aphyllum", "from": "2026-10-01",
                        "until": "2046-12-31", "document": {"kind": "other", "number": "18-02/2"}}),
             ),
@@ -88,6 +88,16 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
             }]
         })),
         "create_custody_event" => custody_examples(),
+        "create_observation" => one(json!({
+            "what": "unmarked_wood", "text": "About 12 pine logs without seals on a trailer", "occurred_at": MOMENT,
+            "position": {"lat": 49.95, "lon": 82.61, "accuracy_m": 20}, "volume_m3": 5.4
+        })),
+        "explain_finding" => one(json!({"text": "The log was measured again before it was loaded"})),
+        "decide_finding" => one(json!({
+            "state": "confirmed", "reason": "The log was measured in the presence of the driver",
+            "act": {"number": "18-Б", "date": "2026-10-06"}
+        })),
+        "report_code" => one(json!({"what": "no_seal", "text": "The log in the yard bears no seal"})),
         "verify_codes" => one(json!({"codes": ["DEMO-000041", "0104870000000012215QK7ZT2M"]})),
         _ => Vec::new(),
     }

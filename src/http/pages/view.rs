@@ -96,6 +96,8 @@ struct VerificationPage<'a> {
     form: FormState<'a>,
     title: String,
     word: String,
+    /// The organisation that holds timber in circulation: a buyer compares it with the seller.
+    seller: Option<&'a str>,
     message: &'a str,
     /// The verdict by which the page is coloured.
     tone: &'static str,
@@ -390,6 +392,11 @@ pub fn render_reported(
         ),
         word,
         message: verification.message.get(lang),
+        seller: verification
+            .log
+            .as_ref()
+            .filter(|_| verification.verdict == Verdict::Valid)
+            .and_then(|log| log.holder_name.as_deref()),
         tone: if is_offered { verification.verdict } else { Verdict::Closed }.as_str(),
         symbol,
         compare: verification.log.as_ref().map(|log| compare(verification, log, lang)),
@@ -508,9 +515,10 @@ fn origin(log: &VerifiedLog, lang: Lang) -> Vec<Row> {
 fn last(log: &VerifiedLog, lang: Lang) -> Vec<Row> {
     let row = |key: &str, value: String| Row { label: say(lang, key), value };
     let event = &log.last_event;
+    let word = if event.as_recorded { "inspected-as-recorded" } else { event.kind.as_str() };
     let mut rows = vec![
         row("status", say_word(lang, "state", &log.status)),
-        row("last-event", format!("{}, {}", say_word(lang, "event", &event.kind), lang.date(event.on))),
+        row("last-event", format!("{}, {}", say_word(lang, "event", word), lang.date(event.on))),
     ];
     if let Some(region) = &event.region {
         rows.push(row("region", region.name.get(lang).to_owned()));

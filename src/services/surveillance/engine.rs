@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// Version of the fold. A change of a rule, or of what a window means, increases it: the findings of the old
 /// version stay until `ormantrace surveillance replay --apply` has replaced them.
-pub const VERSION: i16 = 1;
+pub const VERSION: i16 = 2;
 
 /// The engine: the parameters, and how far the rules of time are.
 #[derive(Clone, Debug)]
@@ -150,7 +150,10 @@ pub fn linked(leaf: &Leaf, window: &Window, keys: &mut Vec<Key>) {
             keys.extend(log.batch.map(Key::batch));
             if let Some(species) = &log.species {
                 keys.push(Key::stock(leaf.organization, species));
-                keys.extend(log.counted.map(|organization| Key::stock(organization, species)));
+                // If an acceptance is undone, the stock of an earlier owner changes.
+                let owners =
+                    log.events.iter().filter(|past| past.event == "harvested" || past.is_acceptance());
+                keys.extend(owners.map(|past| Key::stock(past.organization, species)));
             }
         }
         Window::Seal(seal) => keys.extend(seal.logs.iter().map(|(log, ..)| Key::log(*log))),
@@ -215,7 +218,7 @@ impl<W: Windows> Fold<'_, W> {
             self.windows.put(key, Window::Seal(seal));
         }
         let harvested = facts.event == "harvested";
-        let gone = log.is_gone();
+        let gone = log.is_gone(self.dated);
         if let Some(ticket) = log.ticket.filter(|_| harvested || gone != was_gone) {
             let key = Key::ticket(ticket);
             let mut window: TicketWindow = take!(self.windows, key, Ticket);
@@ -266,14 +269,7 @@ impl<W: Windows> Fold<'_, W> {
                 log.counted = Some(organization);
                 moves.push((organization, log.volume));
             }
-            "accepted" => {
-                let offer =
-                    log.events.iter().rev().find(|event| event.event == "transferred" && !event.undone);
-                if let Some(from) = log.counted.filter(|_| offer.is_some_and(|offer| offer.ownership)) {
-                    moves.extend([(from, -log.volume), (organization, log.volume)]);
-                    log.counted = Some(organization);
-                }
-            }
+            "accepted" | "received" => moves.extend(log.passed_on()),
             "sold" | "processed" | "exported" | "lost" | "destroyed" => {
                 if let Some(from) = log.counted {
                     moves.push((organization, -log.volume));
@@ -290,6 +286,7 @@ impl<W: Windows> Fold<'_, W> {
                         log.counted = Some(event.organization);
                         moves.push((event.organization, log.volume));
                     }
+                    Some(event) if event.is_acceptance() => moves.extend(log.passed_on()),
                     _ => moves.extend(log.counted.map(|of| (of, log.volume - before))),
                 }
             }
@@ -352,15 +349,50 @@ impl<W: Windows> Fold<'_, W> {
 }
 
 /// Whether the event takes a log out of circulation.
+impl Past {
+    /// Whether it accepts an offer, if there is one to its recorder.
+    pub(super) fn is_acceptance(&self) -> bool {
+        self.event == "accepted" || self.event == "received" && !self.held
+    }
+}
+
 fn is_end(event: &str) -> bool {
     matches!(event, "sold" | "processed" | "exported" | "lost" | "destroyed")
 }
 
 impl LogWindow {
     /// Whether the log is no longer where it was felled.
-    fn is_gone(&self) -> bool {
+    fn is_gone(&self, dated: &Dated) -> bool {
         let order = in_order(self);
-        removal(&order).is_some() || self.volume == 0 || order.iter().any(|event| is_end(&event.event))
+        removal(&order, dated).is_some() || self.volume == 0 || order.iter().any(|event| is_end(&event.event))
+    }
+
+    /// The owner by the events of the window, in the order of arrival.
+    fn owner(&self) -> Option<Uuid> {
+        let (mut owner, mut offer) = (None, None);
+        for past in self.events.iter().filter(|past| !past.undone) {
+            match past.event.as_str() {
+                "harvested" => owner = Some(past.organization),
+                "transferred" => offer = past.to.map(|to| (to, past.ownership)),
+                "rejected" | "withdrawn" | "lost" | "destroyed" => offer = None,
+                _ if past.is_acceptance() => {
+                    let accepted = offer.take_if(|(to, _)| *to == past.organization);
+                    if accepted.is_some_and(|(_, ownership)| ownership) {
+                        owner = Some(past.organization);
+                    }
+                }
+                _ => {}
+            }
+        }
+        owner
+    }
+
+    /// Counts the volume in the stock of the present owner from now on: what the stocks change by.
+    fn passed_on(&mut self) -> Vec<(Uuid, i64)> {
+        let changed = self.counted.zip(self.owner()).filter(|(from, owner)| from != owner);
+        let Some((from, owner)) = changed else { return Vec::new() };
+        self.counted = Some(owner);
+        vec![(from, -self.volume), (owner, self.volume)]
     }
 
     fn apply(&mut self, facts: &Facts<'_>) {
@@ -405,6 +437,7 @@ impl LogWindow {
             ownership: facts.ownership,
             possession: facts.possession,
             day_only: facts.day_only,
+            held: facts.held,
             undone: false,
         });
     }

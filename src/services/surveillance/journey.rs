@@ -1,6 +1,5 @@
 //! How far apart two events are, and how long the way between them takes.
 
-use super::leaf::Fix;
 use super::threshold::Thresholds;
 use super::window::Past;
 
@@ -67,9 +66,7 @@ pub(super) fn metres(one: (i32, i32), other: (i32, i32)) -> f64 {
 /// Kilometres that a log must have travelled between two events at least; `None` if unknown.
 fn kilometres(one: &Past, other: &Past, t: &Thresholds) -> Option<f64> {
     if let (Some(a), Some(b)) = (one.fix, other.fix) {
-        let accuracy = |fix: Fix| f64::from(fix.2);
-        let apart = metres((a.0, a.1), (b.0, b.1)) - accuracy(a) - accuracy(b);
-        return Some(apart / 1_000.0 - t.journey_slack_km).filter(|km| *km > 0.0);
+        return Some(t.apart_m(a, b) / 1_000.0 - t.journey_slack_km).filter(|km| *km > 0.0);
     }
     let (a, b) = (one.region.as_deref()?, other.region.as_deref()?);
     Some(f64::from(between(a, b)) * t.journey_region_km).filter(|km| *km > 0.0)
@@ -115,6 +112,37 @@ mod tests {
         assert_eq!(between("KZ-63", "KZ-47"), 4, "Abai, Karaganda, Ulytau, Aktobe");
         assert_eq!(between("KZ-79", "KZ-75"), 1);
         assert_eq!(between("KZ-10", "RU-NVS"), 0);
+    }
+
+    #[test]
+    fn an_accuracy_excuses_a_hundred_metres_and_no_more() {
+        let t = Thresholds::on(&crate::timber::parameter::Parameters::default(), chrono::NaiveDate::MIN);
+        let (semey, oskemen) = ((504_111_000, 802_275_000), (499_714_000, 826_059_000));
+        let apart = |accuracy| t.apart_m((semey.0, semey.1, accuracy), (oskemen.0, oskemen.1, 20));
+        let whole = metres(semey, oskemen);
+        assert!((whole - 119.0 - apart(99)).abs() < 0.01);
+        for accuracy in [100, 101, 100_000, i32::MAX] {
+            assert!((whole - 120.0 - apart(accuracy)).abs() < 0.01, "{accuracy}");
+        }
+        let event = |seq: u32, fix: (i32, i32), hours: i64| Past {
+            seq,
+            at: hours * super::super::threshold::HOUR,
+            received: hours * super::super::threshold::HOUR,
+            event: "loaded".to_owned(),
+            organization: uuid::Uuid::nil(),
+            region: None,
+            fix: Some((fix.0, fix.1, 100_000)),
+            to: None,
+            outcome: None,
+            seen: None,
+            seal: None,
+            ownership: false,
+            possession: false,
+            day_only: false,
+            undone: false,
+        };
+        assert!(impossible(&event(1, semey, 0), &event(2, oskemen, 1), &t).is_some());
+        assert!(impossible(&event(1, semey, 0), &event(2, oskemen, 2), &t).is_none());
     }
 
     #[test]

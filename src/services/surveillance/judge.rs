@@ -2,7 +2,7 @@
 //! claimed to have happened.
 
 use super::finding::{About, EngineFinding};
-use super::journey::{impossible, is_impossible_by_any_clock, metres, slack};
+use super::journey::{impossible, is_impossible_by_any_clock, slack};
 use super::leaf::{day_of, day_text};
 use super::threshold::{Dated, Thresholds};
 use super::window::{BatchWindow, LogWindow, Past, SealWindow, TicketWindow};
@@ -54,7 +54,7 @@ pub(super) fn in_order(log: &LogWindow) -> Vec<&Past> {
 
 /// The event by which the log first left the forest. `stored` more than a kilometre away counts: else a yard
 /// in the records would be a way round the term of removal.
-pub(super) fn removal<'a>(order: &[&'a Past]) -> Option<&'a Past> {
+pub(super) fn removal<'a>(order: &[&'a Past], dated: &Dated) -> Option<&'a Past> {
     let stump = order.iter().find(|event| event.event == "harvested").and_then(|event| event.fix);
     order
         .iter()
@@ -69,8 +69,9 @@ pub(super) fn removal<'a>(order: &[&'a Past]) -> Option<&'a Past> {
                     matches!(next.event.as_str(), "loaded" | "unloaded" | "departed" | "arrived" | "received")
                 })
                 .is_none_or(|next| next.event != "unloaded"),
-            "stored" => matches!((stump, event.fix), (Some(a), Some(b))
-            if metres((a.0, a.1), (b.0, b.1)) - f64::from(a.2) - f64::from(b.2) > MOVED_M),
+            "stored" => stump
+                .zip(event.fix)
+                .is_some_and(|(from, at)| dated.on(day_of(event.at)).apart_m(from, at) > MOVED_M),
             _ => false,
         })
         .map(|(_, event)| event)
@@ -225,7 +226,7 @@ impl Case<'_> {
     /// L9, L10 and `ticket-cancelled`.
     fn of_ticket(&self, order: &[&Past], found: &mut Vec<EngineFinding>) {
         let Some(ticket) = self.ticket else { return };
-        if let Some(moved) = removal(order) {
+        if let Some(moved) = removal(order, self.dated) {
             let t = self.on(moved);
             let late = slack(moved, &t) - t.confirmed;
             let day = day_of(moved.at - late);
@@ -293,9 +294,11 @@ impl Case<'_> {
                 match past.event.as_str() {
                     "harvested" => (owner, holder) = (Some(past.organization), Some(past.organization)),
                     "transferred" => pending = past.to.map(|to| (to, past.ownership, past.possession)),
-                    "rejected" | "withdrawn" => pending = None,
-                    "accepted" => {
-                        if let Some((_, ownership, possession)) = pending.take() {
+                    "rejected" | "withdrawn" | "lost" | "destroyed" => pending = None,
+                    _ if past.is_acceptance() => {
+                        if let Some((_, ownership, possession)) =
+                            pending.take_if(|(to, ..)| *to == past.organization)
+                        {
                             owner = if ownership { Some(past.organization) } else { owner };
                             holder = if possession { Some(past.organization) } else { holder };
                         }

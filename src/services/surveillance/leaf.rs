@@ -114,6 +114,8 @@ struct Business<'a> {
     reverse: bool,
     #[serde(default)]
     annul: bool,
+    #[serde(default)]
+    held: bool,
     right_occurred: Option<Time<'a>>,
     right_place: Option<Place<'a>>,
     reason: Option<String>,
@@ -164,6 +166,8 @@ pub struct Facts<'a> {
     pub(super) corrects: Option<u32>,
     pub(super) reverse: bool,
     pub(super) annul: bool,
+    /// A receipt that did not accept the offer, because the log was held.
+    pub(super) held: bool,
     pub(super) right_occurred: Option<i64>,
     pub(super) right_region: Option<&'a str>,
     pub(super) reason: Option<String>,
@@ -226,6 +230,7 @@ impl Leaf {
             corrects: business.corrects.map(|corrects| corrects.seq),
             reverse: business.reverse,
             annul: business.annul,
+            held: business.held,
             right_occurred: business.right_occurred.and_then(|time| micros(time.at)),
             right_region: business.right_place.and_then(|place| place.region),
             reason: business.reason,

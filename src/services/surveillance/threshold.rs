@@ -1,5 +1,7 @@
 //! The thresholds of the rules in force on one day.
 
+use super::journey::metres;
+use super::leaf::Fix;
 use crate::timber::parameter::Parameters;
 use crate::timber::parameter::name::ParameterName as Name;
 use chrono::NaiveDate;
@@ -14,6 +16,7 @@ pub struct Thresholds {
     pub(super) journey_kmh: f64,
     pub(super) journey_slack_km: f64,
     pub(super) journey_region_km: f64,
+    accuracy_max_m: f64,
     pub(super) drift: i64,
     pub(super) confirmed: i64,
     pub(super) seen_diameter: i32,
@@ -70,6 +73,13 @@ pub(super) const MINUTE: i64 = 60_000_000;
 pub(super) const HOUR: i64 = 60 * MINUTE;
 
 impl Thresholds {
+    /// How far in metres two positions are apart at least. Of the accuracy that a position states, no more than the
+    /// parameter counts: otherwise a record could state an accuracy that explains every distance.
+    pub(super) fn apart_m(&self, one: Fix, other: Fix) -> f64 {
+        let accuracy = |fix: Fix| f64::from(fix.2).min(self.accuracy_max_m);
+        metres((one.0, one.1), (other.0, other.1)) - accuracy(one) - accuracy(other)
+    }
+
     /// Those in force on `day`.
     #[must_use]
     #[expect(
@@ -86,6 +96,7 @@ impl Thresholds {
             journey_kmh: float(Name::JourneyKmh),
             journey_slack_km: float(Name::JourneySlackKm),
             journey_region_km: float(Name::JourneyRegionKm),
+            accuracy_max_m: float(Name::PositionAccuracyMax),
             drift: whole(Name::ClockDriftMinutes, MINUTE),
             confirmed: whole(Name::ClockConfirmedMinutes, MINUTE),
             seen_diameter: small(Name::SeenAgainDiameterCm, 10),

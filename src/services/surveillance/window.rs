@@ -146,6 +146,9 @@ pub struct Past {
     pub(super) possession: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub(super) day_only: bool,
+    /// A receipt that did not accept the offer, because the log was held.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(super) held: bool,
     /// A correction has undone it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub(super) undone: bool,

@@ -8,7 +8,7 @@ use crate::base::error::Invalid;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
 use crate::services::register_lookup::RegisterEntry;
-use crate::timber::seal::{SealNumber, VoidReason};
+use crate::timber::seal::{Code, SealNumber, VoidReason};
 use chrono::NaiveDate;
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::{Serialize, Serializer};
@@ -233,6 +233,10 @@ pub struct VerifiedEvent {
     pub kind: String,
     /// The local date.
     pub on: NaiveDate,
+    /// Of an inspection: whether each inspection of the log found it as recorded. For the page, which calls only such
+    /// timber checked.
+    #[serde(skip)]
+    pub as_recorded: bool,
     /// The last region that an event of the log named.
     #[schema(value_type = Option<VerifiedRegion>)]
     pub region: Option<CachedJson<VerifiedRegion>>,
@@ -369,24 +373,30 @@ impl Verification {
     }
 
     /// The code is valid in form, but no such seal is registered. If its signature is forged, the reason is
-    /// `forged` instead. `meant`: the number with digits for the letters that look like them. It was not looked up,
-    /// so that the response says nothing about it.
+    /// `forged` instead. A number is typed, and may be mistyped: if it has letters that look like digits, the message
+    /// has the number with digits, which was not looked up, so that the response says nothing about it. Every other
+    /// code is scanned, and a scan makes no mistakes.
     #[must_use]
-    pub fn not_registered(parsed: ParsedCode, meant: Option<&SealNumber>) -> Self {
+    pub fn not_registered(parsed: ParsedCode, code: &Code) -> Self {
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
             parsed.signature.check(),
             check("registered", Outcome::Fail, "fail"),
         ];
-        match (parsed.signature, meant) {
-            (Signature::Forged, _) => Self::unknown(parsed, "forged", cached_text("message-forged"), checks),
-            (_, Some(number)) => {
-                let number = || [("number", number.as_str().into())];
-                let message = Texts::of(|lang| say_with(lang, "message-letter-like-digit", &number()));
-                Self::unknown(parsed, "not-registered", message.into(), checks)
-            }
-            _ => Self::unknown(parsed, "not-registered", cached_text("message-not-registered"), checks),
+        if parsed.signature == Signature::Forged {
+            return Self::unknown(parsed, "forged", cached_text("message-forged"), checks);
         }
+        let message = match code {
+            Code::SealNumber(typed) => match typed.with_digits() {
+                Some(number) => {
+                    let number = || [("number", number.as_str().into())];
+                    Texts::of(|lang| say_with(lang, "message-letter-like-digit", &number())).into()
+                }
+                None => cached_text("message-not-registered"),
+            },
+            _ => cached_text("message-scanned-not-registered"),
+        };
+        Self::unknown(parsed, "not-registered", message, checks)
     }
 
     /// The code is valid in form, but forged: whatever is registered under its number, the code does not
@@ -587,7 +597,8 @@ mod tests {
             outcomes(&verification),
             [("format", "pass"), ("signature", "fail"), ("registered", "unknown")]
         );
-        let absent = Verification::not_registered(parsed(Signature::Forged), None);
+        let typed = Code::SealNumber(SealNumber::parse("KZ000041").unwrap());
+        let absent = Verification::not_registered(parsed(Signature::Forged), &typed);
         assert_eq!(absent.reason.unwrap().code, "forged");
     }
 

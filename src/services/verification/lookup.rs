@@ -46,6 +46,7 @@ pub struct CodeRow {
     pub(super) pending_to: Option<Uuid>,
     pub(super) last_type: Option<LogEventType>,
     pub(super) last_on: Option<NaiveDate>,
+    pub(super) as_recorded: bool,
     pub(super) last_region: Option<Region>,
     pub(super) series: Option<String>,
     pub(super) ticket_number: Option<String>,

@@ -8,6 +8,10 @@ SELECT k.id AS "key_id?", k.organization_id AS "key_organization?: OrganizationI
        l.status AS "status?: Status", l.held_since AS "held_since?", l.ticket_held_since AS "ticket_held_since?",
        l.ticket_held_until AS "ticket_held_until?", l.reseal AS "reseal?", l.own_use AS "own_use?", l.pending_to AS "pending_to?",
        l.last_type AS "last_type?: LogEventType", l.last_on AS "last_on?",
+       CASE WHEN l.last_type = 'inspected'
+            THEN NOT EXISTS (SELECT FROM event e WHERE e.subject_id = l.id AND e.type = 'inspected'
+                                 AND (e.business LIKE '%"outcome":"match"%') IS NOT TRUE)
+            ELSE false END AS "as_recorded!",
        l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
        t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",
        o.kind AS "holder_kind?: OrganizationKind", o.bin AS "holder_bin?"

@@ -30,8 +30,7 @@ impl CodeRow {
         let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
         let parsed = ParsedCode { code: plain, seal_number: self.number.take(), signature };
         let Some(seal_status) = self.seal_status.take() else {
-            let meant = if let Code::SealNumber(number) = code { number.with_digits() } else { None };
-            return Ok(Verification::not_registered(parsed, meant.as_ref()));
+            return Ok(Verification::not_registered(parsed, code));
         };
         if self.is_forged(code, signature) {
             return Ok(Verification::forged(parsed));
@@ -93,6 +92,7 @@ impl CodeRow {
             last_event: VerifiedEvent {
                 kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
                 on: self.last_on.ok_or_else(|| missing("last_on"))?,
+                as_recorded: self.as_recorded,
                 region: self.last_region.map(region_name),
             },
         }))

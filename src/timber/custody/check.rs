@@ -79,6 +79,7 @@ pub(super) async fn check<'r>(
     }
     let known = organizations(tx, named(request)).await?;
     let others = OtherParties::of(caller, request, &known, errors);
+    refuse_unknown_finding(tx, request, errors).await?;
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (LogEventType::Corrected, Some(Some(log))) if readable.correction != ReadableCorrection::Nothing => {
@@ -203,6 +204,24 @@ async fn refuse_own_case(
     };
     if decides && caller.is(Role::Inspector) {
         own_case::refuse_logs(tx, caller.organization, logs).await?;
+    }
+    Ok(())
+}
+
+/// Refuses an inspector's decision that names a finding which does not exist. Inspectors may see every finding.
+async fn refuse_unknown_finding(
+    tx: &mut Tx<'_>,
+    request: &NewCustodyEvent,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let Some(finding) = request.details.as_ref().and_then(|details| details.finding_id) else {
+        return Ok(());
+    };
+    let exists =
+        sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM finding WHERE id = $1) AS "exists!""#, finding.0);
+    if !exists.fetch_one(&mut **tx).await? {
+        let detail = "There is no such finding.";
+        errors.invalid.push(FieldError::new(pointer("/details/finding_id"), "unknown-finding", detail));
     }
     Ok(())
 }

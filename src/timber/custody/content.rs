@@ -300,6 +300,10 @@ pub struct LogBusiness {
     /// The reason of a correction, of a replacement of the seal, or of a void of the seal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// At a receipt by the organisation to which the log was offered: the log was held, and the receipt did not
+    /// accept the offer. Absent from receipts that were recorded before; those accepted it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub held: bool,
     /// True for a late event that the custody rules allowed at the time it happened. It is appended, but does
     /// not change the present state.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -363,6 +367,7 @@ impl LogBusiness {
             right_on: None,
             right_place: None,
             reason: None,
+            held: false,
             out_of_order: false,
         }
     }
@@ -568,6 +573,7 @@ mod tests {
             (public(LogEventType::Confiscated), confiscated),
             (resealed, in_error),
             (public(LogEventType::SealVoided), voided),
+            (public(LogEventType::Received), LogBusiness { held: true, ..bare.clone() }),
         ] {
             let texts = [canonical::text(&public), canonical::text(&business)];
             for ((kind, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {

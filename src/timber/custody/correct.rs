@@ -3,6 +3,7 @@
 //! balance of the ticket's lines is checked again; only the values that a correction sets are checked.
 
 use super::content::{Content, Corrects, LogBusiness, LogPublic};
+use super::inspector_only::{is_journey, needs_inspector};
 use super::record::{Access, Recorder, pointer};
 use super::request::Correction;
 use super::returned::{Returned, reopened};
@@ -24,17 +25,15 @@ use crate::timber::parameter::name::ParameterName;
 use crate::timber::parameter::{Parameters, Rulebook};
 use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
-use crate::timber::ticket::{self, LineChange, TicketForHarvest};
+use crate::timber::ticket::{self, LineChange, NO_COMMERCIAL_WOOD, TicketForHarvest};
 use crate::timber::wood::bounds::{Bounds, Measures, Share};
+use crate::timber::wood::species::Wood;
 use crate::timber::wood::volume_table::{TableVolume, gost_volume};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::prelude::ToPrimitive as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// How long an organisation may reverse its own loading, departure or arrival.
-const OWN_JOURNEY_REVERSAL_PERIOD: TimeDelta = TimeDelta::hours(2);
 
 /// One stored event with its content.
 #[derive(Clone, Debug)]
@@ -78,7 +77,7 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
 pub(super) struct Prepared {
     ticket: TicketForHarvest,
     returned: Returned,
-    chain: Vec<ChainEvent>,
+    pub(super) chain: Vec<ChainEvent>,
     /// The seal of the log, locked for an annulment.
     pub(super) seal: Option<Replacement>,
     parameters: Arc<Parameters>,
@@ -135,11 +134,13 @@ impl Prepared {
     }
 
     /// Whether the event `receipt` (of type `received`) also accepted an offered transfer.
-    fn accepted_by(&self, receipt: &ChainEvent) -> bool {
+    pub(super) fn accepted_by(&self, receipt: &ChainEvent) -> bool {
         let before = self.chain.iter().take_while(|event| event.content.seq < receipt.content.seq);
         let before: Vec<Content> = before.map(|event| event.content.clone()).collect();
         let receiver = receipt.content.business.organization;
-        replay(&before).is_ok_and(|state| state.pending.is_some_and(|pending| pending.to == receiver))
+        let offered =
+            replay(&before).is_ok_and(|state| state.pending.is_some_and(|pending| pending.to == receiver));
+        offered && !receipt.content.business.held
     }
 
     /// Whether an inspection, or a position away from it, was recorded after `event`.
@@ -178,7 +179,7 @@ pub(super) async fn prepare(
     let ticket = ticket.ok_or_else(|| Error::CorruptRow(format!("log.ticket_id of {log}")))?;
     let seal = if annul { Some(Replacement::lock_old(tx, log).await?) } else { None };
     crate::timber::custody::log::write::lock(tx, &[log]).await?;
-    let returned = Returned::read(tx, ticket.row.id, annul).await?;
+    let returned = Returned::read(tx, ticket.row.id, log, annul).await?;
     let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
     Ok(Prepared { ticket, returned, chain, seal, parameters: rulebook.parameters() })
 }
@@ -369,57 +370,6 @@ fn check_right(
     }
 }
 
-/// Why only an inspector may make this correction of an organisation's own event; `None` if its recorder may.
-///
-/// After later events, or events of another organisation, the recorder could misuse a correction: a
-/// harvester, for example, could take back the volume of a log that it has sold.
-fn needs_inspector(
-    reverse: bool,
-    target: &ChainEvent,
-    prepared: &Prepared,
-    recorder: &Recorder<'_>,
-    row: &LockedLog,
-) -> Option<&'static str> {
-    let own = recorder.caller.organization;
-    if reverse {
-        return match target.content.public.event_type {
-            LogEventType::Accepted => Some(
-                "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
-            ),
-            LogEventType::Received if prepared.accepted_by(target) => Some(
-                "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
-            ),
-            event if is_journey(event) && recorder.now - target.received_at > OWN_JOURNEY_REVERSAL_PERIOD => {
-                Some(
-                    "Its recorder may reverse a loading, unloading, departure or arrival within two hours of receipt; after \
-                     that, only an inspector may.",
-                )
-            }
-            _ => None,
-        };
-    }
-    let LogState { status, holder, owner, .. } = row.state;
-    let followers = &prepared.chain[prepared.chain.len().min(target.content.seq as usize)..];
-    if target.content.seq != 1 {
-        return (!followers.is_empty()).then_some(
-            "Its recorder may correct an event while it is the last one; after that, only an inspector may.",
-        );
-    }
-    let on_road = matches!(status, Status::Loaded | Status::InTransit | Status::Arrived);
-    let others = followers.iter().any(|event| event.content.business.organization != own);
-    let is_own = row.state.keeper == Some(own) || holder == own && owner == own;
-    (!is_own || !status.is_open() || on_road || others).then_some(
-        "The harvester may correct a harvest while the log is its own, open, not on the road and without an event of \
-         another organisation; after that, only an inspector may.",
-    )
-}
-
-/// Whether the event is a step of a journey, which its recorder may reverse for a short time only.
-fn is_journey(event: LogEventType) -> bool {
-    use LogEventType as E;
-    matches!(event, E::Loaded | E::Unloaded | E::Departed | E::Arrived)
-}
-
 fn check_set(
     correction: &Correction,
     target: &ChainEvent,
@@ -443,6 +393,11 @@ fn check_set(
     let at = || pointer("/set/occurred_at");
     let day = day.day();
     if target.content.seq != 1 {
+        let permit = target.content.business.permit.as_ref().map(|permit| permit.issued_on);
+        if permit.is_some_and(|issued_on| day < issued_on) {
+            let detail = "The permit of this export was issued after that day.";
+            errors.conflict.push(FieldError::new(at(), "permit-after-export", detail));
+        }
         if day < row.state.felled_on {
             let detail =
                 format!("The log was felled on {}: nothing happened to it before.", row.state.felled_on);
@@ -516,10 +471,16 @@ fn resolve(
     if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
         errors.invalid.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
     }
+    if let Some(Err(invalid)) = correction.pieces.map(|pieces| pieces.fits(state.kind)) {
+        errors.invalid.push(FieldError::invalid(pointer("/set/pieces"), invalid));
+    }
     match balance.line(species, wood) {
         None => {
             let detail = format!("The ticket has no line for {species} {wood}.");
             errors.invalid.push(FieldError::new(pointer("/set/species"), "not-on-ticket", detail));
+        }
+        Some(_) if wood == Wood::Commercial && correction.wood.is_some() && state.keeper.is_some() => {
+            errors.conflict.push(FieldError::new(pointer("/set/wood"), "own-use", NO_COMMERCIAL_WOOD));
         }
         Some(index) => {
             let id = balance.id(index);
@@ -545,7 +506,7 @@ fn resolve(
         findings.extend(rules::volume_unlike_table(&after, &bounds));
         findings.extend(rules::table_not_covered(&after));
         findings.extend(rules::logs_as_stack(&after, wood, &bounds));
-        findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
+        findings.extend(rules::commercial_as_firewood(&after, wood, &bounds));
     }
     Set { correction: correction.clone(), line, table }
 }

@@ -11,7 +11,7 @@ use crate::base::country::Country;
 use crate::base::error::{FieldError, Location, Result};
 use crate::base::ids::{LogId, OrganizationId};
 use crate::base::input::{RequestErrors, input};
-use crate::base::units::{LocalDate, Text};
+use crate::base::units::{LocalDate, Reference, Text};
 use crate::evidence::chain::Tx;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::BuyerKind;
@@ -27,7 +27,7 @@ input! {
     /// A permit for an export that is banned.
     pub struct Permit {
         /// Number.
-        pub number: Text<40>,
+        pub number: Reference,
         /// Day of issue.
         pub issued_on: LocalDate,
         /// The authority that issued it.
@@ -113,6 +113,11 @@ pub(super) fn check_request(request: &NewCustodyEvent, parameters: &Parameters, 
         if request.country == Some(Country::KAZAKHSTAN) {
             refuse("/country", "country-not-foreign", "An export goes to another country than KZ.");
         }
+    }
+    let permit = request.permit.as_ref().map(|permit| permit.issued_on.day());
+    if permit.is_some_and(|issued_on| issued_on > request.occurred_at.day().day()) {
+        let detail = "The permit was issued after the day of the export: it permitted nothing on that day.";
+        refuse("/permit/issued_on", "permit-after-export", detail);
     }
     let buyer = request.buyer.as_ref().and_then(|buyer| buyer.country);
     if buyer.is_some_and(|country| country != Country::KAZAKHSTAN) {

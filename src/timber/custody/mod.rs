@@ -15,6 +15,7 @@ pub mod history;
 pub mod history_query;
 mod hold;
 pub mod holdings;
+mod inspector_only;
 mod late;
 pub mod log;
 pub mod official;

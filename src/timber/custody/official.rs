@@ -1,7 +1,7 @@
 //! The official of an inspector's decision, and its official record.
 
 use crate::base::input::{Errors, Node, input};
-use crate::base::units::{LocalDate, Text, lost_letters};
+use crate::base::units::{LocalDate, Reference, Text, lost_letters};
 use crate::evidence::chain::canonical;
 use crate::timber::event::parts::ActPart;
 use serde::Serialize;
@@ -21,7 +21,7 @@ input! {
     /// An official record (act, protocol).
     pub struct Act {
         /// Number.
-        pub number: Text<40>,
+        pub number: Reference,
         /// Day.
         pub date: LocalDate,
     }

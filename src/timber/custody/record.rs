@@ -250,10 +250,21 @@ impl<'r> Recorder<'r> {
         Ok(())
     }
 
+    fn is_offered(&self, state: &LogState) -> bool {
+        state.pending.is_some_and(|offer| offer.to == self.caller.organization)
+    }
+
+    /// Whether the event is a receipt of a held log that is offered to the caller: it arrives, and stays another's.
+    fn leaves_offer(&self, state: &LogState) -> bool {
+        let receipt = self.request.r#type == LogEventType::Received;
+        receipt && self.is_offered(state) && state.held(self.now).is_some()
+    }
+
     /// Whether the event accepts an offer to the caller.
     fn accepts(&self, state: &LogState) -> bool {
         matches!(self.request.r#type, LogEventType::Accepted | LogEventType::Received)
-            && state.pending.is_some_and(|offer| offer.to == self.caller.organization)
+            && self.is_offered(state)
+            && !self.leaves_offer(state)
     }
 
     /// Checks that the caller may offer this transfer: the holder may offer possession, the owner ownership,
@@ -300,6 +311,7 @@ impl<'r> Recorder<'r> {
             buyer: request.buyer.as_ref().map(|buyer| buyer.part(self.others.buyer)),
             details: request.details.as_ref().map(super::request::Details::part),
             reason: request.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            held: self.leaves_offer(&plan.row.state),
             out_of_order: plan.late,
             ..LogBusiness::bare(
                 plan.row.id,
@@ -357,7 +369,8 @@ impl<'r> Recorder<'r> {
             let (carrier, vehicle) = (self.others.carrier.is_some(), self.request.vehicle.is_some());
             let papers = rules::no_papers(event, carrier, vehicle, self.request.document.is_some());
             decided.found.extend(papers.map(about));
-            let sender = before.pending.filter(|offer| offer.to == self.caller.organization && !late);
+            decided.found.extend(rules::traded_unsealed(event, before.reseal).map(about));
+            let sender = before.pending.filter(|_| !late && self.accepts(&before));
             let suspended = sender.is_some_and(|offer| self.suspended.contains(&offer.from));
             decided.found.extend(rules::from_suspended(suspended).map(about));
             let lateness = rules::late_entry(self.request.occurred_at, self.now, &self.parameters);

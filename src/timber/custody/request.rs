@@ -9,7 +9,7 @@ use crate::base::geo::Position;
 use crate::base::ids::{FindingId, OperationId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
-use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
+use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Reference, Text, Volume};
 use crate::timber::custody::harvest::request::ResponsiblePerson;
 use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart};
 use crate::timber::event::types::LogEventType;
@@ -44,7 +44,7 @@ input! {
         /// Carrier, at loading.
         pub carrier_bin: Option<Bin>,
         /// Vehicle, at loading.
-        pub vehicle: Option<Text<40>>,
+        pub vehicle: Option<Reference>,
         /// Country that the timber goes to, for `exported`.
         pub country: Option<Country>,
         /// HS code (ТН ВЭД), for `exported`.
@@ -92,8 +92,8 @@ input! {
     pub struct Document {
         /// Kind.
         pub kind: DocumentKind,
-        /// Number.
-        pub number: Text<40>,
+        /// Number, with a letter or a digit.
+        pub number: Reference,
         /// Day of issue.
         pub issued_on: Option<LocalDate>,
     }
@@ -491,7 +491,7 @@ impl NewCustodyEvent {
         let texts = [
             ("/place/name", place),
             ("/document/number", self.document.as_ref().map(|document| document.number.as_str())),
-            ("/vehicle", self.vehicle.as_ref().map(Text::as_str)),
+            ("/vehicle", self.vehicle.as_ref().map(Reference::as_str)),
             ("/details/note", note.map(Text::as_str)),
             ("/details/reason", why.map(Text::as_str)),
             ("/details/act/number", act.map(|act| act.number.as_str())),

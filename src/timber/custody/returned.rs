@@ -4,7 +4,7 @@
 use super::correct::ChainEvent;
 use super::state::LogState;
 use crate::base::error::Result;
-use crate::base::ids::TicketId;
+use crate::base::ids::{LogId, TicketId};
 use crate::base::units::Volume;
 use crate::evidence::chain::Tx;
 use crate::timber::event::types::LogEventType;
@@ -22,6 +22,8 @@ use rust_decimal::Decimal;
 pub(super) struct Returned {
     /// Corrections of the ticket's logs with a finding L18.
     times: i64,
+    /// Whether somebody checked the log's seal; read for an annulment only.
+    checked: bool,
     /// Logs of the ticket, and those of them that are annulled; read for an annulment only.
     logs: i64,
     annulled: i64,
@@ -29,8 +31,9 @@ pub(super) struct Returned {
 }
 
 impl Returned {
-    /// Reads it; the annulled logs only if `annul`, because for these all logs of the ticket are read.
-    pub(super) async fn read(tx: &mut Tx<'_>, ticket: TicketId, annul: bool) -> Result<Self> {
+    /// Reads it; the annulled logs and the checks only if `annul`, because for these all logs of the ticket are
+    /// read. Checks that another instance counted in the last minute may not be stored yet.
+    pub(super) async fn read(tx: &mut Tx<'_>, ticket: TicketId, log: LogId, annul: bool) -> Result<Self> {
         let times = sqlx::query_scalar!(
             r#"SELECT count(*) AS "times!" FROM finding WHERE ticket_id = $1 AND rule = 'L18'"#,
             ticket.0
@@ -42,14 +45,23 @@ impl Returned {
         }
         let row = sqlx::query!(
             r#"SELECT count(*) AS "logs!", count(*) FILTER (WHERE status = $2) AS "annulled!",
-                      COALESCE(sum(volume_m3) FILTER (WHERE status = $2), 0) AS "annulled_m3!"
+                      COALESCE(sum(volume_m3) FILTER (WHERE status = $2), 0) AS "annulled_m3!",
+                      EXISTS (SELECT FROM log_seal s JOIN seal_check c ON c.seal_number = s.seal_number
+                              WHERE s.log_id = $3) AS "checked!"
                FROM log WHERE ticket_id = $1"#,
             ticket.0,
-            Status::Annulled.as_str()
+            Status::Annulled.as_str(),
+            log.0
         )
         .fetch_one(&mut **tx)
         .await?;
-        Ok(Self { times, logs: row.logs, annulled: row.annulled, annulled_m3: row.annulled_m3 })
+        Ok(Self {
+            times,
+            checked: row.checked,
+            logs: row.logs,
+            annulled: row.annulled,
+            annulled_m3: row.annulled_m3,
+        })
     }
 
     /// Why only an inspector may annul a log; `None` if its recorder may, as far as the log's chain and the
@@ -64,6 +76,11 @@ impl Returned {
         if chain.len() > 1 || state.status != Status::AtFelling {
             return Some(
                 "An entry may be annulled by its recorder while the harvest is the log's only event.",
+            );
+        }
+        if self.checked {
+            return Some(
+                "Its seal was checked since, so the log was seen: only an inspector may annul its entry.",
             );
         }
         let percent = parameters.on(ParameterName::AnnulledLogs, day);
@@ -109,8 +126,12 @@ impl Returned {
 
 /// A finding if a correction reverses an event that had closed the log.
 pub(super) fn reopened(target: &ChainEvent, reverse: bool) -> Option<Draft> {
-    use LogEventType as E;
     let event = target.content.public.event_type;
-    let closes = matches!(event, E::Processed | E::Exported | E::Sold | E::Lost | E::Destroyed);
-    (reverse && closes).then(|| rules::closing_reversed(event))
+    (reverse && closes(event)).then(|| rules::closing_reversed(event))
+}
+
+/// Whether an event closes a log: it leaves circulation.
+pub(super) fn closes(event: LogEventType) -> bool {
+    use LogEventType as E;
+    matches!(event, E::Processed | E::Exported | E::Sold | E::Lost | E::Destroyed)
 }

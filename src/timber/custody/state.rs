@@ -199,7 +199,7 @@ impl LogState {
                 }
             }
             LogEventType::Received => {
-                if self.pending.is_some_and(|p| p.to == business.organization) {
+                if !business.held && self.pending.is_some_and(|p| p.to == business.organization) {
                     self.settle();
                 }
                 self.leave_vehicle();

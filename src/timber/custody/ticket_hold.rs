@@ -28,8 +28,9 @@ fn conflict(code: &'static str, detail: impl Into<std::borrow::Cow<'static, str>
     Error::Conflict(vec![FieldError::new(Location::body(), code, detail)])
 }
 
-/// Holds a ticket, on behalf of its issuer or an inspector. `until`: when an inspector's hold is overdue, and where the request states it; by default
-/// after [`ParameterName::TicketHoldDays`].
+/// Holds a ticket, on behalf of its issuer or an inspector. `until`: when an inspector's hold is overdue or the issuer's
+/// ends, and where the request states it; by default as late as possible, after [`ParameterName::TicketHoldDays`] or
+/// [`ParameterName::IssuersHoldHours`].
 ///
 /// # Errors
 /// As for [`lock_as_issuer`], for a caller that is no inspector. Wrong: `hold-too-long` at `until`. Conflict, for the
@@ -48,7 +49,7 @@ pub async fn hold(
         HeldBy::Inspector => inspectors_end(act, until, until_at, parameters)?,
         HeldBy::Issuer => {
             may_hold_as_issuer(tx, &locked, act, parameters).await?;
-            issuers_end(act, parameters)?
+            issuers_end(act, until, until_at, parameters)?
         }
     };
     let (logs, held) = reach(tx, &locked, by, until).await?;
@@ -110,7 +111,8 @@ pub async fn cancel(
         return change::record(tx, act, locked, head, Change::Cancel(None), reason).await.map(drop);
     }
     may_hold_as_issuer(tx, &locked, act, parameters).await?;
-    let (logs, held) = reach(tx, &locked, HeldBy::Issuer, issuers_end(act, parameters)?).await?;
+    let until = issuers_end(act, None, Location::body(), parameters)?;
+    let (logs, held) = reach(tx, &locked, HeldBy::Issuer, until).await?;
     stop(tx, act, locked, head, Change::Cancel(Some(held)), &logs, reason).await
 }
 
@@ -134,8 +136,9 @@ fn moment(at: DateTime<Utc>) -> Result<Moment> {
     Moment::new(at, KAZAKHSTAN_OFFSET_MINUTES).map_err(|error| Error::CorruptRow(format!("clock: {error}")))
 }
 
-fn issuers_end(act: &Actor, parameters: &Parameters) -> Result<Moment> {
-    moment(act.at() + TimeDelta::hours(parameters.whole(ParameterName::IssuersHoldHours, act.on())))
+fn issuers_end(act: &Actor, until: Option<Moment>, at: Location, parameters: &Parameters) -> Result<Moment> {
+    let hours = parameters.whole(ParameterName::IssuersHoldHours, act.on());
+    end(act, until, at, TimeDelta::hours(hours), &format!("{hours} hours"))
 }
 
 fn inspectors_end(
@@ -145,10 +148,21 @@ fn inspectors_end(
     parameters: &Parameters,
 ) -> Result<Moment> {
     let days = parameters.whole(ParameterName::TicketHoldDays, act.on());
-    let latest = moment(act.at() + TimeDelta::days(days))?;
+    end(act, until, at, TimeDelta::days(days), &format!("{days} days"))
+}
+
+/// The end of a hold: `until`, or if the request states none, `longest` from now.
+fn end(
+    act: &Actor,
+    until: Option<Moment>,
+    at: Location,
+    longest: TimeDelta,
+    in_words: &str,
+) -> Result<Moment> {
+    let latest = moment(act.at() + longest)?;
     let Some(until) = until else { return Ok(latest) };
     if until.instant() <= act.at() || until.instant() > latest.instant() {
-        let detail = format!("A hold ends in the future, {days} days from now at most.");
+        let detail = format!("This hold ends in the future, {in_words} from now at most.");
         return Err(Error::Invalid(vec![FieldError::new(at, "hold-too-long", detail)]));
     }
     Ok(until)

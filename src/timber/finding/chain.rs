@@ -5,7 +5,7 @@
 //! before it locks the finding, and the findings of a record are stored after the record.
 
 use super::content::{
-    AboutPart, FindingBusiness, FindingPersonal, FindingPublic, ObservedPart, RecordPart, RecordedBy,
+    AboutPart, FindingBusiness, FindingPersonal, FindingPublic, ObservationPart, RecordPart, RecordedBy,
     evidence_digest, finding_digest,
 };
 use super::draft::EvidenceEvent;
@@ -41,7 +41,7 @@ pub(super) struct EventContent {
     pub(super) hold: Option<bool>,
     pub(super) by_version: Option<u16>,
     pub(super) act: Option<RecordPart>,
-    pub(super) observed: Option<ObservedPart>,
+    pub(super) observed: Option<ObservationPart>,
     pub(super) personal: Option<FindingPersonal>,
     /// The text of which `personal` has the digest.
     pub(super) long_text: Option<String>,

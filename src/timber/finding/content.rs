@@ -1,7 +1,7 @@
 //! The hashed parts of the events of a finding's chain, as `docs/CHAIN.md` specifies them.
 
 use super::draft::EvidenceEvent;
-use super::observe::Observed;
+use super::observe::ObservationKind;
 use super::row::{FindingRow, FindingState};
 use super::rules::Severity;
 use crate::base::error::Result;
@@ -114,7 +114,7 @@ pub(super) struct FindingBusiness {
     pub act: Option<RecordPart>,
     /// Of `opened`: what an inspector observed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed: Option<ObservedPart>,
+    pub observed: Option<ObservationPart>,
 }
 
 /// An official record (act, protocol), in the business part of `decided`.
@@ -128,7 +128,7 @@ pub struct RecordPart {
 
 /// What an inspector observed, in the business part of `opened`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ObservedPart {
+pub struct ObservationPart {
     /// The code that was read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
@@ -141,7 +141,7 @@ pub struct ObservedPart {
     #[serde(with = "crate::base::as_text::option", skip_serializing_if = "Option::is_none", default)]
     pub volume_m3: Option<Volume>,
     /// What.
-    pub what: Observed,
+    pub what: ObservationKind,
 }
 
 /// The personal part: free text, or the digest of a longer one, and the official.
@@ -337,12 +337,12 @@ mod tests {
             ..FindingPersonal::of_text("Seen: it is hollow.")
         };
         let occurred = LocalTime::of(crate::timber::event::actor::desk_moment(now).unwrap());
-        let observed = ObservedPart {
+        let observed = ObservationPart {
             code: Some("KZ-0000041".into()),
             occurred,
             position: Some(crate::base::geo::position("50.4111", "80.2275", Some("8")).into()),
             volume_m3: Some(Volume::parse("12.5").unwrap()),
-            what: Observed::NoPapers,
+            what: ObservationKind::NoPapers,
         };
         let seen = FindingPersonal {
             plate: Some("123 ABC 16".into()),

@@ -2,7 +2,7 @@
 //! is a finding with a chain from the start.
 
 use super::chain::{EventContent, lock};
-use super::content::{FindingPersonal, ObservedPart, PhotoPart, RecordedBy};
+use super::content::{FindingPersonal, ObservationPart, PhotoPart, RecordedBy};
 use super::draft::Draft;
 use super::photo;
 use super::row::FindingState;
@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 
 vocabulary! {
     /// What an inspector observed.
-    pub enum Observed: "unknown-observation" {
+    pub enum ObservationKind: "unknown-observation" {
         /// Wood without a seal.
         UnmarkedWood = "unmarked_wood",
         /// A seal that is not registered, or is not on the log it should be on.
@@ -36,7 +36,7 @@ vocabulary! {
     }
 }
 
-impl Observed {
+impl ObservationKind {
     const fn severity(self) -> Severity {
         match self {
             Self::UnmarkedWood | Self::UnknownSeal => Severity::Serious,
@@ -48,7 +48,7 @@ impl Observed {
 /// An observation.
 pub struct Observation<'a> {
     /// What was observed.
-    pub what: Observed,
+    pub what: ObservationKind,
     /// In words; personal.
     pub text: &'a str,
     /// When.
@@ -122,7 +122,7 @@ pub async fn observe(
             .collect(),
         ..part
     });
-    let observed = ObservedPart {
+    let observed = ObservationPart {
         code: observation.code.map(str::to_owned),
         occurred: LocalTime::of(observation.occurred_at),
         position: observation.position.map(Into::into),

@@ -1,7 +1,7 @@
 //! Reading findings.
 
-use super::content::{FindingPersonal, ObservedPart, RecordPart};
-use super::observe::Observed;
+use super::content::{FindingPersonal, ObservationPart, RecordPart};
+use super::observe::ObservationKind;
 use super::report::{self, ReportView};
 use super::row::{Finding, FindingRow, FindingState, finding_rows};
 use super::rules::{CITIZEN_REPORT, OBSERVATION, RULES, Severity};
@@ -201,7 +201,7 @@ pub struct FindingDetail {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ObservationView {
     /// What.
-    pub what: Observed,
+    pub what: ObservationKind,
     /// When, with the offset that was sent.
     #[schema(value_type = String, format = DateTime)]
     pub occurred_at: String,
@@ -337,7 +337,7 @@ async fn observation(
 ) -> Result<Option<ObservationView>> {
     #[derive(Deserialize)]
     struct Members {
-        observed: Option<ObservedPart>,
+        observed: Option<ObservationPart>,
     }
     let row = sqlx::query!(
         r#"SELECT e.business, p.text AS "personal?", t.text AS "long?"

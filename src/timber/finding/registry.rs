@@ -80,6 +80,11 @@ pub static NOTES: &[Notes] = &[
         "Papers that are named and do not exist.",
     ),
     notes(
+        "traded-unsealed",
+        &[("event", "`transferred`, `sold` or `exported`")],
+        "Logs that lost their seal and were not inspected.",
+    ),
+    notes(
         "closing-reversed",
         &[("event", "type of the event that was reversed")],
         "Logs that are sold again without a record.",
@@ -102,7 +107,35 @@ pub static NOTES: &[Notes] = &[
         ParameterName::ReturnedTimes,
         ParameterName::ReturnedSerious,
     ]),
-    notes("no-allowable-cut", &[("years", "the years without a cut")], "Cuts that are set too high."),
+    notes(
+        "no-allowable-cut",
+        &[
+            ("case", "`own`: its issuer holds it too; `large`: more than the parameter's volume; `small`"),
+            ("years", "the years without a cut"),
+            ("volume_m3", "permitted volume of the ticket, in m³"),
+            ("limit_m3", "volume above which it is a warning, in m³"),
+        ],
+        "Cuts that are set too high, and many small tickets.",
+    )
+    .judged_by(&[ParameterName::UncutVolume]),
+    notes(
+        "ticket-after-felling",
+        &[
+            (
+                "case",
+                "`began`: felling began before; `ended`: it ended before, too; `extended`: after the term",
+            ),
+            (
+                "days",
+                "days from the first day of felling, or the last one before the extension, to the receipt",
+            ),
+            ("felling_from", "first day of felling"),
+            ("felling_until", "last day of felling"),
+            ("ended_on", "last day of felling before the extension"),
+        ],
+        "Tickets that are received before their term, for wood that was felled already.",
+    )
+    .judged_by(&[ParameterName::TicketReceiptDays]),
     notes(
         "harvest-in-ban",
         &[("felled_on", "day of felling"), ("ban", "the ban, in English")],
@@ -174,11 +207,29 @@ pub static NOTES: &[Notes] = &[
             ("position", "latitude, longitude"),
             ("margin_km", "margin along the border, in km"),
             ("distance_m", "distance from the plot, in m"),
-            ("accuracy_m", "accuracy of the position, in m"),
+            ("accuracy_m", "accuracy of the position that counts, in m"),
         ],
         "Records without a position, tickets without a plot, and positions that a device makes up.",
-    ),
-    notes("L13", &[DIAMETER, LENGTH], "Stacks, and measures declared too small."),
+    )
+    .judged_by(&[ParameterName::PositionAccuracyMax]),
+    notes(
+        "L13",
+        &[
+            ("case", "`log`, `stack` (by the measures of its pieces) or `pieces` (by the volume of a piece)"),
+            ("wood", "`firewood` or `brushwood`"),
+            DIAMETER,
+            LENGTH,
+            DECLARED,
+            ("pieces", "number of pieces"),
+            ("limit_m3", "volume of a piece above which it is a log, in m³"),
+        ],
+        "Measures declared too small, and stacks that state no measures and too many pieces.",
+    )
+    .judged_by(&[
+        ParameterName::SawLogFromCm,
+        ParameterName::SawLogAboveM,
+        ParameterName::CommercialPieceMaxM3,
+    ]),
     notes(
         "L14",
         &[

@@ -11,23 +11,24 @@ pub mod surveillance;
 pub mod ticket;
 
 pub use super::draft::Draft;
-use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
+use crate::base::geo::{Accuracy, OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Outcome;
 use crate::timber::parameter::Parameters;
 use crate::timber::parameter::name::ParameterName;
-use crate::timber::wood::species::{LogKind, Wood};
+use crate::timber::wood::species::LogKind;
 use crate::timber::wood::tolerance::{Standing, standing, tolerance};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 
 mod volume;
 
 pub use volume::{
-    LOGS_AS_STACK, TABLE_NOT_COVERED, VOLUME_UNLIKE_TABLE, logs_as_stack, sums_below_table,
-    table_not_covered, volume_unlike_table,
+    COMMERCIAL_AS_FIREWOOD, LOGS_AS_STACK, TABLE_NOT_COVERED, VOLUME_UNLIKE_TABLE, commercial_as_firewood,
+    logs_as_stack, sums_below_table, table_not_covered, volume_unlike_table,
 };
 
 vocabulary! {
@@ -73,19 +74,10 @@ pub const OVER_PERMITTED: Rule = Rule {
 /// L8.
 pub const OUTSIDE: Rule = Rule {
     id: "L8",
-    version: 1,
+    version: 2,
     severity: Severity::Serious,
     legal_basis: TICKET_BREACH,
-    about: "A position lies outside the ticket's plot, or outside Kazakhstan, by more than its accuracy.",
-};
-
-/// L13.
-pub const COMMERCIAL_AS_FIREWOOD: Rule = Rule {
-    id: "L13",
-    version: 1,
-    severity: Severity::Warning,
-    legal_basis: TICKET_BREACH,
-    about: "A log of sawlog size (14 cm and more, longer than 3 m) is declared firewood.",
+    about: "A position lies outside the ticket's plot, or outside Kazakhstan, by more than its accuracy, of which 100 m count at most.",
 };
 
 /// L23.
@@ -198,17 +190,18 @@ pub const FROM_SUSPENDED: Rule = Rule {
 
 mod custody;
 pub use custody::{
-    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG,
-    closing_reversed, no_papers, returned_volume, seal_of_no_log,
+    CLOSING_REVERSED, NO_PAPERS, RETURNED_VOLUME, ReturnCause, ReturnLimits, SEAL_OF_NO_LOG, TRADED_UNSEALED,
+    closing_reversed, no_papers, returned_volume, seal_of_no_log, traded_unsealed,
 };
 
 /// Every rule.
-pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
+pub static RULES: [Rule; 34 + ticket::ALL.len() + departure::ALL.len()] = [
     ticket::NO_ALLOWABLE_CUT,
     ticket::HARVEST_IN_BAN,
     ticket::AREA_UNLIKE_PLOT,
     ticket::PLOTS_OVERLAP,
     ticket::PLOT_REPLACED,
+    ticket::TICKET_AFTER_FELLING,
     departure::EXPORT_UNSPECIFIED,
     departure::EXPORT_PERMIT,
     departure::EXPORT_BEFORE_BAN,
@@ -223,6 +216,7 @@ pub static RULES: [Rule; 33 + ticket::ALL.len() + departure::ALL.len()] = [
     APPEAL_UNANSWERED,
     FROM_SUSPENDED,
     NO_PAPERS,
+    TRADED_UNSEALED,
     CLOSING_REVERSED,
     SEAL_OF_NO_LOG,
     RETURNED_VOLUME,
@@ -296,22 +290,6 @@ pub fn over_permitted(
     )
 }
 
-/// L13: a log declared as firewood could be sawn.
-#[must_use]
-pub fn commercial_as_firewood(
-    kind: LogKind,
-    wood: Wood,
-    top_diameter: Option<Diameter>,
-    length: Option<Length>,
-) -> Option<Draft> {
-    let (diameter, length) = (top_diameter?, length?);
-    let commercial = diameter.decimal() >= Decimal::from(14) && length.decimal() > Decimal::from(3);
-    (kind == LogKind::Log && wood == Wood::Firewood && commercial).then(|| {
-        let draft = COMMERCIAL_AS_FIREWOOD.found(Severity::Warning);
-        draft.input("diameter_cm", diameter).input("length_m", length)
-    })
-}
-
 /// A single log thinner than 14 cm or shorter than 2 m.
 #[must_use]
 pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option<Length>) -> Option<Draft> {
@@ -335,16 +313,26 @@ pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option
 /// is 10 to 15 m.
 pub const PLOT_MARGIN_M: f64 = 30.0;
 
-/// L8: a position outside the country or the plot.
+/// L8: on `day`, a position outside the country or the plot.
+///
+/// Of the accuracy that a record states, [`ParameterName::PositionAccuracyMax`] counts at most: otherwise a record could
+/// state an accuracy with which it lies in every plot.
 #[must_use]
-pub fn outside(position: Position, plot: Option<&Plot>) -> Option<Draft> {
+pub fn outside(
+    position: Position,
+    plot: Option<&Plot>,
+    day: NaiveDate,
+    parameters: &Parameters,
+) -> Option<Draft> {
     if !within_kazakhstan(position) {
         let draft =
             OUTSIDE.found(Severity::Serious).input("case", "country").input("position", place(position));
         return Some(draft.input("margin_km", OUTLINE_MARGIN_M / 1_000.0));
     }
     let away = plot?.distance_outside_m(position);
-    let accuracy = position.accuracy().map_or(0.0, crate::base::geo::Accuracy::metres);
+    let stated = position.accuracy().map_or(0.0, Accuracy::metres);
+    let most = parameters.on(ParameterName::PositionAccuracyMax, day).to_f64().unwrap_or_default();
+    let accuracy = stated.min(most);
     (away > accuracy + PLOT_MARGIN_M).then(|| {
         let draft = OUTSIDE.found(Severity::Warning).input("case", "plot").input("position", place(position));
         draft.input("distance_m", format_args!("{away:.0}")).input("accuracy_m", accuracy)

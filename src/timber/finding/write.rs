@@ -103,8 +103,8 @@ fn merged(findings: Vec<NewFinding>, organization: OrganizationId) -> Vec<Prepar
     all
 }
 
-/// Stores findings in two round trips, and returns them for the response: new ones, and those that were there already
-/// and got more evidence. A finding without `party` is about `organization`.
+/// Stores findings in two round trips, and returns them for the response, by id: those that were there already and got
+/// more evidence, and then the new ones in the order given. A finding without `party` is about `organization`.
 ///
 /// # Errors
 /// From the database.
@@ -117,9 +117,7 @@ pub async fn store(
     if findings.is_empty() {
         return Ok(Vec::new());
     }
-    let prepared = merged(findings, organization);
-    let order: Vec<Identity> = prepared.iter().map(Prepared::identity).collect();
-    let mut sorted = prepared;
+    let mut sorted = merged(findings, organization);
     // In one order in every transaction: two requests that add evidence for the same findings wait for each other,
     // and never in a circle.
     sorted.sort_by_cached_key(Prepared::identity);
@@ -133,13 +131,13 @@ pub async fn store(
     if !opened.is_empty() {
         chain::evidence_added(tx, RecordedBy::server(organization, now)?, &opened).await?;
     }
-    order
-        .iter()
-        .map(|identity| {
-            let lost = || Error::CorruptRow(format!("finding {} of {}: not stored", identity.0, identity.1));
-            rows.remove(identity).ok_or_else(lost)?.view()
-        })
-        .collect()
+    let missing = sorted.iter().map(Prepared::identity).find(|identity| !rows.contains_key(identity));
+    if let Some((rule, subject, _)) = missing {
+        return Err(Error::CorruptRow(format!("finding {rule} of {subject}: not stored")));
+    }
+    let mut rows: Vec<FindingRow> = rows.into_values().collect();
+    rows.sort_by_key(|row| row.id.0);
+    rows.into_iter().map(FindingRow::view).collect()
 }
 
 /// The volume at stake counts up to this many m³, three points each.
@@ -290,7 +288,8 @@ pub async fn of_harvest(
                         UNION ALL
                         SELECT old.id FROM harvest h JOIN finding old ON old.ticket_id = h.ticket_id
                         WHERE h.id = $1 AND old.created_at = $2 AND old.log_id IS NULL
-                          AND old.organization_id = h.organization_id)
+                          AND old.organization_id = h.organization_id
+                          AND NOT EXISTS (SELECT FROM finding_evidence e WHERE e.finding_id = old.id))
          ORDER BY f.id",
         harvest.0,
         received_at

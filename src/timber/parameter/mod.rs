@@ -62,6 +62,8 @@ impl Parameters {
             piece_min_m3: on(P::StackPieceMinM3),
             piece_max_m3: on(P::StackPieceMaxM3),
             commercial_piece_max_m3: on(P::CommercialPieceMaxM3),
+            saw_log_from_cm: on(P::SawLogFromCm),
+            saw_log_above_m: on(P::SawLogAboveM),
             sum_min: on(P::VolumeSumMin),
             sum_from_logs: on(P::VolumeSumFromLogs),
         }

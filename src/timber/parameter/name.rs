@@ -74,6 +74,16 @@ vocabulary! {
         StackPieceMaxM3 = "stack-piece-max-m3",
         /// Volume of a piece above which a stack of commercial wood is a finding.
         CommercialPieceMaxM3 = "commercial-piece-max-m3",
+        /// Top diameter from which firewood or brushwood is a saw log (L13), if it is long enough.
+        SawLogFromCm = "saw-log-from-cm",
+        /// Length above which firewood or brushwood is a saw log (L13), if it is thick enough.
+        SawLogAboveM = "saw-log-above-m",
+        /// How many days after the first day of felling a ticket may be received.
+        TicketReceiptDays = "ticket-receipt-days",
+        /// Above which volume a ticket without an allowable cut is a warning.
+        UncutVolume = "uncut-volume",
+        /// Up to how many metres the accuracy that a position states excuses it.
+        PositionAccuracyMax = "position-accuracy-max",
         /// For how many days buyers' reports are kept that no inspector has opened.
         CitizenReportDays = "citizen-report-days",
         /// How many buyers' reports about one code are stored in 24 hours.
@@ -320,6 +330,27 @@ impl ParameterName {
             Self::CommercialPieceMaxM3 => {
                 let about = "Volume of a piece above which a stack of commercial wood is a finding";
                 definition((about, "m³"), 4, 1200, (1, 100_000))
+            }
+            Self::SawLogFromCm => {
+                let about = "Top diameter from which a log or piece declared firewood or brushwood is found (L13), if it is long enough";
+                definition((about, "cm"), 0, 14, (5, 60))
+            }
+            Self::SawLogAboveM => {
+                let about = "Length above which a log or piece declared firewood or brushwood is found (L13), if it is thick enough";
+                definition((about, "m"), 2, 300, (50, 1_200))
+            }
+            Self::TicketReceiptDays => {
+                let about =
+                    "Days after its first day of felling within which a ticket is received without a finding";
+                definition((about, "days"), 0, 3, (0, 60))
+            }
+            Self::UncutVolume => {
+                let about = "Volume above which a ticket without an allowable cut is a warning";
+                definition((about, "m³"), 0, 1_000, (0, 1_000_000))
+            }
+            Self::PositionAccuracyMax => {
+                let about = "The highest accuracy that excuses a position; a position that states a higher one is judged by this (L8, journeys)";
+                definition((about, "m"), 0, 100, (10, 10_000))
             }
             Self::JourneyKmh => {
                 let about = "The fastest that a lorry travels from place to place";

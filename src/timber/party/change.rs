@@ -135,8 +135,7 @@ pub fn check_roles(kind: OrganizationKind, roles: &[Role], at: &Location) -> Opt
         }
         (_, []) => ("too-few", "An organisation has at least one role."),
         (_, roles) if conflicting(roles) => {
-            let detail =
-                "An operator or inspector holds no timber: it cannot be an enterprise or a forest owner too.";
+            let detail = "An operator or inspector has no timber: it cannot be an enterprise, forest owner or carrier too.";
             ("roles-conflict", detail)
         }
         _ => return None,

@@ -374,12 +374,12 @@ pub async fn persons_as_legal_entities(db: impl PgExecutor<'_>) -> Result<Vec<Or
     Ok(ids)
 }
 
-/// The organisations that have a role of supervision and a role that holds timber ([`conflicting`]). They were
+/// The organisations that have a role of supervision and one that holds or carries timber ([`conflicting`]). They were
 /// registered before such registrations were refused.
 pub async fn with_conflicting_roles(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id: OrganizationId" FROM organization
-           WHERE roles && ARRAY['inspector', 'operator'] AND roles && ARRAY['enterprise', 'forest_owner']
+           WHERE roles && ARRAY['inspector', 'operator'] AND roles && ARRAY['enterprise', 'forest_owner', 'carrier']
            ORDER BY id"#
     )
     .fetch_all(db)

@@ -47,10 +47,11 @@ impl Role {
     }
 }
 
-/// Whether one organisation may not have all of `roles`: it would supervise its own timber.
+/// Whether one organisation may not have all of `roles`: it would supervise its own timber, or that which it carries.
 #[must_use]
 pub fn conflicting(roles: &[Role]) -> bool {
-    roles.iter().any(|role| role.supervises()) && roles.iter().any(|role| role.holds_timber())
+    let has_timber = |role: &Role| role.holds_timber() || *role == Role::Carrier;
+    roles.iter().any(|role| role.supervises()) && roles.iter().any(has_timber)
 }
 
 impl OrganizationKind {

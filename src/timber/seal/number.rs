@@ -173,12 +173,15 @@ impl SealNumber {
     }
 
     /// The number with digits in place of the letters that look like them (`O` for 0, `I` and `L` for 1), if it has
-    /// any after the first digit, or right after `KZ`, the prefix of this system's own numbers. Elsewhere before
+    /// any after the first digit, or right after a hyphen or `KZ`, the prefix of this system's own numbers. Elsewhere before
     /// the first digit the letter may belong to a prefix (`DEMO000041`).
     #[must_use]
     pub fn with_digits(&self) -> Option<Self> {
-        let own = self.0.text.strip_prefix("KZ").is_some_and(|rest| rest.starts_with(['O', 'I', 'L']));
-        let first = if own { 2 } else { self.0.text.find(|c: char| c.is_ascii_digit())? };
+        let text = &*self.0.text;
+        let digit = text.find(|c: char| c.is_ascii_digit());
+        let hyphen = text[..digit.unwrap_or(text.len())].rfind('-').map(|at| at + 1);
+        let prefix = hyphen.or_else(|| text.starts_with("KZ").then_some(2));
+        let first = prefix.filter(|at| text[*at..].starts_with(['O', 'I', 'L'])).or(digit)?;
         let (prefix, rest) = self.0.text.split_at(first);
         let rest = rest.replace('O', "0").replace(['I', 'L'], "1");
         Self::from_stored(format!("{prefix}{rest}")).filter(|other| other != self)
@@ -481,6 +484,8 @@ mod tests {
             ("kz0000l4", "KZ000014"),
             ("KZ-0000О41", "KZ-0000041"),
             ("SE-0I0O1", "SE-01001"),
+            ("DEMO-I00001", "DEMO-100001"),
+            ("DEMO-O00041", "DEMO-000041"),
             ("KZ0000З4", "KZ000034"),
             ("kz 000 0з4", "KZ000034"),
             ("DEMO-41", ""),

@@ -5,6 +5,7 @@
 use super::ban::felling_bans;
 use super::content::{Changed, HeldLogs, TicketPublic, texts};
 use super::cut::{self, TicketVolumes};
+use super::harvest::NO_COMMERCIAL_WOOD;
 use super::issue::store_about;
 use super::lock::LockedTicket;
 use crate::base::error::{Error, FieldError, Location, Result};
@@ -17,10 +18,12 @@ use crate::timber::event::actor::Actor;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::Finding;
+use crate::timber::parameter::Parameters;
 use crate::timber::party::key::Caller;
+use crate::timber::party::organization;
 use crate::timber::party::role::Role;
-use crate::timber::wood::species::Species;
-use chrono::Datelike;
+use crate::timber::wood::species::{Species, Wood};
+use chrono::{Datelike, NaiveDate};
 
 /// A change of a ticket.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +95,8 @@ fn pointer(at: &str) -> Location {
 ///
 /// # Errors
 /// As for [`lock_as_issuer`]. Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`; for a later last day
-/// of felling also `banned`, `no-cut-for-forestry` and `allowable-cut-exceeded`.
+/// of felling also `banned`, `no-cut-for-forestry`, `allowable-cut-exceeded`, and `own-use` if an individual would
+/// fell commercial wood.
 pub async fn extend(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -100,35 +104,42 @@ pub async fn extend(
     ticket: TicketId,
     (felling_until, removal_until): (Option<LocalDate>, Option<LocalDate>),
     reason: &Text<200>,
+    parameters: &Parameters,
 ) -> Result<Vec<Finding>> {
     let (locked, head) = lock_as_issuer(tx, caller, ticket).await?;
     let mut errors = RequestErrors::default();
     check_locked(&locked, ReadDates { felling_until, removal_until, are_all: true }, &mut errors);
     let found = match felling_until {
-        Some(until) => check_term(tx, &locked, until, &mut errors).await?,
-        None => None,
+        Some(until) => check_term(tx, &locked, until, (parameters, act.on()), &mut errors).await?,
+        None => Vec::new(),
     };
     errors.into_result()?;
     record(tx, act, locked, head, Change::Extend { felling_until, removal_until }, reason).await.map(drop)?;
-    store_about(tx, act, ticket, found.into_iter().collect()).await
+    store_about(tx, act, ticket, found).await
 }
 
 /// Checks the felling term of a ticket that ends later against the bans, and against the allowable cuts of the years
-/// that the ticket did not reach before. Returns the finding, if there is no cut.
+/// that the ticket did not reach before; and that no individual gets commercial wood. Returns the findings.
 async fn check_term(
     tx: &mut Tx<'_>,
     locked: &LockedTicket,
     until: LocalDate,
+    (parameters, today): (&Parameters, NaiveDate),
     errors: &mut RequestErrors,
-) -> Result<Option<rules::Draft>> {
+) -> Result<Vec<rules::Draft>> {
     let at = || pointer("/felling_until");
     let lines = sqlx::query!(
-        r#"SELECT species AS "species: Species", permitted_m3 AS "permitted: Volume" FROM ticket_line
-           WHERE ticket_id = $1 ORDER BY position"#,
+        r#"SELECT species AS "species: Species", wood AS "wood: Wood", permitted_m3 AS "permitted: Volume"
+           FROM ticket_line WHERE ticket_id = $1 ORDER BY position"#,
         locked.id.0
     )
     .fetch_all(&mut **tx)
     .await?;
+    if lines.iter().any(|line| line.wood == Wood::Commercial)
+        && organization::individual(&mut **tx, locked.holder).await?.is_some()
+    {
+        errors.conflict.push(FieldError::new(at(), "own-use", NO_COMMERCIAL_WOOD));
+    }
     let lines: Vec<_> = lines.into_iter().map(|line| (line.species, line.permitted)).collect();
     for ban in felling_bans(tx, locked.region, locked.issuer, (locked.felling_from, until)).await? {
         if ban.species.is_none_or(|only| lines.iter().any(|(species, _)| *species == only)) {
@@ -145,7 +156,12 @@ async fn check_term(
     for against in judged.against {
         errors.conflict.push(FieldError::new(at(), against.code(), against.sentence()));
     }
-    Ok(rules::ticket::no_allowable_cut(&judged.without))
+    let volume = Volume::checked_sum(lines.iter().map(|(_, volume)| *volume));
+    let uncut = rules::ticket::Uncut { volume, own: locked.holder == locked.issuer, today };
+    let without = rules::ticket::no_allowable_cut(&judged.without, &uncut, parameters);
+    let after =
+        rules::ticket::extended_after_term(locked.felling_until.day(), until.day(), today, parameters);
+    Ok(without.into_iter().chain(after).collect())
 }
 
 /// # Errors
@@ -257,13 +273,14 @@ pub async fn check(
     caller: &Caller,
     ticket: TicketId,
     dates: ReadDates,
+    (parameters, today): (&Parameters, NaiveDate),
     errors: &mut RequestErrors,
 ) -> Result<()> {
     let locked = LockedTicket::exclusive(tx, ticket).await?;
     if let Some((locked, _)) = locked.filter(|(locked, _)| locked.issuer == caller.organization) {
         check_locked(&locked, dates, errors);
         if let Some(until) = dates.felling_until {
-            check_term(tx, &locked, until, errors).await?;
+            check_term(tx, &locked, until, (parameters, today), errors).await?;
         }
     }
     Ok(())

@@ -48,6 +48,9 @@ pub struct LineChange {
     pub by_table: TableSums,
 }
 
+/// Why an individual gets no commercial wood.
+pub const NO_COMMERCIAL_WOOD: &str = "An individual gets firewood or brushwood for its own use; commercial wood is felled by an enterprise or a forest owner.";
+
 /// Locks a ticket's lines exclusively, in the order of their ids, and then the ticket's row with a shared
 /// lock, which prevents changes of the ticket. Reads and harvests under other tickets are not blocked. `None`
 /// if there is no such ticket.

@@ -3,6 +3,7 @@
 use super::ban::felling_bans;
 use super::content::{Issued, TicketPublic, check_names, lines_digest, plot_digest, texts};
 use super::cut::{self, TicketVolumes};
+use super::harvest::NO_COMMERCIAL_WOOD;
 use super::site::Site;
 use super::vocabulary::FellingKind;
 use crate::base::error::{Error, FieldError, Location, Result};
@@ -23,6 +24,7 @@ use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin_kept;
 use crate::timber::party::role::OrganizationKind;
 use crate::timber::wood::species::{Species, Wood};
+use chrono::NaiveDate;
 use uuid::Uuid;
 
 /// A ticket to issue. The code that builds it has checked that its fields are consistent.
@@ -99,6 +101,8 @@ pub struct TicketClaims<'r> {
     pub term: Option<(LocalDate, LocalDate)>,
     /// Species and permitted volume of each line; `None` if one of them could not be read.
     pub lines: Option<Vec<(Species, Volume)>>,
+    /// Kind of wood of each line, as far as it could be read.
+    pub woods: Vec<Option<Wood>>,
 }
 
 /// What the checks of a ticket have decided.
@@ -112,6 +116,7 @@ pub struct Checked {
 
 /// Checks a ticket that `issuer` is to issue, and locks the issuer's allowable cuts. Adds to `errors`:
 /// - `unknown-organization` or `not-a-harvester` at `/holder_bin`;
+/// - `firewood-only` at the wood of a line, if the holder is an individual;
 /// - `too-long-together` if the forestry and the ticket's series and number are too long;
 /// - the conflicts `banned`, `no-cut-for-forestry` and `allowable-cut-exceeded`;
 /// - the conflict `ticket-number-taken`, but only if there are other errors. Without other errors, the
@@ -123,13 +128,19 @@ pub async fn check(
     tx: &mut Tx<'_>,
     issuer: OrganizationId,
     claims: &TicketClaims<'_>,
+    parameters: &Parameters,
+    today: NaiveDate,
     errors: &mut RequestErrors,
 ) -> Result<Checked> {
     let holder = match claims.holder_bin {
-        Some(bin) => holder(tx, *bin, errors).await?,
+        Some(bin) => holder(tx, *bin, &claims.woods, errors).await?,
         None => None,
     };
     let mut checked = Checked { holder, found: Vec::new() };
+    let term = claims.term;
+    checked.found.extend(term.and_then(|(from, until)| {
+        rules::ticket::ticket_after_felling(from.day(), until.day(), today, parameters)
+    }));
     check_bans(tx, issuer, claims, errors).await?;
     if let (Some(forestry), Some((from, until)), Some(lines)) = (claims.forestry, claims.term, &claims.lines)
     {
@@ -138,7 +149,9 @@ pub async fn check(
         for against in judged.against {
             errors.conflict.push(FieldError::new(pointer("/lines"), against.code(), against.sentence()));
         }
-        checked.found.extend(rules::ticket::no_allowable_cut(&judged.without));
+        let volume = Volume::checked_sum(lines.iter().map(|(_, volume)| *volume));
+        let uncut = rules::ticket::Uncut { volume, own: holder == Some(issuer), today };
+        checked.found.extend(rules::ticket::no_allowable_cut(&judged.without, &uncut, parameters));
     }
     let Some((series, number)) = claims.series.zip(claims.number) else { return Ok(checked) };
     if let Some(forestry) = claims.forestry {
@@ -212,8 +225,10 @@ pub async fn issue(
         region: Some(new.region),
         term: Some((new.felling_from, new.felling_until)),
         lines: Some(new.lines.iter().map(|line| (line.species, line.volume)).collect()),
+        woods: new.lines.iter().map(|line| Some(line.wood)).collect(),
     };
-    let Checked { holder, mut found } = check(tx, act.organization, &claims, &mut errors).await?;
+    let Checked { holder, mut found } =
+        check(tx, act.organization, &claims, parameters, act.on(), &mut errors).await?;
     let Some(holder) = holder.filter(|_| errors.is_empty()) else { return Err(errors.into_error()) };
     if let Some(plot) = &new.plot {
         let term = (new.felling_from, new.felling_until);
@@ -355,7 +370,12 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
     Ok(())
 }
 
-async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result<Option<OrganizationId>> {
+async fn holder(
+    tx: &mut Tx<'_>,
+    bin: Bin,
+    woods: &[Option<Wood>],
+    errors: &mut RequestErrors,
+) -> Result<Option<OrganizationId>> {
     let at = || pointer("/holder_bin");
     let Some(named) = by_bin_kept(tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
@@ -366,6 +386,13 @@ async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result
     if !may_hold && named.kind != OrganizationKind::Individual {
         let detail = "Only an enterprise, a forest owner or an individual may hold a ticket; this organisation is none.";
         errors.invalid.push(FieldError::new(at(), "not-a-harvester", detail));
+    }
+    if named.kind == OrganizationKind::Individual {
+        let commercial = |(_, wood): &(usize, &Option<Wood>)| **wood == Some(Wood::Commercial);
+        for (index, _) in woods.iter().enumerate().filter(commercial) {
+            let at = pointer(&format!("/lines/{index}/wood"));
+            errors.invalid.push(FieldError::new(at, "firewood-only", NO_COMMERCIAL_WOOD));
+        }
     }
     Ok(named.unless_suspended(at(), errors))
 }

@@ -19,6 +19,8 @@ pub mod read;
 pub mod site;
 pub mod vocabulary;
 
-pub use harvest::{LineChange, LockedLine, TicketForHarvest, add_marked, lock_for_harvest};
+pub use harvest::{
+    LineChange, LockedLine, NO_COMMERCIAL_WOOD, TicketForHarvest, add_marked, lock_for_harvest,
+};
 pub use lock::{LockedTicket, TicketHold};
 pub use read::{TicketView, view};

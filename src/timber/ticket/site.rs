@@ -218,7 +218,7 @@ async fn may_grow(
         let Positioned { position } =
             read.map_err(|error| Error::CorruptRow(format!("event.business: {error}")))?;
         let position = position.map(|at| Position::new(at.lat, at.lon, at.accuracy_m));
-        if position.is_some_and(|position| outside(position, Some(plot)).is_none()) {
+        if position.is_some_and(|position| outside(position, Some(plot), on, parameters).is_none()) {
             return Ok(false);
         }
     }

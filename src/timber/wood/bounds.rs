@@ -10,7 +10,7 @@
 //! All comparisons are exact, in decimals. The factors are dated parameters, so this module takes them as
 //! arguments.
 
-use super::species::{LogKind, MeasurementMethod, Wood};
+use super::species::{LogKind, MeasurementMethod};
 use super::volume_table::{self, gost_volume};
 use crate::base::error::Invalid;
 use crate::base::units::{Diameter, Length, Pieces, Volume};
@@ -44,6 +44,10 @@ pub struct Bounds {
     pub piece_max_m3: Decimal,
     /// Above this volume in m³ a piece, a stack of commercial wood is a finding.
     pub commercial_piece_max_m3: Decimal,
+    /// Top diameter in cm from which a piece is a saw log, if it is long enough.
+    pub saw_log_from_cm: Decimal,
+    /// Length in m above which a piece is a saw log, if it is thick enough.
+    pub saw_log_above_m: Decimal,
     /// Lowest sum of the declared volumes of a ticket's logs, as a factor of the sum of their table volumes.
     pub sum_min: Decimal,
     /// The number of logs from which on the sums are compared.
@@ -181,14 +185,21 @@ impl Measures {
         self.kind == LogKind::Log && self.method == MeasurementMethod::Gost2708_75
     }
 
-    /// Whether this is a stack of commercial wood in pieces as large as logs.
+    /// Whether this is a stack in pieces as large as logs.
     #[must_use]
-    pub fn are_logs_as_stack(&self, wood: Wood, bounds: &Bounds) -> bool {
+    pub fn are_logs_as_stack(&self, bounds: &Bounds) -> bool {
         self.kind == LogKind::Stack
-            && wood == Wood::Commercial
             && self.pieces.is_some_and(|pieces| {
                 self.volume.decimal() > bounds.commercial_piece_max_m3 * Decimal::from(pieces.get())
             })
+    }
+
+    /// The diameter and length of the log, or of each piece of the stack, if they are those of a saw log.
+    #[must_use]
+    pub fn saw_log(&self, bounds: &Bounds) -> Option<(Diameter, Length)> {
+        self.top_diameter.zip(self.length).filter(|(diameter, length)| {
+            diameter.decimal() >= bounds.saw_log_from_cm && length.decimal() > bounds.saw_log_above_m
+        })
     }
 
     /// Whether the volume is above `factor` times the table's.

@@ -4,7 +4,7 @@
 //! The Kazakh names have not been reviewed by a Kazakh forester yet.
 
 use crate::base::error::Invalid;
-use crate::base::units::{Volume, whole};
+use crate::base::units::{Pieces, Volume, whole};
 use crate::base::vocabulary::{sqlx_as_text, vocabulary};
 use rust_decimal::Decimal;
 
@@ -37,6 +37,20 @@ impl Volume {
         }
         if self.decimal() <= Decimal::ZERO {
             return Err(Invalid::new("volume-too-small", "The volume is at least 0.0001 m³."));
+        }
+        Ok(self)
+    }
+}
+
+impl Pieces {
+    /// Checks that this is a number of pieces that a log or a stack can have: a log is one piece, and with more of
+    /// them it would be sold by the piece on the volume of one. Otherwise the error is `log-is-one-piece`.
+    pub fn fits(self, kind: LogKind) -> Result<Self, Invalid> {
+        if kind == LogKind::Log && self.get() != 1 {
+            return Err(Invalid::new(
+                "log-is-one-piece",
+                "A log is one piece. Seal and measure each log by itself; only a stack has several pieces.",
+            ));
         }
         Ok(self)
     }

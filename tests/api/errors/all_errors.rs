@@ -108,6 +108,7 @@ fn faults() -> Vec<(&'static str, Change, &'static str, Option<&'static str>)> {
         ("volume_m3", Change::UnlikeMeasures, "volume-unlike-measures", Some("volume-unlike-measures")),
         ("volume_m3", Change::UnlikeTable, "volume-unlike-table", Some("volume-unlike-table")),
         ("pieces", Change::Uncounted, "required", Some("required")),
+        ("pieces", set(json!(11)), "log-is-one-piece", Some("log-is-one-piece")),
         ("volume_m3", Change::Overfull, "line-exceeded", Some("line-exceeded")),
     ]
 }

@@ -25,6 +25,7 @@ fn operations() -> Vec<Operation> {
         let parts = path.split('/').map(|part| match part {
             "{number}" | "{code}" => "KZ999999999",
             "{name}" => "ticket-hold-days",
+            "{sha256}" => "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "{id}" => "01999999-9999-7999-8999-999999999999",
             plain => plain,
         });

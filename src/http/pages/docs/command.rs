@@ -119,8 +119,10 @@ fn call(operation_id: &str) -> Option<Call> {
             "/v1/findings?rule=citizen-report",
             ".items[0].id",
         ),
-        "upload_photo" => by(INSPECTOR, "/v1/photos"),
-        "get_photo" => by(INSPECTOR, "/v1/photos/$PHOTO").options("-o photo.jpg "),
+        "upload_photo" => {
+            by(INSPECTOR, "/v1/photos").options("-H 'Content-Type: image/png' --data-binary @photo.png ")
+        }
+        "get_photo" => by(INSPECTOR, "/v1/photos/$(sha256sum photo.png | cut -c 1-64)").options("-o copy.png "),
         "report_code" => public("/v1/verify/DEMO-000041/report"),
         "list_rules" => by(INSPECTOR, "/v1/rules"),
         "create_harvest" => by(HARVESTER, "/v1/harvests").with_ticket(),
@@ -204,6 +206,8 @@ pub(super) fn command(
         "DELETE" => "-X DELETE ",
         "PATCH" => "-X PATCH ",
         "PUT" => "-X PUT ",
+        // With data, curl sends POST by itself.
+        "POST" if body.is_none() && !options.contains("--data") => "-X POST ",
         _ => "",
     };
     lines += &format!("curl -sS {method}{authorized}{options}\"{server}{path}\"");

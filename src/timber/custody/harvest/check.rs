@@ -183,6 +183,9 @@ pub(super) async fn check(
     check_times(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), now, errors);
     let ticket_lines = ticket.as_ref().map_or(&[][..], |ticket| &ticket.lines);
     check_bans(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), errors);
+    if own_use {
+        refuse_commercial(claims, locations, errors);
+    }
     let parameters = rulebook.parameters();
     let mut bounds = VolumeBounds::new(Arc::clone(&parameters));
     let shares = check_volumes(claims, locations, &mut bounds, now, errors);
@@ -348,6 +351,15 @@ fn check_bans(
         errors.conflict.push_some(
             ban.map(|ban| FieldError::new(locations.of(log.index, "occurred_at"), "banned", ban.sentence())),
         );
+    }
+}
+
+/// Refuses commercial wood under the ticket of an individual: older tickets may have such lines.
+fn refuse_commercial(claims: &Claims<'_>, locations: &Locations, errors: &mut RequestErrors) {
+    let commercial = |log: &&LogClaim<'_>| log.line.is_some_and(|(_, wood)| wood == Wood::Commercial);
+    for log in claims.logs.iter().filter(commercial) {
+        let at = locations.of(log.index, "wood");
+        errors.conflict.push(FieldError::new(at, "own-use", ticket::NO_COMMERCIAL_WOOD));
     }
 }
 

@@ -246,17 +246,19 @@ impl Maker<'_> {
         let mut findings = Vec::new();
         for (log, made) in self.request.logs.iter().zip(logs) {
             let (d, l) = (log.top_diameter_cm, log.length_m);
-            let (measures, bounds) = (log.measures(), bounds.on(log.occurred_at.day().day()));
+            let felled = log.occurred_at.day().day();
+            let (measures, bounds) = (log.measures(), bounds.on(felled));
             let drafts = [
                 rules::volume_unlike_table(&measures, &bounds),
                 rules::table_not_covered(&measures),
                 rules::logs_as_stack(&measures, log.wood, &bounds),
-                rules::commercial_as_firewood(log.kind, log.wood, d, l),
+                rules::commercial_as_firewood(&measures, log.wood, &bounds),
                 rules::small_piece(log.kind, d, l),
-                log.position.and_then(|position| rules::outside(position, self.ticket.row.plot.as_ref())),
+                log.position.and_then(|position| {
+                    rules::outside(position, self.ticket.row.plot.as_ref(), felled, parameters)
+                }),
                 rules::late_entry(log.occurred_at, now, parameters),
             ];
-            let felled = log.occurred_at.day().day();
             let banned = self.ticket.row.bans.iter().find(|ban| ban.forbids(log.species, felled));
             let banned = banned.map(|ban| rules::ticket::harvest_in_ban(felled, &ban.sentence()));
             findings.extend(drafts.into_iter().flatten().chain(banned).map(|draft| NewFinding {

@@ -62,7 +62,7 @@ input! {
         pub length_m: Option<Length>,
         /// Top-end diameter; a log must have one. For a stack, that of its pieces on average.
         pub top_diameter_cm: Option<Diameter>,
-        /// Number of pieces in a stack; a stack must have it.
+        /// Number of pieces in a stack; a stack must have it. A log is one piece: it may state 1, and no other number.
         pub pieces: Option<Pieces>,
         /// Declared volume. It must be possible for the measures: `volume-unlike-measures`, `volume-unlike-table`.
         pub volume_m3: Volume,
@@ -121,6 +121,12 @@ impl PartialLog {
                 self.top_diameter_cm = None;
             }
         }
+        if let Some((pieces, kind)) = self.pieces.flatten().zip(self.kind)
+            && let Err(invalid) = pieces.fits(kind)
+        {
+            errors.refuse_field(node, "pieces", invalid);
+            self.pieces = None;
+        }
         if self.kind == Some(LogKind::Stack) && matches!(self.pieces, Some(None)) {
             let detail = "A stack needs the number of its pieces.";
             errors.refuse_field(node, "pieces", Invalid::new("required", detail));
@@ -136,7 +142,8 @@ impl PartialLog {
             method: self.measurement_method.unwrap_or(MeasurementMethod::Other),
             top_diameter: self.top_diameter_cm?,
             length: self.length_m?,
-            pieces: self.pieces?,
+            // A log's pieces do not matter: another number than 1 is an error of its own.
+            pieces: if self.kind? == LogKind::Log { None } else { self.pieces? },
             volume: self.volume_m3?,
         })
     }

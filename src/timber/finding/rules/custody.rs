@@ -43,6 +43,16 @@ pub const NO_PAPERS: Rule = Rule {
     about: "A log was loaded without carrier or vehicle, or departed without a document.",
 };
 
+/// Timber without a sound seal changes hands.
+pub const TRADED_UNSEALED: Rule = Rule {
+    id: "traded-unsealed",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "A log was transferred, sold or exported after an inspector had found its seal missing or damaged, and before it \
+            was replaced.",
+};
+
 /// How a volume left its line.
 #[derive(Clone, Copy, Debug)]
 pub enum ReturnCause {
@@ -129,6 +139,13 @@ pub fn no_papers(event: LogEventType, carrier: bool, vehicle: bool, document: bo
         _ => return None,
     };
     Some(NO_PAPERS.found(severity).input("lacks", lacks))
+}
+
+/// A finding if a log is traded that lacks a sound seal.
+#[must_use]
+pub fn traded_unsealed(event: LogEventType, reseal: bool) -> Option<Draft> {
+    let traded = reseal && event.trades();
+    traded.then(|| TRADED_UNSEALED.found(Severity::Warning).input("event", event))
 }
 
 #[cfg(test)]

@@ -12,6 +12,16 @@ const fn rule(
     Rule { id, version: 1, severity, legal_basis, about }
 }
 
+/// As [`rule`], version 2: of the accuracy that a position states, only a part counts.
+const fn second(
+    id: &'static str,
+    severity: Severity,
+    legal_basis: Option<&'static str>,
+    about: &'static str,
+) -> Rule {
+    Rule { version: 2, ..rule(id, severity, legal_basis, about) }
+}
+
 /// L3.
 pub const SEAL_SEEN_AGAIN: Rule = rule(
     "L3",
@@ -24,7 +34,7 @@ pub const SEAL_SEEN_AGAIN: Rule = rule(
 pub const SEAL_MISUSED: Rule = super::SEAL_OF_NO_LOG;
 
 /// L5.
-pub const CODE_CLONED: Rule = rule(
+pub const CODE_CLONED: Rule = second(
     "L5",
     Severity::Serious,
     None,
@@ -32,7 +42,7 @@ pub const CODE_CLONED: Rule = rule(
 );
 
 /// L9.
-pub const REMOVED_LATE: Rule = rule(
+pub const REMOVED_LATE: Rule = second(
     "L9",
     Severity::Serious,
     TICKET_BREACH,
@@ -56,7 +66,7 @@ pub const TICKET_CANCELLED: Rule = rule(
 );
 
 /// A journey too fast for a lorry.
-pub const IMPOSSIBLE_JOURNEY: Rule = rule(
+pub const IMPOSSIBLE_JOURNEY: Rule = second(
     "impossible-journey",
     Severity::Warning,
     None,

@@ -6,6 +6,7 @@ use crate::timber::parameter::Parameters;
 use crate::timber::wood::bounds::{Bounds, Measures, TableSums};
 use crate::timber::wood::species::MeasurementMethod;
 use crate::timber::wood::species::MeasurementMethod::{Gost2708_75, Harvester};
+use crate::timber::wood::species::Wood;
 use proptest::prelude::*;
 
 fn volume(text: &str) -> Volume {
@@ -61,19 +62,6 @@ fn a_line_that_fills_is_told_once_per_mark() {
     assert_eq!(finding("102", "101"), None, "a correction downwards is not told");
 }
 
-#[test]
-fn saw_logs_are_no_firewood() {
-    let found = |wood, diameter, length| {
-        commercial_as_firewood(LogKind::Log, wood, cm(diameter), m(length)).is_some()
-    };
-    assert!(found(Wood::Firewood, "14", "3.01"));
-    assert!(!found(Wood::Firewood, "13.9", "6"));
-    assert!(!found(Wood::Firewood, "30", "3"));
-    assert!(!found(Wood::Commercial, "30", "6"));
-    assert_eq!(commercial_as_firewood(LogKind::Stack, Wood::Firewood, cm("20"), m("4")), None);
-    assert_eq!(commercial_as_firewood(LogKind::Log, Wood::Firewood, None, m("4")), None);
-}
-
 fn measures(
     kind: LogKind,
     method: MeasurementMethod,
@@ -92,6 +80,51 @@ fn measures(
 
 fn bounds() -> Bounds {
     Parameters::default().volume_bounds(on())
+}
+
+#[test]
+fn saw_logs_are_no_firewood() {
+    let found = |kind, wood, size| {
+        commercial_as_firewood(&measures(kind, Harvester, size, "0.5"), wood, &bounds()).is_some()
+    };
+    for kind in [LogKind::Log, LogKind::Stack] {
+        for wood in [Wood::Firewood, Wood::Brushwood] {
+            assert!(found(kind, wood, ("14", "3.01")));
+            assert!(!found(kind, wood, ("13.9", "6")));
+            assert!(!found(kind, wood, ("30", "3")));
+        }
+        assert!(!found(kind, Wood::Commercial, ("30", "6")));
+    }
+    let unmeasured = |kind, pieces, declared| Measures {
+        top_diameter: None,
+        pieces,
+        ..measures(kind, Harvester, ("30", "6"), declared)
+    };
+    let sentence = |pieces: i64, declared| {
+        let stack = unmeasured(LogKind::Stack, Pieces::new(pieces).ok(), declared);
+        commercial_as_firewood(&stack, Wood::Firewood, &bounds()).map(|draft| draft.sentence(Lang::En))
+    };
+    assert_eq!(sentence(50, "6"), None);
+    assert_eq!(
+        sentence(50, "6.0001").unwrap(),
+        "6.0001 m³ of firewood in 50 pieces are more than 0.12 m³ a piece."
+    );
+    let log = unmeasured(LogKind::Log, None, "9");
+    assert_eq!(commercial_as_firewood(&log, Wood::Firewood, &bounds()), None);
+    let log = commercial_as_firewood(
+        &measures(LogKind::Log, Harvester, ("14", "3.01"), "0.1"),
+        Wood::Brushwood,
+        &bounds(),
+    );
+    assert_eq!(log.unwrap().sentence(Lang::En), "A log of 14 cm and 3.01 m is declared brushwood.");
+    let stack = measures(LogKind::Stack, Harvester, ("18", "6"), "9.7");
+    let draft = commercial_as_firewood(&stack, Wood::Firewood, &bounds()).unwrap();
+    assert_eq!((draft.rule, draft.version), ("L13", 2));
+    assert_eq!(draft.sentence(Lang::En), "The pieces of a stack of firewood have 18 cm and 6 m.");
+    let shorter = Parameters::new([(ParameterName::SawLogAboveM, NaiveDate::MIN, Decimal::TWO)]);
+    let stack = measures(LogKind::Stack, Harvester, ("18", "2.01"), "9.7");
+    assert!(commercial_as_firewood(&stack, Wood::Firewood, &shorter.volume_bounds(on())).is_some());
+    assert!(commercial_as_firewood(&stack, Wood::Firewood, &bounds()).is_none());
 }
 
 #[test]
@@ -197,6 +230,7 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
         r#"{"type":"Polygon","coordinates":[[[80.1,50.6],[80.12,50.6],[80.12,50.61],[80.1,50.61],[80.1,50.6]]]}"#,
     )
     .unwrap();
+    let outside = |position, plot| outside(position, plot, on(), &Parameters::default());
     let severity =
         |lat, accuracy| outside(position(lat, "80.11", accuracy), Some(&plot)).map(|draft| draft.severity);
     assert_eq!(severity("50.605", None), None);
@@ -205,6 +239,15 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
     assert_eq!(severity("50.6102", None), None);
     assert_eq!(severity("50.6105", None), Some(Severity::Warning));
     assert_eq!(severity("50.6105", Some("30")), None);
+    // 0.00116 degrees are 129 m, 0.00118 degrees 131 m: the margin and 100 m of accuracy are 130 m.
+    for accuracy in ["100", "101", "100000"] {
+        assert_eq!(severity("50.61116", Some(accuracy)), None, "{accuracy}");
+        assert_eq!(severity("50.61118", Some(accuracy)), Some(Severity::Warning), "{accuracy}");
+    }
+    assert_eq!(severity("50.61116", Some("97")), Some(Severity::Warning));
+    assert_eq!(severity("51.06", Some("100000")), Some(Severity::Warning), "50 km away");
+    let far = outside(position("51.06", "80.11", Some("100000")), Some(&plot)).unwrap();
+    assert!(far.sentence(Lang::En).ends_with("its accuracy is 100 m."), "{}", far.sentence(Lang::En));
     assert_eq!(
         outside(position("50.7", "80.11", None), None),
         None,
@@ -270,7 +313,9 @@ fn real_harvester_logs_are_possible_and_mostly_unremarkable() {
                 moment(cell("felled_at"));
             }
             assert_eq!(
-                outside(position(cell("lat"), cell("lon"), None), None).unwrap().severity,
+                outside(position(cell("lat"), cell("lon"), None), None, on(), &Parameters::default())
+                    .unwrap()
+                    .severity,
                 Severity::Serious
             );
             logs += 1;

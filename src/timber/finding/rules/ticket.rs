@@ -3,7 +3,9 @@
 use super::{Draft, Rule, Severity, TICKET_BREACH};
 use crate::base::geo::Plot;
 use crate::base::ids::TicketId;
-use crate::base::units::Area;
+use crate::base::units::{Area, Volume};
+use crate::timber::parameter::Parameters;
+use crate::timber::parameter::name::ParameterName;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
@@ -11,10 +13,19 @@ use rust_decimal::prelude::ToPrimitive as _;
 /// A ticket without an allowable cut.
 pub const NO_ALLOWABLE_CUT: Rule = Rule {
     id: "no-allowable-cut",
-    version: 1,
-    severity: Severity::Notice,
+    version: 2,
+    severity: Severity::Warning,
     legal_basis: Some("Forest Code of Kazakhstan, art. 4(4)"),
-    about: "A ticket was issued or extended for a year for which its issuer has no allowable cut.",
+    about: "A ticket was issued or extended for a year for which its issuer has no allowable cut: a warning above 1,000 m³ or to the issuer itself, else a notice.",
+};
+
+/// A ticket made after the felling.
+pub const TICKET_AFTER_FELLING: Rule = Rule {
+    id: "ticket-after-felling",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: TICKET_BREACH,
+    about: "A ticket was received more than 3 days after its first day of felling, or extended more than 3 days after its last one.",
 };
 
 /// A harvest in a ban.
@@ -54,7 +65,8 @@ pub const PLOT_REPLACED: Rule = Rule {
 };
 
 /// The rules of this file.
-pub const ALL: [Rule; 5] = [NO_ALLOWABLE_CUT, HARVEST_IN_BAN, AREA_UNLIKE_PLOT, PLOTS_OVERLAP, PLOT_REPLACED];
+pub const ALL: [Rule; 6] =
+    [NO_ALLOWABLE_CUT, HARVEST_IN_BAN, AREA_UNLIKE_PLOT, PLOTS_OVERLAP, PLOT_REPLACED, TICKET_AFTER_FELLING];
 
 /// The finding for a plot that was replaced, before or after the first harvest.
 #[must_use]
@@ -92,12 +104,74 @@ pub fn plots_overlap(plot: &Plot, other: &Plot, id: TicketId, percent: Decimal) 
     })
 }
 
-/// A finding if the issuer of a ticket has no allowable cut for some years of its term.
+/// A ticket that may be without an allowable cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Uncut {
+    /// Its permitted volume; `None` if the sum is too large.
+    pub volume: Option<Volume>,
+    /// Whether its issuer is also its holder.
+    pub own: bool,
+    /// The day on which it is received.
+    pub today: NaiveDate,
+}
+
+/// A finding if the issuer of a ticket has no allowable cut for some years of its term. Above
+/// [`ParameterName::UncutVolume`], and if the issuer is also the holder, it is a warning: nothing limits such a ticket.
 #[must_use]
-pub fn no_allowable_cut(years: &[i32]) -> Option<Draft> {
+pub fn no_allowable_cut(years: &[i32], ticket: &Uncut, parameters: &Parameters) -> Option<Draft> {
+    if years.is_empty() {
+        return None;
+    }
+    let limit = parameters.on(ParameterName::UncutVolume, ticket.today).normalize();
+    let large = ticket.volume.is_none_or(|volume| volume.decimal() > limit);
+    let (severity, case) = match (ticket.own, large) {
+        (true, _) => (Severity::Warning, "own"),
+        (false, true) => (Severity::Warning, "large"),
+        (false, false) => (Severity::Notice, "small"),
+    };
     let years: Vec<_> = years.iter().map(ToString::to_string).collect();
-    let draft = NO_ALLOWABLE_CUT.found(NO_ALLOWABLE_CUT.severity);
-    (!years.is_empty()).then(|| draft.input("years", years.join(", ")))
+    let mut draft = NO_ALLOWABLE_CUT.found(severity).input("case", case).input("years", years.join(", "));
+    if let Some(volume) = ticket.volume {
+        draft = draft.at_stake(volume).input("volume_m3", volume);
+    }
+    Some(draft.input("limit_m3", limit))
+}
+
+/// A finding if a ticket is received long after its first day of felling: it may have been made for wood that was felled
+/// without one.
+#[must_use]
+pub fn ticket_after_felling(
+    from: NaiveDate,
+    until: NaiveDate,
+    received: NaiveDate,
+    parameters: &Parameters,
+) -> Option<Draft> {
+    let case = if until < received { "ended" } else { "began" };
+    after(from, received, parameters)
+        .map(|draft| draft.input("case", case).input("felling_from", from).input("felling_until", until))
+}
+
+/// A finding if a ticket is extended long after its last day of felling.
+#[must_use]
+pub fn extended_after_term(
+    ended: NaiveDate,
+    until: NaiveDate,
+    received: NaiveDate,
+    parameters: &Parameters,
+) -> Option<Draft> {
+    after(ended, received, parameters).map(|draft| {
+        draft
+            .key(format_args!("extended-{ended}"))
+            .input("case", "extended")
+            .input("ended_on", ended)
+            .input("felling_until", until)
+    })
+}
+
+fn after(day: NaiveDate, received: NaiveDate, parameters: &Parameters) -> Option<Draft> {
+    let days = (received - day).num_days();
+    let late = days > parameters.whole(ParameterName::TicketReceiptDays, received);
+    late.then(|| TICKET_AFTER_FELLING.found(TICKET_AFTER_FELLING.severity).number("days", days))
 }
 
 /// The finding for timber that was felled on a day of a ban; `ban` is the sentence about it.

@@ -1,9 +1,9 @@
 //! Rules about declared volumes that are possible but odd. Impossible ones are refused, by
 //! [`crate::timber::wood::bounds`].
 
-use super::{Draft, Rule, Severity};
+use super::{Draft, Rule, Severity, TICKET_BREACH};
 use crate::timber::wood::bounds::{Bounds, Measures, TableSums};
-use crate::timber::wood::species::Wood;
+use crate::timber::wood::species::{LogKind, Wood};
 use crate::timber::wood::volume_table::{self, deviation_percent};
 
 /// L14.
@@ -22,6 +22,15 @@ pub const TABLE_NOT_COVERED: Rule = Rule {
     severity: Severity::Notice,
     legal_basis: None,
     about: "A log's volume is declared to be from GOST 2708-75, but the copy of that table which this program has does not cover its diameter and length.",
+};
+
+/// L13.
+pub const COMMERCIAL_AS_FIREWOOD: Rule = Rule {
+    id: "L13",
+    version: 2,
+    severity: Severity::Warning,
+    legal_basis: TICKET_BREACH,
+    about: "A log, or a stack by the measures of its pieces, of sawlog size (14 cm and more, longer than 3 m) is declared firewood or brushwood; or a stack declared so has more than 0.12 m³ a piece.",
 };
 
 /// Logs that were not sealed one by one.
@@ -98,9 +107,31 @@ pub fn table_not_covered(measures: &Measures) -> Option<Draft> {
 #[must_use]
 pub fn logs_as_stack(measures: &Measures, wood: Wood, bounds: &Bounds) -> Option<Draft> {
     let pieces = measures.pieces?;
-    measures.are_logs_as_stack(wood, bounds).then(|| {
+    (wood == Wood::Commercial && measures.are_logs_as_stack(bounds)).then(|| {
         let draft = LOGS_AS_STACK.found(Severity::Warning);
         draft
+            .input("declared_m3", measures.volume)
+            .number("pieces", pieces.get())
+            .input("limit_m3", bounds.commercial_piece_max_m3)
+    })
+}
+
+/// L13: wood that could be sawn is declared firewood or brushwood. A stack is judged by the measures of its pieces where
+/// it states them, and by the volume of a piece.
+#[must_use]
+pub fn commercial_as_firewood(measures: &Measures, wood: Wood, bounds: &Bounds) -> Option<Draft> {
+    if wood == Wood::Commercial {
+        return None;
+    }
+    let draft = COMMERCIAL_AS_FIREWOOD.found(Severity::Warning).input("wood", wood);
+    if let Some((diameter, length)) = measures.saw_log(bounds) {
+        let case = if measures.kind == LogKind::Log { "log" } else { "stack" };
+        return Some(draft.input("case", case).input("diameter_cm", diameter).input("length_m", length));
+    }
+    let pieces = measures.pieces?;
+    measures.are_logs_as_stack(bounds).then(|| {
+        draft
+            .input("case", "pieces")
             .input("declared_m3", measures.volume)
             .number("pieces", pieces.get())
             .input("limit_m3", bounds.commercial_piece_max_m3)

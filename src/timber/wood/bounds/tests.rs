@@ -18,6 +18,8 @@ fn bounds() -> Bounds {
         piece_min_m3: Decimal::new(5, 4),
         piece_max_m3: hundredths(20),
         commercial_piece_max_m3: hundredths(12),
+        saw_log_from_cm: thick_from_cm,
+        saw_log_above_m: Decimal::from(3),
         sum_min: hundredths(97),
         sum_from_logs,
     }
