@@ -251,7 +251,7 @@ async fn the_forest_owner_keeps_its_role_while_it_records_for_a_person() {
     let mut body = scene.stacks(&own);
     body["felling_ticket_id"] = json!(second);
     assert_eq!(world.post("/v1/harvests", &other, body).await.codes(), ["organization-suspended"]);
-    let third = World::ticket_of(person, "0001302", 100);
+    let third = ticket_of(person, "0001302");
     assert_eq!(world.post("/v1/felling-tickets", &other, third).await.codes(), ["organization-suspended"]);
 }
 

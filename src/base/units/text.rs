@@ -162,8 +162,11 @@ impl<const MAX: usize> Reference<MAX> {
     /// Normalises and checks.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = Text::parse(text)?;
-        // The alphabets of plates and papers have upper and lower case; a sign that only looks like a dash has none.
-        let names = |letter: char| letter.is_uppercase() || letter.is_lowercase() || letter.is_numeric();
+        // Some signs that count as letters look like a dash, or like nothing.
+        let blank = |letter: char| {
+            matches!(u32::from(letter), 0x2B0..=0x2FF | 0x115F | 0x1160 | 0x3164 | 0x30FC | 0xFF70 | 0xFFA0)
+        };
+        let names = |letter: char| letter.is_alphanumeric() && !blank(letter);
         if text.as_str().chars().any(names) {
             return Ok(Self(text));
         }
@@ -253,11 +256,11 @@ mod tests {
 
     #[test]
     fn a_dash_names_no_paper() {
-        for text in ["-", "—", "...", "- -", "№", "?", "/", "ー", "_"] {
+        for text in ["-", "—", "...", "- -", "№", "?", "/", "ー", "_", "\u{3164}", "ˉ"] {
             let refused = Reference::<40>::parse(text).unwrap_err();
             assert_eq!(refused.code, "reference-without-letters", "{text}");
         }
-        for text in ["1", "А", "a", "123 ABC 10", "№ 7", "-Қ-", "٣"] {
+        for text in ["1", "А", "a", "123 ABC 10", "№ 7", "-Қ-", "٣", "京"] {
             assert!(Reference::<40>::parse(text).is_ok(), "{text}");
         }
         assert_eq!(Reference::<4>::parse("12345").unwrap_err().code, "text-too-long");

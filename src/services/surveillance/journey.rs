@@ -139,6 +139,7 @@ mod tests {
             ownership: false,
             possession: false,
             day_only: false,
+            held: false,
             undone: false,
         };
         assert!(impossible(&event(1, semey, 0), &event(2, oskemen, 1), &t).is_some());
