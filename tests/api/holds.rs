@@ -286,10 +286,7 @@ async fn a_held_log_is_received_and_stays_its_sellers() {
         };
         assert_eq!(of_log(&held[0]).await, (json!("received"), json!(holder.id), false), "{of}");
         let of_free = world.get(&format!("/v1/logs/{}", free[0]), buyer).await.expect(200);
-        assert_eq!(
-            (&of_free["owner"]["id"], &of_free["pending"]),
-            (&json!(buyer.id), &Value::Null)
-        );
+        assert_eq!((&of_free["owner"]["id"], &of_free["pending"]), (&json!(buyer.id), &Value::Null));
         assert_eq!(world.unsound().await, Vec::<String>::new());
         let free = json!({"details": {"reason": "Papers found"}});
         world.event(&felled.inspector, "released", held, free).await.expect(201);

@@ -238,7 +238,7 @@ async fn linked(
     Ok(response)
 }
 
-/// Makes the page for a problem on the desk, whose pages have another frame: from the head of the response, the URL and
+/// Makes the page for a problem on the desk, which has a frame of its own: from the head of the response, the URL and
 /// the headers of the request, the request id, and `Retry-After` in seconds.
 pub type DeskPage = fn(&mut Parts, (&Uri, &HeaderMap), &str, Option<u32>) -> String;
 
