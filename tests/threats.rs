@@ -77,6 +77,17 @@ const THREATS: [(&str, &[(&str, &str)]); 23] = [
         ],
     ),
     (
+        "stolen or revoked key",
+        &[
+            ("tests/api/rights/threats.rs", "stolen_or_revoked_key"),
+            ("tests/api/organizations.rs", "a_revoked_key_fails_at_once_and_an_expired_one_on_time"),
+            (
+                "tests/api/load/hot_reads.rs",
+                "an_answer_is_never_older_than_a_write_whichever_instance_took_it",
+            ),
+        ],
+    ),
+    (
         "stolen or left open session of the desk",
         &[
             ("tests/api/desk/sessions.rs", "a_session_ends_with_its_key_and_by_its_time"),
@@ -89,17 +100,6 @@ const THREATS: [(&str, &[(&str, &str)]); 23] = [
         &[
             ("tests/api/desk/sessions.rs", "a_form_of_another_site_is_refused"),
             ("tests/whole/desk.rs", "a_page_of_another_site_signs_nobody_out"),
-        ],
-    ),
-    (
-        "stolen or revoked key",
-        &[
-            ("tests/api/rights/threats.rs", "stolen_or_revoked_key"),
-            ("tests/api/organizations.rs", "a_revoked_key_fails_at_once_and_an_expired_one_on_time"),
-            (
-                "tests/api/load/hot_reads.rs",
-                "an_answer_is_never_older_than_a_write_whichever_instance_took_it",
-            ),
         ],
     ),
     (
