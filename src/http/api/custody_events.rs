@@ -59,7 +59,7 @@ pub(in crate::http) async fn post_event(
                 return Err(Problem::suspended());
             }
             let names_others = partial.input.as_ref().is_some_and(PartialCustodyEvent::names_others);
-            let refused = refuse(&app, &caller, partial);
+            let refused = Box::pin(refuse(&app, &caller, partial));
             return if names_others { with_bins(&app, caller.key, refused).await } else { refused.await };
         }
     };
