@@ -212,8 +212,10 @@ impl Removed {
     /// Returns one line for each deleted row. The harvests, events and logs that refer to these rows still
     /// exist, so the lines can name them.
     async fn lines(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+        /// A personal part: its id, its harvest, its events, their seals, and its finding.
+        type Part = (Uuid, Option<Uuid>, i64, Vec<String>, Option<String>);
         let mut lines = Vec::new();
-        let parts: Vec<(Uuid, Option<Uuid>, i64, Vec<String>, Option<String>)> = sqlx::query_as(
+        let parts: Vec<Part> = sqlx::query_as(
             "SELECT p.id, COALESCE(h.id, (array_agg(l.harvest_id) FILTER (WHERE e.type = 'corrected'))[1]),
                     count(e.seq), coalesce(array_agg(DISTINCT l.seal_number) FILTER (WHERE l.id IS NOT NULL), '{}'),
                     min(e.subject_id::text) FILTER (WHERE e.subject_kind = 5)

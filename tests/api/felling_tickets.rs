@@ -430,13 +430,13 @@ async fn a_ticket_is_found_by_what_its_paper_says_within_the_callers_sight() {
     assert_eq!(found(&inspector, "number=0001245").await, [first.clone(), second.clone(), third.clone()]);
     assert_eq!(found(&inspector, &format!("number=0001245&{series}")).await, [first.clone(), third.clone()]);
     assert_eq!(found(&owner, "number=0001245").await, [first.clone(), second.clone()]);
-    assert_eq!(found(&sawmill, "number=0001245").await, [second.clone()]);
-    assert_eq!(found(&inspector, "status=cancelled").await, [fourth.clone()]);
+    assert_eq!(found(&sawmill, "number=0001245").await, std::slice::from_ref(&second));
+    assert_eq!(found(&inspector, "status=cancelled").await, std::slice::from_ref(&fourth));
     assert_eq!(
         found(&holder, &format!("holder=me&status=open&{series}")).await,
         [first.clone(), third.clone()]
     );
-    assert_eq!(found(&owner, &format!("holder={}", sawmill.id)).await, [second.clone()]);
+    assert_eq!(found(&owner, &format!("holder={}", sawmill.id)).await, std::slice::from_ref(&second));
     assert_eq!(found(&owner, "holder=me").await, [""; 0]);
     assert_eq!(found(&inspector, "number=1245").await, [""; 0], "the whole number");
     let refused = world.get("/v1/felling-tickets?holder=us", &owner).await;

@@ -267,8 +267,8 @@ async fn timber_in_circulation_is_not_always_on_offer() {
 /// The buyer of a held log counts it in; it becomes the buyer's after the release, by an acceptance.
 #[tokio::test]
 async fn a_held_log_is_received_and_stays_its_sellers() {
-    let world = World::new().await;
     for of in ["both", "ownership"] {
+        let world = World::new().await;
         let felled = world.felled(2).await;
         let (holder, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
         let load = json!({"carrier_bin": felled.carrier.bin, "vehicle": "123 ABC 10"});

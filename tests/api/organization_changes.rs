@@ -387,7 +387,7 @@ async fn no_sale_is_recorded_after_the_suspension_of_its_seller() {
     // Half of the sales are batched, half are not (they come from a device).
     let sale = async |n: usize| {
         let mut more = json!({"document": {"kind": "contract", "number": format!("{n}")}});
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             more["device"] =
                 json!({"id": "tablet-07", "seq": n + 1, "recorded_at": "2026-10-05T09:31:00+05:00"});
         }

@@ -1,6 +1,6 @@
 //! Random numbers from a seed: the same world on every machine.
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 

@@ -109,6 +109,7 @@ struct Mill {
     spot: Spot,
 }
 
+#[derive(Clone, Copy)]
 struct Ticket {
     id: Uuid,
     from: i64,
@@ -263,7 +264,7 @@ impl Maker {
             NEW_YEAR - 15 * DAY,
             &transferred,
         );
-        let yard = (at % 3 == 0).then(|| self.near(forest, 60.0));
+        let yard = at.is_multiple_of(3).then(|| self.near(forest, 60.0));
         Enterprise { id, persons, forest, batch, stock, yard }
     }
 
@@ -514,15 +515,15 @@ impl Maker {
                 let received = if evening { once.max(occurred) } else { online };
                 let spot = yard.unwrap_or(ticket.spot);
                 let made = Marked { occurred, received, diameter, length, spot, key };
-                let number = self.seal(enterprises, at);
+                let number = Self::seal(enterprises, at);
                 let batch = enterprises[at].batch;
-                timbers.push(self.harvest(at, enterprises, who, ticket, made, number, batch));
+                timbers.push(self.harvest(at, enterprises, who, ticket, &made, number, batch));
             }
             self.written.insert((key, month), written);
         }
     }
 
-    fn seal(&mut self, enterprises: &mut [Enterprise], at: usize) -> String {
+    fn seal(enterprises: &mut [Enterprise], at: usize) -> String {
         let next = enterprises[at].stock.next().expect("enough seals");
         seal_text(next)
     }
@@ -534,7 +535,7 @@ impl Maker {
         enterprises: &[Enterprise],
         who: usize,
         ticket: &Ticket,
-        made: Marked,
+        made: &Marked,
         seal: String,
         batch: Uuid,
     ) -> Timber {
@@ -647,9 +648,9 @@ impl Maker {
             let received = occurred + self.random.within(2, 4 * HOUR);
             let diameter = (self.random.normal(ticket.mean, 4.5) * 10.0).max(80.0) as i64;
             let made = Marked { occurred, received, diameter, length: 400, spot: ticket.spot, key };
-            let number = self.seal(enterprises, at);
+            let number = Self::seal(enterprises, at);
             let batch = enterprises[at].batch;
-            let log = self.harvest(at, enterprises, who, ticket, made, number, batch);
+            let log = self.harvest(at, enterprises, who, ticket, &made, number, batch);
             self.world.labels.insert(Label::Subject("L10", log.id));
             timbers.push(log);
         }
@@ -793,7 +794,7 @@ impl Maker {
             if self.random.chance(0.004) {
                 let void = format!(r#","number":"{}","reason":"lost""#, log.seal);
                 self.plain(log.batch, SubjectKind::SealBatch, "seals_voided", by, after, &void);
-                let number = self.seal(enterprises, log.enterprise);
+                let number = Self::seal(enterprises, log.enterprise);
                 let put = format!(r#","seal":"{number}""#);
                 let index =
                     self.event(log, "seal_replaced", by, after + HOUR, 20, Some(log.spot), (&put, ""));
@@ -818,7 +819,7 @@ impl Maker {
             } else if bad && self.random.chance(0.001) {
                 // The seal is one of another enterprise.
                 let other = (log.enterprise + 1) % enterprises.len();
-                let number = self.seal(enterprises, other);
+                let number = Self::seal(enterprises, other);
                 let put = format!(r#","seal":"{number}""#);
                 let index =
                     self.event(log, "seal_replaced", by, after + HOUR, 20, Some(log.spot), (&put, ""));
@@ -831,8 +832,11 @@ impl Maker {
 
     /// An inspector on the road, half of the times with a tape.
     fn inspection(&mut self, log: &Timber, _by: Uuid, at: i64, from: Spot, to: Spot) {
-        let middle =
-            Spot { lat: (from.lat + to.lat) / 2.0, lon: (from.lon + to.lon) / 2.0, region: from.region };
+        let middle = Spot {
+            lat: f64::midpoint(from.lat, to.lat),
+            lon: f64::midpoint(from.lon, to.lon),
+            region: from.region,
+        };
         let bad = self.plan.dishonest && self.random.chance(0.15);
         let measured = self.random.chance(0.5) || bad;
         let mut details = String::from(r#","details":{"outcome":"match""#);

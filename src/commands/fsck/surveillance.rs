@@ -153,7 +153,7 @@ async fn stored(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<
         let key = format!("{}/{}/{}", row.rule, row.subject_id, row.key);
         match (row.finding, row.same) {
             (None, _) => {
-                report.find(Code::RowMissing, "finding", key, None, "surveillance has made this finding")
+                report.find(Code::RowMissing, "finding", key, None, "surveillance has made this finding");
             }
             (Some(id), same) if same != Some(true) => {
                 let detail = format!("it differs from that of surveillance, {key}");

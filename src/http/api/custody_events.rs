@@ -55,8 +55,12 @@ pub(in crate::http) async fn post_event(
                 return Err(Problem::suspended());
             }
             let names_others = partial.input.as_ref().is_some_and(PartialCustodyEvent::names_others);
-            let refused = Box::pin(refuse(&app, &caller, partial));
-            return if names_others { with_bins(&app, caller.key, refused).await } else { refused.await };
+            let refused = refuse(&app, &caller, partial);
+            return if names_others {
+                Box::pin(with_bins(&app, caller.key, refused)).await
+            } else {
+                Box::pin(refused).await
+            };
         }
     };
     write.while_suspended = input.r#type.while_suspended();
@@ -65,7 +69,8 @@ pub(in crate::http) async fn post_event(
     }
     if input.annul == Some(true) {
         // Whether the code was checked decides who may annul: the checks of the last minute count, too.
-        app.checks.write(&app.pool).await.map_err(Error::from)?;
+        let mut db = app.connection(caller.organization).await?;
+        app.checks.write(&mut **db).await.map_err(Error::from)?;
     }
     let (key, names_others) = (caller.key, input.to_bin.is_some() || input.carrier_bin.is_some());
     let content = Arc::new((input, caller));

@@ -43,6 +43,7 @@ pub async fn upload_photo(
     caller: Caller,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
+    let write = envelope.file(&app)?;
     let kind = PhotoKind::of(&envelope.body);
     let kind = kind.filter(|kind| envelope.media_type.as_deref() == Some(kind.media_type()));
     let kind = kind.ok_or_else(|| {
@@ -50,7 +51,6 @@ pub async fn upload_photo(
             "This call accepts image/jpeg and image/png, and the file must be one.",
         )
     })?;
-    let write = envelope.file(&app)?;
     app.limiter.photos().take(caller.key, 1)?;
     let hash = PhotoHash::of(&envelope.body);
     let work = Arc::new((app.clone(), caller.clone(), envelope.body));

@@ -84,6 +84,7 @@ pub(super) struct About {
 
 impl About {
     /// A finding of `rule`. `inputs` is an object of whole numbers, texts and nulls; nulls are left out.
+    #[expect(clippy::needless_pass_by_value, reason = "each caller makes the figures for this call")]
     pub(super) fn finding(
         self,
         rule: &'static Rule,

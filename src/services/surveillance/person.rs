@@ -196,7 +196,7 @@ impl PersonMonth {
         let (step, round) = if even >= 0.97 * all { (2, 10) } else { (1, 5) };
         let (mut excess, mut share) = (0.0, 0.0);
         for (cm, n) in self.diameters.iter().filter(|(cm, _)| cm % round == 0) {
-            excess += f64::from(*n) - (of(cm - step) + of(cm + step)) / 2.0;
+            excess += f64::from(*n) - f64::midpoint(of(cm - step), of(cm + step));
             share += f64::from(*n) / all;
         }
         let excess = excess / all;

@@ -28,7 +28,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// Minimum interval between log lines about a lasting failure.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 /// Timeout of one batch.
-const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
+const BATCH_TIMEOUT: Duration = Duration::from_mins(1);
 /// Leaves of a batch.
 pub const BATCH: i64 = 1_000;
 /// How long an event may be on its way into the register before the sweep judges the hour without it.

@@ -195,6 +195,7 @@ pub struct Corrects {
 
 /// The part of an event that the parties and inspectors may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of an event, each a member of its text")]
 pub struct LogBusiness {
     /// Version of this part.
     pub v: u8,

@@ -22,7 +22,7 @@ use rust_decimal::Decimal;
 pub(super) struct Returned {
     /// Corrections of the ticket's logs with a finding L18.
     times: i64,
-    /// Whether somebody checked the log's seal; read for an annulment only.
+    /// Whether the seal of the log was checked; read for an annulment only.
     checked: bool,
     /// Logs of the ticket, and those of them that are annulled; read for an annulment only.
     logs: i64,

@@ -165,7 +165,7 @@ async fn insert(tx: &mut Tx<'_>, new: &[Prepared], now: DateTime<Utc>) -> Result
     let scores: Vec<i16> = new.iter().map(|one| i16::from(one.draft.score)).collect();
     let ranks: Vec<i32> = new.iter().map(|one| rank(one.draft.severity, one.draft.score, None)).collect();
     let volumes: Vec<Option<Decimal>> =
-        new.iter().map(|one| one.draft.at_stake.map(|volume| volume.decimal())).collect();
+        new.iter().map(|one| one.draft.at_stake.map(crate::base::units::Volume::decimal)).collect();
     let parties: Vec<Option<Uuid>> = new.iter().map(|one| one.party.map(|party| party.0)).collect();
     let kinds: Vec<i16> = new.iter().map(|one| i16::from(one.subject.kind.byte())).collect();
     let subjects: Vec<Uuid> = new.iter().map(|one| one.subject.id).collect();
