@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 /// Sources with kebab-case words that are not error codes of a client's request: the command line and its
 /// messages, texts and headers of pages, slugs of problems, names of rules, roles and parameters, checks of a
 /// verdict.
-const OTHER_THINGS: [&str; 19] = [
+const OTHER_THINGS: [&str; 20] = [
     "base/config.rs",
     "base/i18n/",
     "commands/",
@@ -18,6 +18,7 @@ const OTHER_THINGS: [&str; 19] = [
     "evidence/register/",
     "http/core/problem_type.rs",
     "http/core/layers.rs",
+    "http/desk/",
     "http/pages/assets.rs",
     "http/pages/docs/",
     "http/pages/mod.rs",

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each threat, and its tests: file, test.
-const THREATS: [(&str, &[(&str, &str)]); 21] = [
+const THREATS: [(&str, &[(&str, &str)]); 23] = [
     (
         "cloned seal",
         &[
@@ -85,6 +85,21 @@ const THREATS: [(&str, &[(&str, &str)]); 21] = [
                 "tests/api/load/hot_reads.rs",
                 "an_answer_is_never_older_than_a_write_whichever_instance_took_it",
             ),
+        ],
+    ),
+    (
+        "stolen or left open session of the desk",
+        &[
+            ("tests/api/desk/sessions.rs", "a_session_ends_with_its_key_and_by_its_time"),
+            ("tests/api/desk/sessions.rs", "my_sessions_are_listed_and_ended_one_by_one_or_all"),
+            ("tests/api/desk/sessions.rs", "the_database_has_no_secret_and_a_forged_cookie_opens_nothing"),
+        ],
+    ),
+    (
+        "form that another site sends to the desk",
+        &[
+            ("tests/api/desk/sessions.rs", "a_form_of_another_site_is_refused"),
+            ("tests/whole/desk.rs", "a_page_of_another_site_signs_nobody_out"),
         ],
     ),
     (

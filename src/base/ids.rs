@@ -102,6 +102,8 @@ ids! {
     FindingId,
     /// A buyer's report.
     ReportId,
+    /// A session of the desk.
+    SessionId,
     /// A ban on felling or export.
     BanId,
     /// An annual allowable cut.

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod core;
+pub mod desk;
 pub mod pages;
 pub mod router;
 pub mod witness;

@@ -7,6 +7,9 @@ use super::api::{
     keys, logs, observations, organization_changes, organizations, parameters, photos, proofs, reference,
     reports, seal_batches, seal_moves, seals, ticket_changes, verify,
 };
+use super::desk::{
+    self, checks, codes, holds, home, log, logs as desk_logs, search, session, sessions, sign_in,
+};
 use super::pages::routes::{self as pages, Documentation};
 use super::pages::{assets, problems};
 use crate::evidence::register::queue::Lag;
@@ -23,10 +26,11 @@ use crate::http::core::problem::Problem;
 use crate::timber::party::key::Caller;
 use axum::Router;
 use axum::extract::{FromRequestParts, OriginalUri, Path};
+use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, Request};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::collections::BTreeSet;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
@@ -181,12 +185,36 @@ fn public_pages() -> Router<App> {
         .route("/", get(pages::start))
         .route("/verify", get(pages::form))
         .route("/verify/{code}", get(pages::verification_page))
-        .route("/verify/{code}/report", axum::routing::post(pages::report_form))
+        .route("/verify/{code}/report", post(pages::report_form))
         .route("/01/{*path}", get(pages::digital_link))
         .route("/register", get(pages::register))
         .route("/problems", get(problems::list_problems))
         .route("/problems/{slug}", get(problems::show_problem))
         .route("/assets/{file}", get(assets::get_asset))
+}
+
+/// The pages of the desk. All but the sign-in need a session, and no other site can send their forms.
+fn desk_pages(app: &App, public_url: Option<&str>) -> Router<App> {
+    let signed_in = Router::new()
+        .route("/desk", get(home::show))
+        .route("/desk/sign-out", post(sign_in::sign_out))
+        .route("/desk/sessions", get(sessions::list_sessions).post(sessions::end_sessions))
+        .route("/desk/search", get(search::search))
+        .route("/desk/codes", get(codes::show).post(codes::check_codes.layer(batch_body())))
+        .route("/desk/logs", get(desk_logs::list_logs))
+        .route("/desk/logs/{code}", get(log::show))
+        .route("/desk/logs/{code}/export", get(proofs::export_log))
+        .route("/desk/logs/{code}/checks/new", get(checks::new_check).post(checks::record_check))
+        .route("/desk/logs/{code}/holds/new", get(holds::new_hold).post(holds::record_hold))
+        .route("/desk/logs/{code}/releases/new", get(holds::new_release).post(holds::record_release))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), session::require_session));
+    Router::new()
+        .route("/desk/", get(async || Redirect::permanent("/desk")))
+        .route("/desk/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .merge(signed_in)
+        .layer(session::same_site_writes(public_url))
+        .layer(from_fn(session::remember_language))
 }
 
 /// The OpenAPI document and the reference made from it.
@@ -275,6 +303,8 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), refuse_bad_token))
         .merge(hot_reads.method_not_allowed_fallback(hot_read_method_not_allowed))
+        // The desk is outside the token layer: its requests have a session in place of a token.
+        .merge(desk_pages(&app, layers.public_url.as_deref()))
         // The health checks are outside the token layer: a probe gets its response whatever token it sends,
         // since the liveness of the process must not depend on the database that stores the keys.
         .merge(operations.health.routes(HEALTH_PATHS));
@@ -283,7 +313,9 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         router =
             router.merge(exposition.routes(METRICS_PATH, move |headers| operator_only(of.clone(), headers)));
     }
-    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
+    with_layers(router, layers)
+        .layer(from_fn(|request, next| pages::problems_as_pages(request, next, desk::error_page)))
+        .with_state(app)
 }
 
 /// The 405 of the hot reads, to which the layer [`refuse_bad_token`] does not apply. The [`Caller`] extractor

@@ -1,5 +1,5 @@
-//! Hot reads, through batch loaders ([`crate::db::batching`]): the caller of a token, seals, a log, and its
-//! history.
+//! Hot reads, through batch loaders ([`crate::db::batching`]): the caller of a token, sessions of the desk, seals, a
+//! log, and its history.
 //!
 //! The loaders have their own connections, so that many reads at once take no connections from the writes.
 //! Every response is decided for its caller alone, from rows that were read after the query arrived. Only
@@ -8,7 +8,7 @@
 use crate::base::error::{Error, Result};
 use crate::base::ids::OrganizationId;
 use crate::base::shares::{MemoryPermit, Shares};
-use crate::base::token::Token;
+use crate::base::token::{SessionSecret, Token};
 use crate::db::batching::{self, BatchLimits, BatchLoader};
 use crate::evidence::chain::history::PAGE;
 use crate::services::verification::answer::Verification;
@@ -18,6 +18,7 @@ use crate::timber::custody::history_query::{HistoryQuery, HistoryRows, NameCache
 use crate::timber::custody::log::read::{Access, LogLookup, LogRow};
 use crate::timber::party::key::{Caller, TokenHash};
 use crate::timber::party::reader::Reader;
+use crate::timber::party::session::{Session, SessionLookup};
 use crate::timber::seal::signing::KeyRing;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -50,6 +51,7 @@ const CALLERS: BatchLimits = BatchLimits {
     cost: 64,
     timeout: STATEMENT_TIMEOUT,
 };
+const SESSIONS: BatchLimits = BatchLimits { name: "sessions", ..CALLERS };
 const SEALS: BatchLimits = BatchLimits { name: "seals", connections: 1, ..CALLERS };
 /// Checks of many seals: at most 1,000 codes each, one check after the other.
 const MANY_SEALS: BatchLimits =
@@ -69,6 +71,7 @@ const LONG_HISTORIES: BatchLimits = BatchLimits {
 #[derive(Clone)]
 pub struct Reads {
     callers: BatchLoader<TokenHash>,
+    sessions: BatchLoader<SessionLookup>,
     seals: BatchLoader<SealLookup>,
     many_seals: BatchLoader<SealLookup>,
     logs: BatchLoader<LogLookup>,
@@ -99,6 +102,7 @@ impl Reads {
         let database = Arc::new(for_loaders(database));
         Self {
             callers: BatchLoader::new(&database, CALLERS),
+            sessions: BatchLoader::new(&database, SESSIONS),
             seals: BatchLoader::new(&database, SEALS),
             many_seals: BatchLoader::new(&database, MANY_SEALS),
             logs: BatchLoader::new(&database, LOGS),
@@ -124,6 +128,14 @@ impl Reads {
     /// The database is unavailable, or too many queries wait.
     pub async fn caller_by_hash(&self, token_hash: TokenHash) -> Result<Option<Caller>> {
         self.callers.load(token_hash).await
+    }
+
+    /// The session of the desk that a cookie's secret belongs to, if it has not ended at `now`.
+    ///
+    /// # Errors
+    /// The database is unavailable, or too many queries wait.
+    pub async fn session(&self, secret: &SessionSecret, now: DateTime<Utc>) -> Result<Option<Session>> {
+        self.sessions.load(SessionLookup::new(secret, now)).await
     }
 
     /// The rows for the codes of `lookup`, in their order; `None` if its token is invalid.

@@ -9,6 +9,7 @@ mod support;
 mod bans;
 mod custody_events;
 mod departures;
+mod desk;
 mod errors;
 mod exports;
 mod felling_tickets;

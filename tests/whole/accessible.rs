@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// The script of axe-core: `ORMANTRACE_AXE`, or where `.ci/axe` puts it.
-fn axe() -> Option<String> {
+pub fn axe() -> Option<String> {
     let fetched = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../axe/node_modules/axe-core/axe.min.js");
     let path = std::env::var_os("ORMANTRACE_AXE").map_or(fetched, PathBuf::from);
     let script = std::fs::read_to_string(path).ok();
@@ -55,7 +55,7 @@ fn pages(document: &Value) -> Vec<String> {
 }
 
 /// The errors that axe-core reports for the open page, one line each.
-fn findings(browser: &mut Browser) -> Vec<String> {
+pub fn findings(browser: &mut Browser) -> Vec<String> {
     let found = browser.value(
         "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations.map(one => \
          one.impact + ' ' + one.id + ': ' + one.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(' ')))",

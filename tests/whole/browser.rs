@@ -29,7 +29,7 @@ pub fn browser(folder: &std::path::Path) -> Option<Browser> {
 
 /// The `DevTools` events that show that a script ran or was blocked: a dialog, an exception or a line on the
 /// console.
-fn ran(events: &[Value]) -> Vec<String> {
+pub fn ran(events: &[Value]) -> Vec<String> {
     let told = [
         "Page.javascriptDialogOpening",
         "Runtime.exceptionThrown",
@@ -47,7 +47,7 @@ fn ran(events: &[Value]) -> Vec<String> {
 
 /// Fails if the browser sent a request to any other server than the tested one.
 #[track_caller]
-fn only_us(events: &[Value], address: SocketAddr) {
+pub fn only_us(events: &[Value], address: SocketAddr) {
     for event in events.iter().filter(|event| event["method"] == "Network.requestWillBeSent") {
         let url = event["params"]["request"]["url"].as_str().unwrap_or_default();
         let ours = url.starts_with(&format!("http://{address}/")) || url.starts_with("data:");
@@ -232,7 +232,29 @@ fn script_in_every_text_runs_nowhere() {
         &json!({"headers": {"authorization": format!("Bearer {holder}")}}),
     );
     look(&mut browser, &format!("/v1/seals/{}/label.svg", seals[0]));
-    assert_eq!(opened, open.len() + as_data.len() + 1);
+    // The desk, as the inspector and as the holder; every text of these pages is the script.
+    browser.ask("Network.setExtraHTTPHeaders", &json!({"headers": {}}));
+    let mut desk = 0;
+    for who in [&inspector, &holder] {
+        crate::desk::sign_in(&mut browser, address, who);
+        let mut pages =
+            vec!["/desk".to_owned(), "/desk/logs".into(), "/desk/sessions".into(), "/desk/codes".into()];
+        for text in [SCRIPT, &format!("{SCRIPT} {SCRIPT}"), "PL-00001"] {
+            pages.push(format!("/desk/search?q={}", percent(text)));
+        }
+        pages.extend([format!("/desk/logs?ticket={coded}&seal={coded}&vehicle={coded}&cursor={coded}")]);
+        pages.extend(seals[..3].iter().map(|seal| format!("/desk/logs/{seal}")));
+        pages.extend(
+            ["checks", "holds", "releases"].map(|form| format!("/desk/logs/{}/{form}/new", seals[0])),
+        );
+        for page in &pages {
+            look(&mut browser, page);
+        }
+        let text = browser.value("document.documentElement.textContent");
+        assert!(text.as_str().is_some_and(|text| text.contains(SCRIPT)));
+        desk += pages.len();
+    }
+    assert_eq!(opened, open.len() + as_data.len() + 1 + desk);
     // The script must have been displayed as text; otherwise the test proves nothing.
     assert!(shown >= 5, "script was shown on only {shown} pages");
 }

@@ -88,6 +88,12 @@ impl Browser {
     /// Sends one command; returns its result.
     #[track_caller]
     pub fn ask(&mut self, method: &str, parameters: &Value) -> Value {
+        self.try_ask(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Sends one command; returns its result, or the browser's error.
+    #[track_caller]
+    fn try_ask(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.next += 1;
         let id = self.next;
         let mut command = json!({"id": id, "method": method, "params": parameters});
@@ -101,8 +107,10 @@ impl Browser {
         loop {
             let mut message = self.message();
             if message["id"] == id {
-                assert!(message["error"].is_null(), "{method}: {message}");
-                return message["result"].take();
+                if !message["error"].is_null() {
+                    return Err(message);
+                }
+                return Ok(message["result"].take());
             }
             // A dialog blocks the page until it is answered, so it is dismissed at once.
             if message["method"] == "Page.javascriptDialogOpening" {
@@ -146,6 +154,14 @@ impl Browser {
         let mut answer = self.ask("Runtime.evaluate", &asked);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].take()
+    }
+
+    /// The value of an expression; `None` if the page is being replaced by another one.
+    #[track_caller]
+    pub fn try_value(&mut self, expression: &str) -> Option<Value> {
+        let asked = json!({"expression": expression, "returnByValue": true});
+        let mut answer = self.try_ask("Runtime.evaluate", &asked).ok()?;
+        answer["exceptionDetails"].is_null().then(|| answer["result"]["value"].take())
     }
 
     /// Events since the last call.

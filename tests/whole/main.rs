@@ -6,6 +6,7 @@ mod support;
 
 mod accessible;
 mod browser;
+mod desk;
 mod devtools;
 mod outage;
 mod peers;

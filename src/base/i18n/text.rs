@@ -94,11 +94,12 @@ mod tests {
                 include_str!(concat!("../../../locales/", $lang, "/verdict.ftl")),
                 include_str!(concat!("../../../locales/", $lang, "/page.ftl")),
                 include_str!(concat!("../../../locales/", $lang, "/finding.ftl")),
+                include_str!(concat!("../../../locales/", $lang, "/desk.ftl")),
             ]
         };
     }
 
-    const SOURCES: [(Lang, [&str; 3]); 3] =
+    const SOURCES: [(Lang, [&str; 4]); 3] =
         [(Lang::Kk, sources!("kk")), (Lang::Ru, sources!("ru")), (Lang::En, sources!("en"))];
 
     /// Collects the names of the variables in a sentence, and the cases that the sentence distinguishes. A choice of

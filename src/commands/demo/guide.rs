@@ -7,6 +7,7 @@ use super::histories::{
 use super::timber::seal;
 use super::world::SPARE;
 use crate::commands::demo_keys::Participant;
+use crate::timber::party::role::Role;
 use std::fmt::Write;
 
 /// The guide for a server at `url` (without a trailing slash). `program` is the path of the executable, since
@@ -126,7 +127,19 @@ pub fn text(url: &str, program: &str) -> String {
             )
         ),
     );
-    let _ = writeln!(out, "\nPages\n  {url}/verify   verify a code\n  {url}/docs   the API\n");
+    let _ = writeln!(
+        out,
+        "\nPages\n  {url}/verify   verify a code\n  {url}/docs   the API\n  {url}/desk/sign-in   the desk, with one of these \
+         keys"
+    );
+    for role in Role::ALL {
+        let signs_in =
+            Participant::ALL.into_iter().find(|participant| participant.roles().contains(&role.as_str()));
+        if let Some(participant) = signs_in {
+            let _ = writeln!(out, "    {:<13} {}", role.as_str(), participant.token());
+        }
+    }
+    out.push('\n');
     out
 }
 
@@ -141,5 +154,9 @@ mod tests {
         assert!(guide.contains("\n  /opt/ormantrace verify log.json --trust "), "{guide}");
         assert!(Participant::ALL.iter().all(|participant| guide.contains(participant.token())));
         assert!(guide.contains("http://127.0.0.1:8080/verify/DEMO-000041"), "{guide}");
+        let (_, desk) = guide.split_once("/desk/sign-in").expect("the desk");
+        for role in Role::ALL {
+            assert!(desk.contains(&format!("\n    {:<13} demo-", role.as_str())), "{desk}");
+        }
     }
 }

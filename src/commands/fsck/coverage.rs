@@ -54,6 +54,7 @@ pub const NO_EVIDENCE: &[NoEvidence] = &[
     no("register", "sequenced_at", "when the sequencer last worked"),
     no("server_secret", "*", "secrets of the server; no record depends on them"),
     no("seal_check", "*", "counts of buyers' checks; no event says them"),
+    no("session", "*", "browsers that have signed in; a session records nothing and ends with its key"),
     no("surveillance", "*", "how far the engine is; a replay makes it again"),
     no(
         "surveillance_finding",

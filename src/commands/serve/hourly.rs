@@ -1,9 +1,11 @@
-//! What a server does every hour: it deletes what has expired, and finds appeals that are overdue.
+//! What a server does every hour: it deletes what has expired (stored responses, reports, photos, sessions of the
+//! desk), and finds appeals that are overdue.
 
 use crate::base::clock::ClockWatch;
 use crate::evidence::idempotency::stored;
 use crate::http::core::app::App;
 use crate::services::reports;
+use crate::timber::party::session;
 use chrono::TimeDelta;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -22,6 +24,7 @@ pub(super) async fn run(app: App) {
         hours.tick().await;
         keep_house(&app.pool, &watch).await;
         sweep_findings(&app, &watch).await;
+        forget_sessions(&app, &watch).await;
     }
 }
 
@@ -68,5 +71,17 @@ async fn sweep_findings(app: &App, watch: &ClockWatch) {
             );
         }
         Err(error) => tracing::warn!(%error, "expired reports and overdue appeals cannot be swept now"),
+    }
+}
+
+/// Deletes the rows of old sessions of the desk. If the clock has jumped, nothing is done.
+async fn forget_sessions(app: &App, watch: &ClockWatch) {
+    if watch.jump().abs() > MAX_CLOCK_JUMP {
+        return;
+    }
+    match session::forget_old(&app.pool, watch.now()).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "old sessions deleted"),
+        Err(error) => tracing::warn!(%error, "old sessions cannot be deleted now"),
     }
 }

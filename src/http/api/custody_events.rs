@@ -38,6 +38,15 @@ pub async fn create_custody_event(
     Custodian(caller): Custodian,
     parsed: Parsed<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
+    post_event(app, caller, parsed).await
+}
+
+/// Records the event that was sent, by the API or by a page of the desk.
+pub(in crate::http) async fn post_event(
+    app: App,
+    caller: Caller,
+    parsed: Parsed<NewCustodyEvent>,
+) -> Result<Response, Problem> {
     let ParsedWrite { input, mut write, .. } = match parsed {
         Parsed::Complete(write) => write,
         Parsed::Partial(partial) => {

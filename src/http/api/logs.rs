@@ -279,16 +279,28 @@ pub async fn list_logs(
         ticket: query.felling_ticket.map(|ticket| ticket.0),
         vehicle: query.vehicle.map(|vehicle| vehicle.as_str().to_owned()),
         seal: query.seal,
+        waiting: None,
         after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };
-    let mut db = app.connection(caller.organization).await?;
+    Ok(page_of_logs(&app, &cursors, reader, filter, query.limit).await?.into_response(&uri))
+}
+
+/// A page of the logs of `filter`, which was made for `limit`.
+pub(in crate::http) async fn page_of_logs(
+    app: &App,
+    cursors: &Cursors<'_>,
+    reader: Reader,
+    filter: LogFilter,
+    limit: Option<Limit>,
+) -> Result<Page<LogView>, Problem> {
+    let mut db = app.connection(reader.organization).await?;
     let ids = list::list(&mut db, reader, filter).await?;
-    let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
+    let page = Page::of(cursors, ids, limit, |id| *id, |id| id);
     let rows = read::fetch(&mut db, &page.items, app.clock.now()).await?;
     let names = Names::read(&mut **db, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
-    // The caller may have lost full access to a log after the ids were listed and before the rows were read.
+    // The reader may have lost full access to a log after the ids were listed and before the rows were read.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Page { items, next: page.next }.into_response(&uri))
+    Ok(Page { items, next: page.next })
 }

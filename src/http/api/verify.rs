@@ -219,15 +219,20 @@ pub async fn verify_codes(
     unresolved: UnresolvedCaller,
     request: crate::http::core::write::ParsedWrite<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
+    Ok(Json(Verdicts { items: check_many(&app, &unresolved, &request.input.codes).await? }))
+}
+
+/// Checks codes for a caller, within the daily budget of its key. The verdicts are in the order of the codes.
+pub(in crate::http) async fn check_many(
+    app: &App,
+    unresolved: &UnresolvedCaller,
+    codes: &[impl AsRef<str>],
+) -> Result<Vec<Verification>, Problem> {
     if let Some(token) = unresolved.token() {
-        app.limiter.key_hits().take(token.to_bytes(), request.input.codes.len())?;
+        app.limiter.key_hits().take(token.to_bytes(), codes.len())?;
     }
-    let items = app
-        .reads
-        .check(&request.input.codes, None, &app.key_ring, app.clock.now())
-        .await?
-        .unwrap_or_default()
-        .0;
+    let checked = app.reads.check(codes, None, &app.key_ring, app.clock.now()).await?;
+    let items = checked.unwrap_or_default().0;
     items.iter().for_each(count);
-    Ok(Json(Verdicts { items }))
+    Ok(items)
 }

@@ -57,12 +57,23 @@ impl FromRequestParts<App> for UnresolvedCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        // The caller of a session of the desk.
+        if let Some(unresolved) = parts.extensions.get::<Self>() {
+            return Ok(unresolved.clone());
+        }
         let token = token(parts)?.map(|token| TokenHash::new(&token, app.clock.now()));
         Ok(Self { token, place: parts.extensions.get::<Arc<RequestPlace>>().cloned() })
     }
 }
 
 impl UnresolvedCaller {
+    /// The key of a session, as if its token had been sent. A layer puts this into the request's extensions, so the
+    /// handlers of the API serve the desk too.
+    #[must_use]
+    pub(in crate::http) fn of_session(key: TokenHash, place: Option<Arc<RequestPlace>>) -> Self {
+        Self { token: Some(key), place }
+    }
+
     /// The token, if one was sent.
     #[must_use]
     pub fn token(&self) -> Option<TokenHash> {

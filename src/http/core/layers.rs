@@ -5,6 +5,7 @@
 use crate::http::core::accept::accept_identity;
 use crate::http::core::address::{Network, resolve};
 use crate::http::core::body::{BodySettings, guard};
+use crate::http::core::cookie::{SESSION, cookie};
 use crate::http::core::metrics;
 use crate::http::core::place::{Places, RequestPlace};
 use crate::http::core::problem::{Cause, PROBLEM_JSON, Problem, ProblemType};
@@ -12,7 +13,7 @@ use crate::http::core::response_memory::{Owner, ResponseMemory};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
@@ -116,8 +117,10 @@ impl TrafficClass {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match route {
             "/healthz" | "/readyz" | "/metrics" => Self::Probe,
-            "/v1/verify" => Self::Read,
-            "/v1/species" | "/v1/regions" => Self::Public,
+            "/v1/verify" | "/desk/codes" => Self::Read,
+            "/v1/species" | "/v1/regions" | "/desk/sign-in" => Self::Public,
+            _ if route.starts_with("/desk") && reads => Self::Read,
+            _ if route.starts_with("/desk") => Self::Write,
             _ if route.starts_with("/v1/verify/") || !route.starts_with("/v1/") => Self::Public,
             _ if reads => Self::Read,
             _ => Self::Write,
@@ -247,7 +250,8 @@ async fn around(State(frame): State<Arc<RequestFrame>>, mut request: Request, ne
     async move {
         let _in_flight = metrics::InFlight::enter();
         let (request, rules) = guard(request, frame.body);
-        let place = Arc::new(RequestPlace::new(Arc::clone(&frame.places), info.class, request.headers()));
+        let credential = credential(info.route.as_str(), request.headers());
+        let place = Arc::new(RequestPlace::new(Arc::clone(&frame.places), info.class, credential));
         let response = frame.work(&place, request, next).await;
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             place.release();
@@ -263,6 +267,14 @@ async fn around(State(frame): State<Arc<RequestFrame>>, mut request: Request, ne
     }
     .instrument(span)
     .await
+}
+
+/// What shows for which organisation a request is: its token, and on the desk the secret of its session.
+fn credential<'r>(route: &str, headers: &'r HeaderMap) -> Option<&'r [u8]> {
+    if route.starts_with("/desk") {
+        return cookie(headers, SESSION).map(str::as_bytes);
+    }
+    headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)
 }
 
 fn is_failure(response: &Response) -> bool {
@@ -420,6 +432,10 @@ mod tests {
         assert_eq!(of(Method::HEAD, "/v1/logs/{code}"), TrafficClass::Read);
         assert_eq!(of(Method::POST, "/v1/harvests"), TrafficClass::Write);
         assert_eq!(of(Method::DELETE, "/v1/keys/{id}"), TrafficClass::Write);
+        assert_eq!(of(Method::GET, "/desk/sign-in"), TrafficClass::Public);
+        assert_eq!(of(Method::GET, "/desk"), TrafficClass::Read);
+        assert_eq!(of(Method::POST, "/desk/codes"), TrafficClass::Read);
+        assert_eq!(of(Method::POST, "/desk/logs/{code}/checks"), TrafficClass::Write);
         assert_eq!(of(Method::GET, "/readyz"), TrafficClass::Probe);
         assert_eq!(TrafficClass::of(&Method::POST, None), TrafficClass::Probe);
     }

@@ -85,6 +85,8 @@ pub struct LimitSettings {
     pub photos_per_key_and_day: u32,
     /// Buyers' reports that a block of addresses sends in an hour. Default 3.
     pub reports_per_block_and_hour: u32,
+    /// Sign-ins with an invalid key that a block of addresses sends in an hour. Default 30.
+    pub failed_sign_ins_per_block_and_hour: u32,
     /// How many subscribers have meters of their own; further subscribers share meters. Default
     /// 262,144, which is about 20 MB.
     pub tracked: usize,
@@ -101,6 +103,7 @@ impl Default for LimitSettings {
             unknown_bins_per_key_and_day: 200,
             photos_per_key_and_day: 500,
             reports_per_block_and_hour: 3,
+            failed_sign_ins_per_block_and_hour: 30,
             tracked: 1 << 18,
         }
     }
@@ -120,6 +123,7 @@ struct Inner {
     unknown_bins: DailyBudgets<KeyId>,
     photos: DailyBudgets<KeyId>,
     reports: ReportLimiter,
+    sign_ins: ReportLimiter,
 }
 
 const SHARDS: usize = 16;
@@ -188,6 +192,7 @@ impl PublicLimiter {
             unknown_bins: DailyBudgets::new(settings.unknown_bins_per_key_and_day),
             photos: DailyBudgets::new(settings.photos_per_key_and_day),
             reports: ReportLimiter::new(settings.reports_per_block_and_hour, settings.tracked),
+            sign_ins: ReportLimiter::new(settings.failed_sign_ins_per_block_and_hour, settings.tracked),
         }))
     }
 
@@ -213,6 +218,12 @@ impl PublicLimiter {
     #[must_use]
     pub fn reports(&self) -> &ReportLimiter {
         &self.0.reports
+    }
+
+    /// The failed sign-ins of a block of addresses in an hour.
+    #[must_use]
+    pub fn sign_ins(&self) -> &ReportLimiter {
+        &self.0.sign_ins
     }
 
     /// Takes one check from the subscriber's budget. If the subscriber's hits or misses are used up, calls

@@ -6,6 +6,7 @@ pub mod address;
 pub mod app;
 pub mod auth;
 pub mod body;
+pub mod cookie;
 pub mod daily;
 pub mod etag;
 pub mod health;

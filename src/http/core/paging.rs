@@ -137,7 +137,7 @@ impl<'r> Cursors<'r> {
     }
 }
 
-/// The parameters of a list that choose its items, sorted by name, as they are read: without escapes, UUIDs in
+/// The parameters of a list that choose its items (not `lang`, the language of a page), sorted by name, as they are read: without escapes, UUIDs in
 /// lower case, and with a plus for a blank, since `+` and `%2B` before the offset of a time are the same.
 fn filters(uri: &Uri) -> Vec<(String, String)> {
     let read = |text: &str| percent::decode_lossy(&text.replace('+', " ")).replace(' ', "+");
@@ -145,7 +145,7 @@ fn filters(uri: &Uri) -> Vec<(String, String)> {
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let pairs = pairs.map(|(name, value)| (read(name), lower_uuids(&read(value)).into_owned()));
     let mut filters: Vec<(String, String)> =
-        pairs.filter(|(name, _)| !matches!(name.as_str(), "cursor" | "limit")).collect();
+        pairs.filter(|(name, _)| !matches!(name.as_str(), "cursor" | "limit" | "lang")).collect();
     filters.sort_unstable();
     filters
 }

@@ -15,8 +15,6 @@ use crate::base::shares::Shares;
 use crate::http::core::layers::{ConcurrencyLimits, TrafficClass};
 use crate::http::core::metrics;
 use crate::http::core::problem::Problem;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -112,8 +110,9 @@ pub struct RequestPlace {
 }
 
 impl RequestPlace {
-    pub(super) fn new(places: Arc<Places>, class: TrafficClass, headers: &HeaderMap) -> Self {
-        let token = headers.get(AUTHORIZATION).map(|value| places.hasher.hash_one(value.as_bytes()));
+    /// `credential`: the token's header, or the secret of a session of the desk.
+    pub(super) fn new(places: Arc<Places>, class: TrafficClass, credential: Option<&[u8]>) -> Self {
+        let token = credential.map(|credential| places.hasher.hash_one(credential));
         Self { places, class, token, held: Mutex::default() }
     }
 
@@ -210,7 +209,6 @@ impl RequestPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn places() -> Arc<Places> {
         let wait = Duration::from_millis(20);
@@ -225,8 +223,7 @@ mod tests {
     }
 
     fn request(places: &Arc<Places>, class: TrafficClass, token: &'static str) -> RequestPlace {
-        let headers = [(AUTHORIZATION, HeaderValue::from_static(token))].into_iter().collect();
-        RequestPlace::new(Arc::clone(places), class, &headers)
+        RequestPlace::new(Arc::clone(places), class, Some(token.as_bytes()))
     }
 
     #[tokio::test]

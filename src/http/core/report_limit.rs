@@ -1,4 +1,4 @@
-//! The limit on buyers' reports by block of addresses. Unlike the meters of [`crate::http::core::limit`], which are
+//! The limits on buyers' reports and on failed sign-ins by block of addresses. Unlike the meters of [`crate::http::core::limit`], which are
 //! refilled steadily, this counts within a window: not more than the limit in any hour. Addresses are kept in memory for
 //! an hour, and nowhere else.
 
@@ -35,6 +35,14 @@ impl ReportLimiter {
     /// If the block has as many reports in this hour as are allowed.
     pub fn take(&self, address: IpAddr) -> Result<(), RetryAfter> {
         self.take_at(address, self.start.elapsed())
+    }
+
+    /// Takes back the newest count of a block: what was counted before it was known did not count.
+    pub fn give_back(&self, address: IpAddr) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = taken.get_mut(&block(address)) {
+            times.pop_back();
+        }
     }
 
     fn take_at(&self, address: IpAddr, now: Duration) -> Result<(), RetryAfter> {
@@ -86,6 +94,15 @@ mod tests {
         assert_eq!(take("192.0.2.200", 3_601), Err(RetryAfter { seconds: 1_199 }));
         // Blocks without a report in the last hour make room.
         assert_eq!(take("2001:db8::1", 7_300), Ok(()));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let (limiter, address) = (ReportLimiter::new(1, 16), "192.0.2.1".parse().unwrap());
+        assert_eq!(limiter.take_at(address, s(0)), Ok(()));
+        limiter.give_back(address);
+        assert_eq!(limiter.take_at(address, s(1)), Ok(()));
+        assert!(limiter.take_at(address, s(2)).is_err());
     }
 
     #[test]

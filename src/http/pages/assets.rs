@@ -1,4 +1,4 @@
-//! The style sheet and the icon, compiled in, under names that contain a hash of their content: a browser
+//! The style sheets and the icon, compiled in, under names that contain a hash of their content: a browser
 //! may cache them for a year, and changed content gets a new name.
 
 use axum::{
@@ -32,6 +32,15 @@ static STYLE: LazyLock<Asset> =
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_bytes!("assets/icon.svg")));
 
+static DESK_STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("desk", "css", "text/css; charset=utf-8", include_bytes!("assets/desk.css")));
+
+/// The path of the style sheet that only the desk has, in addition to that of all pages.
+#[must_use]
+pub fn desk_style_path() -> String {
+    DESK_STYLE.path()
+}
+
 /// The path of the style sheet.
 #[must_use]
 pub fn style_path() -> String {
@@ -47,7 +56,7 @@ pub fn icon_path() -> String {
 /// `GET /assets/{file}`: the file, cacheable for a year; or a 404 without a body, which the router replaces
 /// by its problem document.
 pub async fn get_asset(Path(file): Path<String>) -> Response {
-    let Some(asset) = [&STYLE, &ICON].into_iter().find(|asset| asset.name == file) else {
+    let Some(asset) = [&STYLE, &DESK_STYLE, &ICON].into_iter().find(|asset| asset.name == file) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let headers = [
@@ -63,7 +72,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_named_file_is_kept_for_a_year_and_any_other_name_is_not_there() {
-        for (path, kind) in [(style_path(), "text/css; charset=utf-8"), (icon_path(), "image/svg+xml")] {
+        let css = "text/css; charset=utf-8";
+        for (path, kind) in [(style_path(), css), (desk_style_path(), css), (icon_path(), "image/svg+xml")] {
             let name = path.strip_prefix("/assets/").unwrap().to_owned();
             let response = get_asset(Path(name)).await;
             assert_eq!(response.status(), StatusCode::OK);

@@ -15,3 +15,4 @@ pub use view::{
     FormProblem, ReportForm, error_page, render_form, render_register, render_reported, render_start,
     render_verification, verify_path,
 };
+pub(in crate::http) use view::{english_name, render};

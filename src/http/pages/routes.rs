@@ -24,6 +24,7 @@ use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::header::{
     ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY,
 };
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -65,7 +66,7 @@ impl Documentation {
 
 /// The language of a page: by the query's `lang`, else by `Accept-Language`. An invalid query counts as a
 /// query without `lang`.
-pub(super) fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
+pub(in crate::http) fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
     let requested = parameter(uri, "lang");
     Lang::choose(requested.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
 }
@@ -80,7 +81,7 @@ fn parameter(uri: &Uri, name: &str) -> Option<String> {
 /// The response with a page and the headers that only pages have. They are set here, because an error page
 /// replaces a response that already has the policy for data. The other security headers are those of every
 /// response ([`crate::http::core::layers`]).
-pub(super) fn html(page: String) -> Response {
+pub(in crate::http) fn html(page: String) -> Response {
     // The language comes from the header.
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (VARY, ACCEPT_LANGUAGE.as_str())];
     (headers, PAGE_HEADERS, page).into_response()
@@ -237,24 +238,34 @@ async fn linked(
     Ok(response)
 }
 
-/// Turns problems into HTML pages for clients that prefer HTML, everywhere but under `/v1/`. It is the
-/// outermost layer, so that a request shed for lack of a concurrency permit gets a page as well.
-pub async fn problems_as_pages(request: Request, next: Next) -> Response {
+/// Makes the page for a problem on the desk, which has a frame of its own: from the head of the response, the URL and
+/// the headers of the request, the request id, and `Retry-After` in seconds.
+pub type DeskPage = fn(&mut Parts, (&Uri, &HeaderMap), &str, Option<u32>) -> String;
+
+/// Turns problems into HTML pages for clients that prefer HTML, everywhere but under `/v1/`. It is the outermost layer,
+/// so that a request shed for lack of a concurrency permit gets a page as well.
+pub async fn problems_as_pages(request: Request, next: Next, desk_page: DeskPage) -> Response {
     let for_people =
         !request.uri().path().starts_with("/v1/") && Preference::of(request.headers()) == Preference::Html;
     if !for_people {
         return next.run(request).await;
     }
     let lang = language(request.uri(), request.headers());
+    let desk =
+        request.uri().path().strip_prefix("/desk").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let desk = desk.map(|_| (request.uri().clone(), request.headers().clone()));
     let response = next.run(request).await;
     if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != PROBLEM_JSON.as_bytes()) {
         return response;
     }
     let (mut parts, _) = response.into_parts();
-    let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: HeaderName| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
     let retry = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
     let id = text(crate::http::core::layers::X_REQUEST_ID).unwrap_or_default();
-    let page = html(error_page(parts.status, lang, id, retry));
+    let page = html(match &desk {
+        Some((uri, headers)) => desk_page(&mut parts, (uri, headers), &id, retry),
+        None => error_page(parts.status, lang, &id, retry),
+    });
     let (head, body) = page.into_parts();
     // The length and encoding are those of the problem document, so they are wrong for the page.
     parts.headers.remove(CONTENT_LENGTH);

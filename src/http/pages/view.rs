@@ -473,7 +473,7 @@ fn species(log: &VerifiedLog, lang: Lang) -> (String, Option<(String, &'static s
 
 /// The English name of a species, by its code. The list of species has only Kazakh, Russian and Latin names. For a
 /// species that is added to the list and not here, returns `None`; the page then shows the Latin name.
-fn english_name(code: &str) -> Option<&'static str> {
+pub(in crate::http) fn english_name(code: &str) -> Option<&'static str> {
     Some(match code {
         "pinus_sylvestris" => "Scots pine",
         "pinus_sibirica" => "Siberian stone pine",
@@ -550,7 +550,7 @@ fn shown(code: &str) -> String {
 /// Renders a template. The templates write into memory and call nothing that can fail, so only a defect leads
 /// to the error branch. That branch logs the error and returns the partial page, because a partial page is
 /// better than no response.
-pub(super) fn render(template: &impl Template) -> String {
+pub(in crate::http) fn render(template: &impl Template) -> String {
     let mut page = String::with_capacity(16 * 1024);
     if let Err(error) = template.render_into(&mut page) {
         tracing::error!(%error, "rendering a page failed");

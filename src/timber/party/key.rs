@@ -122,6 +122,12 @@ impl TokenHash {
         Self { hash: token.hash(), now }
     }
 
+    /// The stored hash of a key's token, in a request at `now`.
+    #[must_use]
+    pub(super) fn stored(hash: [u8; 32], now: DateTime<Utc>) -> Self {
+        Self { hash, now }
+    }
+
     /// The hash by which the key is found.
     #[must_use]
     pub fn hash(&self) -> &[u8] {

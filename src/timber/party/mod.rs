@@ -13,4 +13,5 @@ pub mod key_record;
 pub mod organization;
 pub mod reader;
 pub mod role;
+pub mod session;
 pub mod standing;

@@ -229,6 +229,51 @@ pub async fn list(
     rows(db, &ids, party, now).await
 }
 
+/// A line of a ticket that is nearly full.
+#[derive(Clone, Debug)]
+pub struct FullLine {
+    /// The ticket.
+    pub ticket: TicketId,
+    /// Its series.
+    pub series: String,
+    /// Its number.
+    pub number: String,
+    /// Species.
+    pub species: Species,
+    /// Kind of wood.
+    pub wood: Wood,
+    /// Permitted volume.
+    pub permitted: Volume,
+    /// Volume marked on it.
+    pub marked: Volume,
+}
+
+/// The lines of which at least 80 % is marked, of the tickets in force on `day` that `caller` may see; the fullest line
+/// first. One round trip.
+///
+/// # Errors
+/// From the database.
+pub async fn full_lines(
+    db: impl PgExecutor<'_>,
+    caller: &Caller,
+    day: LocalDate,
+    limit: i64,
+) -> Result<Vec<FullLine>> {
+    let rows = sqlx::query_as!(
+        FullLine,
+        r#"SELECT t.id AS "ticket: TicketId", t.series, t.number, l.species AS "species: Species", l.wood AS "wood: Wood",
+                  l.permitted_m3 AS "permitted: Volume", l.marked_m3 AS "marked: Volume"
+           FROM felling_ticket t JOIN ticket_line l ON l.ticket_id = t.id
+           WHERE ($1::uuid IS NULL OR t.holder_id = $1 OR t.issuer_id = $1) AND t.cancelled_at IS NULL
+             AND t.felling_until >= $2 AND l.marked_m3 >= 0.8 * l.permitted_m3
+           ORDER BY l.marked_m3 / l.permitted_m3 DESC, l.id LIMIT $3"#,
+        party(caller).map(|id| id.0),
+        day.day(),
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
 /// The chain of a ticket, without an access check: call [`get`] first.
 ///
 /// # Errors

@@ -7,8 +7,20 @@ use crate::timber::event::vocabulary::Status;
 use crate::timber::party::reader::Reader;
 use crate::timber::seal::Code;
 use crate::timber::wood::species::Species;
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+/// Logs that wait for the next step of an organisation, for the desk's home page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Offered to the reader.
+    ToAccept,
+    /// Offered by the reader, without an answer yet.
+    Offered,
+    /// Stopped at this time: for an inspector every such log, else those that the reader holds or owns.
+    Held(DateTime<Utc>),
+}
 
 /// The filters of a list of logs.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +38,8 @@ pub struct LogFilter {
     pub vehicle: Option<String>,
     /// Only the log with this seal, present or past.
     pub seal: Option<Code>,
+    /// Only logs that wait.
+    pub waiting: Option<Waiting>,
     /// Only logs after this one, for paging.
     pub after: Option<LogId>,
     /// Maximum number of logs.
@@ -82,6 +96,9 @@ pub async fn list(db: &mut PgConnection, reader: Reader, filter: LogFilter) -> R
             by
         )?);
     }
+    if let Some(waiting) = filter.waiting {
+        return self::waiting(db, reader, &filter, waiting).await;
+    }
     let after = filter.after.map_or(Uuid::nil(), |id| id.0);
     let (status, species) = (filter.status.map(Status::as_str), filter.species.map(Species::as_str));
     let ticket = filter.ticket.map(|ticket| ticket.0);
@@ -128,4 +145,70 @@ pub async fn list(db: &mut PgConnection, reader: Reader, filter: LogFilter) -> R
         filter.held
     );
     Ok(ids.fetch_all(db).await?)
+}
+
+/// The ids of a page of logs that wait. Few logs do, and each case has an index of its own.
+async fn waiting(
+    db: &mut PgConnection,
+    reader: Reader,
+    filter: &LogFilter,
+    waiting: Waiting,
+) -> Result<Vec<LogId>> {
+    let after = filter.after.map_or(Uuid::nil(), |id| id.0);
+    let (status, species) = (filter.status.map(Status::as_str), filter.species.map(Species::as_str));
+    let (ticket, me, limit) = (filter.ticket.map(|ticket| ticket.0), reader.organization.0, filter.limit);
+    Ok(match waiting {
+        Waiting::ToAccept => {
+            sqlx::query_scalar!(
+                r#"SELECT id AS "id: LogId" FROM log
+                   WHERE pending_to = $1 AND id > $2 AND ($3::text IS NULL OR status = $3)
+                     AND ($4::text IS NULL OR species = $4) AND ($5::uuid IS NULL OR ticket_id = $5)
+                   ORDER BY id LIMIT $6"#,
+                me,
+                after,
+                status,
+                species,
+                ticket,
+                limit
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Waiting::Offered => {
+            sqlx::query_scalar!(
+                r#"SELECT id AS "id: LogId" FROM log
+                   WHERE pending_from = $1 AND id > $2 AND ($3::text IS NULL OR status = $3)
+                     AND ($4::text IS NULL OR species = $4) AND ($5::uuid IS NULL OR ticket_id = $5)
+                   ORDER BY id LIMIT $6"#,
+                me,
+                after,
+                status,
+                species,
+                ticket,
+                limit
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Waiting::Held(now) => {
+            sqlx::query_scalar!(
+                r#"SELECT id AS "id: LogId" FROM log
+                   WHERE (held_since IS NOT NULL OR ticket_held_since IS NOT NULL)
+                     AND (held_since IS NOT NULL OR ticket_held_until IS NULL OR ticket_held_until > $8)
+                     AND ($7 OR $1 IN (holder_id, owner_id)) AND id > $2 AND ($3::text IS NULL OR status = $3)
+                     AND ($4::text IS NULL OR species = $4) AND ($5::uuid IS NULL OR ticket_id = $5)
+                   ORDER BY id LIMIT $6"#,
+                me,
+                after,
+                status,
+                species,
+                ticket,
+                limit,
+                reader.inspector,
+                now
+            )
+            .fetch_all(db)
+            .await?
+        }
+    })
 }
