@@ -1,8 +1,8 @@
 //! The desk: pages for the people who do the work, behind a sign-in.
 //!
-//! Each page is a file of one noun. It reads a form or a query ([`values`]), calls the function that serves the
-//! API's endpoint, and shows the result in the one frame ([`layout`]), with the one form kit ([`form`]) and the one
-//! table kit ([`table`]). No rule is repeated here: who may see and record what is decided by the functions that are
+//! Each page is a file of one noun. It reads a form or a query (`values`), calls the function that serves the
+//! API's endpoint, and shows the result in the one frame (`layout`), with the one form kit (`form`) and the one
+//! table kit (`table`). No rule is repeated here: who may see and record what is decided by the functions that are
 //! called. Pages work without script, and a session's requests have the rights of its key at that moment
 //! ([`session`]).
 

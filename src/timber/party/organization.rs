@@ -374,7 +374,7 @@ pub async fn persons_as_legal_entities(db: impl PgExecutor<'_>) -> Result<Vec<Or
     Ok(ids)
 }
 
-/// The organisations that have a role of supervision and one that holds or carries timber ([`conflicting`]). They were
+/// The organisations that have a role of supervision and one that holds or carries timber ([`conflicting`](super::role::conflicting)). They were
 /// registered before such registrations were refused.
 pub async fn with_conflicting_roles(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {
     let ids = sqlx::query_scalar!(
