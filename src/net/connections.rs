@@ -7,9 +7,9 @@
 //! - If the limit of the new connection's address is exceeded, the connection of this address that has been
 //!   idle for the longest time is closed.
 //! - If the limit of the listener is exceeded, the connections that have been idle for the longest time are
-//!   compared, and the one is closed that belongs to the address with the most connections. Many connections
-//!   from one address therefore do not close the only connection of another client before its request
-//!   arrives.
+//!   compared, and the one is closed that belongs to the address with the most connections, if it has at least as
+//!   many as the new connection's address. Many connections from one address therefore do not close the only
+//!   connection of another client before its request arrives, not even if all of them have requests.
 //! - If no connection is idle when the limit of the listener is exceeded, the peers that do not read their
 //!   responses are compared: of the addresses that have more connections than the new connection's address,
 //!   the one with the most of them loses the connection that has been waiting to write for the longest time.
@@ -98,7 +98,7 @@ impl Connections {
         }
         let reserved = if of_address < FEW { 0 } else { open.limit / 8 };
         if open.all.len() >= open.limit - reserved {
-            open.close_one_of_the_longest_idle().or_else(|| open.close_one_unread(of_address))?;
+            open.close_one_of_the_longest_idle(of_address).or_else(|| open.close_one_unread(of_address))?;
         }
         let (close, closed) = oneshot::channel();
         let id = open.next();
@@ -166,11 +166,14 @@ impl Open {
         Some(())
     }
 
-    fn close_one_of_the_longest_idle(&mut self) -> Option<()> {
+    /// Closes an idle connection of the address with the most connections among the longest idle. It must have at
+    /// least as many as the address of the new connection, which has `of_address`.
+    fn close_one_of_the_longest_idle(&mut self, of_address: usize) -> Option<()> {
         // Of several connections with the same count, the first is taken: it has been idle for the longest
         // time.
-        let candidates = self.idle.values().copied().take(CANDIDATES);
-        let id = candidates.min_by_key(|id| Reverse(self.of_same_address(*id)))?;
+        let candidates = self.idle.values().map(|id| (*id, self.of_same_address(*id))).take(CANDIDATES);
+        let enough = candidates.filter(|(_, count)| *count >= of_address);
+        let (id, _) = enough.min_by_key(|(_, count)| Reverse(*count))?;
         self.remove(id);
         Some(())
     }
@@ -328,6 +331,19 @@ mod tests {
         let client = requests(2);
         assert_eq!(client.len(), FEW);
         assert_eq!(requests(3).len(), 2, "the limit is reached");
+    }
+
+    #[test]
+    fn requests_of_one_address_close_no_connection_of_a_client_that_sends_its_request_later() {
+        let connections = Connections::new(80, 80);
+        let begun = || connections.admit(ip(1)).inspect(|(seat, _)| assert!(seat.begin()));
+        let flood: Vec<_> = std::iter::from_fn(begun).collect();
+        let (client, mut closed) = connections.admit(ip(2)).unwrap();
+        assert!(connections.admit(ip(1)).is_none(), "a further one of the flood has no place");
+        assert!(closed.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        assert!(client.begin());
+        flood[0].0.end();
+        assert!(connections.admit(ip(1)).is_some(), "it takes the place of one of its own");
     }
 
     #[test]
