@@ -50,9 +50,9 @@ impl Call {
         self.with("TICKET", "/v1/felling-tickets", ".items[] | select(.number == \"0001245\").id")
     }
 
-    /// With the first finding that questions the harvester or anyone else.
+    /// With the first finding of a rule that questions the harvester.
     const fn with_finding(self) -> Self {
-        self.with("FINDING", "/v1/findings", ".items[0].id")
+        self.with("FINDING", "/v1/findings?rule=L6", ".items[0].id")
     }
 
     /// With the first finding that was explained or decided.
@@ -106,7 +106,7 @@ fn call(operation_id: &str) -> Option<Call> {
         "list_bans" | "create_ban" => by(OPERATOR, "/v1/bans"),
         "end_ban" => by(OPERATOR, "/v1/bans/$BAN/end").with("BAN", "/v1/bans", ".items[-1].id"),
         "list_allowable_cuts" | "set_allowable_cut" => by(OPERATOR, "/v1/allowable-cuts"),
-        "list_findings" => by(INSPECTOR, "/v1/findings?limit=5"),
+        "list_findings" => by(INSPECTOR, "/v1/findings?rule=L6&limit=5"),
         "get_finding" => by(INSPECTOR, "/v1/findings/$FINDING").with_finding(),
         "get_finding_history" => by(INSPECTOR, "/v1/findings/$FINDING/history").with_finding(),
         "get_finding_proof" => by(INSPECTOR, "/v1/findings/$FINDING/proof").with_decided_finding(),
