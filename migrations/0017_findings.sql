@@ -145,3 +145,12 @@ COMMENT ON COLUMN citizen_report.received_at IS 'When it was received';
 CREATE INDEX finding_time ON finding (created_at, id);
 CREATE INDEX finding_organization_time ON finding (organization_id, created_at, id);
 CREATE INDEX finding_appeal ON finding (appealed_at) WHERE appealed_at IS NOT NULL;
+
+-- A request can make a finding.
+ALTER TABLE idempotency DROP CONSTRAINT idempotency_made;
+ALTER TABLE idempotency
+    ADD CONSTRAINT idempotency_made CHECK (
+        (made_kind IS NULL) = (made_id IS NULL)
+        AND made_kind IN ('organization', 'key', 'felling_ticket', 'seal_batch', 'harvest', 'operation', 'finding')
+    ) NOT VALID;
+ALTER TABLE idempotency VALIDATE CONSTRAINT idempotency_made;

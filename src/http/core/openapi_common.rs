@@ -29,14 +29,14 @@ const POSTED: (&str, &str) = (
     "In conflict with the present state, or the first request with this `Idempotency-Key` is still running",
 );
 
-/// Adds the common responses to every operation, and the `Idempotency-Key` header to every POST.
+/// Adds the common responses to every operation, and the `Idempotency-Key` header to every one with a body.
 #[must_use]
 pub fn with_common_responses(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.delete].into_iter().flatten() {
             add(operation, &ALWAYS);
         }
-        if let Some(operation) = &mut item.post {
+        for operation in [&mut item.post, &mut item.put, &mut item.patch].into_iter().flatten() {
             add(operation, &ALWAYS);
             add(operation, &WITH_BODY);
             add(operation, &[POSTED]);
