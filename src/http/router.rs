@@ -55,6 +55,7 @@ pub const METRICS_PATH: &str = "/metrics";
         crate::http::core::paging::Cursor,
         crate::http::core::paging::Limit,
         crate::http::core::query::EvidenceLevel,
+        crate::timber::finding::read::FindingOrder,
         crate::http::api::events::OrganizationFilter,
         crate::http::api::felling_tickets::TicketHolder,
         crate::http::api::logs::HolderFilter,
