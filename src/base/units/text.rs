@@ -83,73 +83,79 @@ fn forbidden(character: char) -> bool {
         || u32::from(character) & 0xFFFE == 0xFFFE
 }
 
-impl<const MAX: usize> std::fmt::Display for Text<MAX> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
+/// What the two kinds of text have in common: how they are shown, read and described.
+macro_rules! line_of_text {
+    ($Kind:ident, $description:literal) => {
+        impl<const MAX: usize> std::fmt::Display for $Kind<MAX> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl<const MAX: usize> std::fmt::Debug for $Kind<MAX> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+
+        impl<const MAX: usize> std::str::FromStr for $Kind<MAX> {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+
+        impl<const MAX: usize> serde::Serialize for $Kind<MAX> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de, const MAX: usize> serde::Deserialize<'de> for $Kind<MAX> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl<const MAX: usize> utoipa::PartialSchema for $Kind<MAX> {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .min_length(Some(1))
+                    .max_length(Some(MAX))
+                    .description(Some($description))
+                    .into()
+            }
+        }
+
+        impl<const MAX: usize> utoipa::ToSchema for $Kind<MAX> {
+            fn name() -> std::borrow::Cow<'static, str> {
+                format!("{}{MAX}", stringify!($Kind)).into()
+            }
+        }
+
+        impl<const MAX: usize> crate::base::input::Read for $Kind<MAX> {
+            crate::base::input::whole!();
+
+            fn read_partial(
+                node: crate::base::input::Node<'_>,
+                errors: &mut crate::base::input::Errors,
+            ) -> Option<Self> {
+                crate::base::input::read_text(node, errors)
+            }
+        }
+
+        impl<const MAX: usize> crate::base::input::ParseText for $Kind<MAX> {
+            fn parse_text(text: &str) -> Result<Self, Invalid> {
+                Self::parse(text)
+            }
+        }
+    };
 }
 
-impl<const MAX: usize> std::fmt::Debug for Text<MAX> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<const MAX: usize> std::str::FromStr for Text<MAX> {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text)
-    }
-}
-
-impl<const MAX: usize> serde::Serialize for Text<MAX> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de, const MAX: usize> serde::Deserialize<'de> for Text<MAX> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
-    }
-}
-
+line_of_text!(Text, "One line of text; composed (NFC) and trimmed before it is stored.");
 sqlx_as_text!([const MAX: usize] Text<MAX>);
-
-impl<const MAX: usize> utoipa::PartialSchema for Text<MAX> {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        utoipa::openapi::ObjectBuilder::new()
-            .schema_type(utoipa::openapi::schema::Type::String)
-            .min_length(Some(1))
-            .max_length(Some(MAX))
-            .description(Some("One line of text; composed (NFC) and trimmed before it is stored."))
-            .into()
-    }
-}
-
-impl<const MAX: usize> utoipa::ToSchema for Text<MAX> {
-    fn name() -> std::borrow::Cow<'static, str> {
-        format!("Text{MAX}").into()
-    }
-}
-
-impl<const MAX: usize> crate::base::input::Read for Text<MAX> {
-    crate::base::input::whole!();
-
-    fn read_partial(
-        node: crate::base::input::Node<'_>,
-        errors: &mut crate::base::input::Errors,
-    ) -> Option<Self> {
-        crate::base::input::read_text(node, errors)
-    }
-}
-
-impl<const MAX: usize> crate::base::input::ParseText for Text<MAX> {
-    fn parse_text(text: &str) -> Result<Self, Invalid> {
-        Self::parse(text)
-    }
-}
 
 /// The number of a paper or of a vehicle: a [`Text`] with at least one letter or digit. A dash names nothing, and a
 /// record with it would look as if there were a paper.
@@ -181,73 +187,10 @@ impl<const MAX: usize> Reference<MAX> {
     }
 }
 
-impl<const MAX: usize> std::fmt::Display for Reference<MAX> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<const MAX: usize> std::fmt::Debug for Reference<MAX> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<const MAX: usize> std::str::FromStr for Reference<MAX> {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text)
-    }
-}
-
-impl<const MAX: usize> serde::Serialize for Reference<MAX> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de, const MAX: usize> serde::Deserialize<'de> for Reference<MAX> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::<MAX>::deserialize(deserializer)?;
-        Self::parse(text.as_str()).map_err(serde::de::Error::custom)
-    }
-}
-
-impl<const MAX: usize> utoipa::PartialSchema for Reference<MAX> {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        utoipa::openapi::ObjectBuilder::new()
-            .schema_type(utoipa::openapi::schema::Type::String)
-            .min_length(Some(1))
-            .max_length(Some(MAX))
-            .description(Some(
-                "One line of text with a letter or a digit; composed (NFC) and trimmed before it is stored.",
-            ))
-            .into()
-    }
-}
-
-impl<const MAX: usize> utoipa::ToSchema for Reference<MAX> {
-    fn name() -> std::borrow::Cow<'static, str> {
-        format!("Reference{MAX}").into()
-    }
-}
-
-impl<const MAX: usize> crate::base::input::Read for Reference<MAX> {
-    crate::base::input::whole!();
-
-    fn read_partial(
-        node: crate::base::input::Node<'_>,
-        errors: &mut crate::base::input::Errors,
-    ) -> Option<Self> {
-        crate::base::input::read_text(node, errors)
-    }
-}
-
-impl<const MAX: usize> crate::base::input::ParseText for Reference<MAX> {
-    fn parse_text(text: &str) -> Result<Self, Invalid> {
-        Self::parse(text)
-    }
-}
+line_of_text!(
+    Reference,
+    "One line of text with a letter or a digit; composed (NFC) and trimmed before it is stored."
+);
 
 #[cfg(test)]
 mod tests {

@@ -15,9 +15,9 @@
 
 use crate::base::ids::KeyId;
 use crate::http::core::address::subscriber;
+use crate::http::core::block_limit::BlockLimiter;
 use crate::http::core::daily::{DailyBudgets, per_day};
 use crate::http::core::problem::Problem;
-use crate::http::core::report_limit::ReportLimiter;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -122,8 +122,8 @@ struct Inner {
     key_hits: DailyBudgets<[u8; 32]>,
     unknown_bins: DailyBudgets<KeyId>,
     photos: DailyBudgets<KeyId>,
-    reports: ReportLimiter,
-    sign_ins: ReportLimiter,
+    reports: BlockLimiter,
+    sign_ins: BlockLimiter,
 }
 
 const SHARDS: usize = 16;
@@ -191,8 +191,8 @@ impl PublicLimiter {
             key_hits: DailyBudgets::new(settings.hits_per_key_and_day),
             unknown_bins: DailyBudgets::new(settings.unknown_bins_per_key_and_day),
             photos: DailyBudgets::new(settings.photos_per_key_and_day),
-            reports: ReportLimiter::new(settings.reports_per_block_and_hour, settings.tracked),
-            sign_ins: ReportLimiter::new(settings.failed_sign_ins_per_block_and_hour, settings.tracked),
+            reports: BlockLimiter::new(settings.reports_per_block_and_hour, settings.tracked),
+            sign_ins: BlockLimiter::new(settings.failed_sign_ins_per_block_and_hour, settings.tracked),
         }))
     }
 
@@ -216,13 +216,13 @@ impl PublicLimiter {
 
     /// The buyers' reports of a block of addresses in an hour.
     #[must_use]
-    pub fn reports(&self) -> &ReportLimiter {
+    pub fn reports(&self) -> &BlockLimiter {
         &self.0.reports
     }
 
     /// The failed sign-ins of a block of addresses in an hour.
     #[must_use]
-    pub fn sign_ins(&self) -> &ReportLimiter {
+    pub fn sign_ins(&self) -> &BlockLimiter {
         &self.0.sign_ins
     }
 

@@ -63,15 +63,26 @@ struct LogPage {
 }
 
 /// A log as the caller may see it, with the events that are shown.
-pub(super) struct SeenLog {
-    pub(super) log: LogView,
-    pub(super) events: Vec<Value>,
+struct SeenLog {
+    log: LogView,
+    events: Vec<Value>,
     /// Number of events that are not shown.
     earlier: usize,
 }
 
+/// The log that a code names, as the caller may see it; of a log that it sees completely, no event is read.
+pub(super) async fn log_of(
+    app: &App,
+    desk: &Desk,
+    unresolved: &UnresolvedCaller,
+    code: &str,
+) -> Result<LogView, Problem> {
+    let (_, row, access) = visible_log(app, unresolved, code).await?;
+    Ok(LongHistory::read(&app.reads, row, access, desk.reader()).await?.log().await?)
+}
+
 /// Reads the log that a code names, as the API's history discloses it.
-pub(super) async fn seen_log(
+async fn seen_log(
     app: &App,
     desk: &Desk,
     unresolved: &UnresolvedCaller,

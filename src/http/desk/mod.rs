@@ -9,6 +9,7 @@
 mod browser;
 pub mod checks;
 pub mod codes;
+mod event_form;
 mod form;
 pub mod holds;
 pub mod home;

@@ -230,7 +230,7 @@ async fn the_page_of_a_log_tells_its_story() {
 
 /// The page shows each reader what the API's history shows it, and nothing else.
 #[tokio::test]
-async fn a_page_tells_nobody_more_than_the_history_of_the_api() {
+async fn a_page_shows_no_more_than_the_history_of_the_api() {
     let world = World::new().await;
     let (felled, number) = inspected(&world).await;
     let facts = [

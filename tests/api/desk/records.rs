@@ -91,7 +91,7 @@ async fn two_clicks_at_once_record_once() {
     ];
     let clicks = (0..6).map(|_| scene.send("checks", &fields));
     let answers = futures_util::future::join_all(clicks).await;
-    // A click while the first one is running is told so, and may be sent again.
+    // A click while the first one is running gets that answer, and may be sent again.
     assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 303 | 409)), "{answers:?}");
     assert!(answers.iter().any(|answer| answer.status == 303));
     assert_eq!(scene.events().await.len(), 3);

@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Counts the reports of each block of addresses in the last hour.
+/// Counts the reports, or the failed sign-ins, of each block of addresses in the last hour.
 #[derive(Debug)]
-pub struct ReportLimiter {
+pub struct BlockLimiter {
     limit: usize,
     tracked: usize,
     start: Instant,
-    /// The times of the reports of each block, in order.
+    /// The times of what each block did, in order.
     taken: Mutex<HashMap<IpAddr, VecDeque<Duration>>>,
 }
 
-impl ReportLimiter {
+impl BlockLimiter {
     /// `limit` reports in an hour for each block; at most `tracked` blocks are counted, further ones are refused.
     #[must_use]
     pub fn new(limit: u32, tracked: usize) -> Self {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn three_in_any_hour_and_block() {
-        let limiter = ReportLimiter::new(3, 2);
+        let limiter = BlockLimiter::new(3, 2);
         let take = |address: &str, at| limiter.take_at(address.parse().unwrap(), s(at));
         assert_eq!((take("192.0.2.1", 0), take("192.0.2.2", 1_200)), (Ok(()), Ok(())));
         assert_eq!(take("192.0.2.3", 2_400), Ok(()));
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_taken_again() {
-        let (limiter, address) = (ReportLimiter::new(1, 16), "192.0.2.1".parse().unwrap());
+        let (limiter, address) = (BlockLimiter::new(1, 16), "192.0.2.1".parse().unwrap());
         assert_eq!(limiter.take_at(address, s(0)), Ok(()));
         limiter.give_back(address);
         assert_eq!(limiter.take_at(address, s(1)), Ok(()));
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn of_many_at_once_three_are_taken() {
-        let limiter = ReportLimiter::new(3, 16);
+        let limiter = BlockLimiter::new(3, 16);
         let taken = std::thread::scope(|scope| {
             let all: Vec<_> = (0..64)
                 .map(|last| {
